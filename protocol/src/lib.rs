@@ -1,0 +1,23 @@
+//! What an agent and a hub say to each other, and the rules both decide by.
+//!
+//! Always true of this crate: it does no I/O, reads no clock and makes no randomness. Time and random numbers are
+//! arguments. That is why the same code can run in an agent, in a hub, and a million times in a simulation.
+//!
+//! Read it in this order: [`record`] (one thing that happened), [`chain`] (the hash over records), [`batch`] (a signed
+//! run of records), [`message`] (what goes over a carrier) in a [`frame`], and [`sync`] (the two state machines).
+//! [`license`] and [`snapshot`] are the other direction: what the hub lets a site do.
+
+pub mod batch;
+pub mod chain;
+pub mod codec;
+pub mod enrolment;
+pub mod frame;
+pub mod id;
+pub mod license;
+pub mod message;
+pub mod receipt;
+pub mod record;
+pub mod signing;
+pub mod snapshot;
+pub mod sync;
+pub mod time;

@@ -1,0 +1,93 @@
+//! Licence keys: made from random bytes, recognised by a digest.
+
+use crate::codec::{Decode, Encode};
+use crate::id::SiteId;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::fmt;
+
+/// Printable ASCII without space, quotes and backslash, so that a key survives shells, JSON and being read aloud badly.
+const PRINTABLE: &[u8] = b"!#$%&()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_abcdefghijklmnopqrstuvwxyz{|}~";
+/// Crockford's base 32: no I, L, O, U.
+const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// A key in the plant licence API's form: 32 printable characters (about 207 bits).
+///
+/// Takes uniform random bytes from an endless source; those past the last whole multiple of the alphabet are skipped,
+/// so that no character is likelier than another.
+pub fn random_key(random: impl IntoIterator<Item = u8>) -> String {
+    let fair = (256 / PRINTABLE.len()) * PRINTABLE.len();
+    random
+        .into_iter()
+        .map(usize::from)
+        .filter(|byte| *byte < fair)
+        .take(32)
+        .map(|byte| char::from(PRINTABLE[byte % PRINTABLE.len()]))
+        .collect()
+}
+
+/// A key in the licence server's form: `XXXX-XXXX-XXXX-XXXX` (80 bits).
+pub fn short_key(random: [u8; 16]) -> String {
+    let digit = |byte: &u8| char::from(CROCKFORD[usize::from(byte % 32)]);
+    let groups: Vec<String> = random.chunks(4).map(|group| group.iter().map(digit).collect()).collect();
+    groups.join("-")
+}
+
+/// Recognises a licence key at one site without revealing it: BLAKE3 over site and key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    /// The digest of a key as typed; white space around it does not count.
+    pub fn of(site: SiteId, key: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("sitewarden license key digest 1");
+        hasher.update(site.as_bytes()).update(key.trim().as_bytes());
+        Self(*hasher.finalize().as_bytes())
+    }
+
+    /// Whether `key` is the one, in constant time.
+    pub fn matches(&self, site: SiteId, key: &str) -> bool {
+        blake3::Hash::from_bytes(Self::of(site, key).0) == blake3::Hash::from_bytes(self.0)
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyDigest(…)")
+    }
+}
+
+impl Serialize for KeyDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&blake3::Hash::from_bytes(self.0).to_hex())
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyDigest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        blake3::Hash::from_hex(&text).map(|hash| Self(*hash.as_bytes())).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_the_documented_forms() {
+        let key = random_key((0..=255).cycle());
+        assert_eq!(key.len(), 32);
+        assert!(key.bytes().all(|byte| byte.is_ascii_graphic()));
+        let short = short_key(*b"0123456789abcdef");
+        assert_eq!(short.split('-').map(str::len).collect::<Vec<_>>(), [4; 4]);
+    }
+
+    #[test]
+    fn a_digest_recognises_its_key_at_its_site_only() {
+        let (here, there) = (SiteId::from_bytes([1; 16]), SiteId::from_bytes([2; 16]));
+        let digest = KeyDigest::of(here, "KEY");
+        assert!(digest.matches(here, " KEY\n"));
+        assert!(!digest.matches(there, "KEY"));
+        assert!(!digest.matches(here, "key"));
+    }
+}

@@ -1,0 +1,379 @@
+//! The agent's end of a session.
+//!
+//! Always true: at most [`WINDOW`] batches are on the way; the journal is told that records are acknowledged only by a
+//! receipt signed by a trusted key; after every failure the next try is spread by back-off; and whatever is lost,
+//! sending starts again from the last confirmed record, because the hub takes repeats.
+//!
+//! Drain [`Agent::poll_action`] after every `handle_*`; call [`Agent::handle_timeout`] when [`Agent::poll_timeout`] is
+//! reached. `now` is monotonic time since any fixed moment.
+
+use super::{WINDOW, backoff::Backoff};
+use crate::batch;
+use crate::chain::{Cursor, Position};
+use crate::id::AgentId;
+use crate::message::{EpochExtent, Goodbye, Hello, LiveStatus, Refusal, Refused, ToAgent, ToHub, Welcome};
+use crate::receipt::{self, Receipt};
+use crate::signing::PublicKey;
+use crate::snapshot;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How long dialling may take, handshake included.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the hub may take to answer a hello.
+pub const GREETING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the oldest batch on the way may wait for its receipt before it is sent again.
+pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Times that sending starts again without any progress before the session is given up.
+pub const MAX_STALLS: u32 = 3;
+/// How long to send nothing after the hub said that it is busy.
+pub const BUSY_PAUSE: Duration = Duration::from_secs(5);
+/// Refusals for the same missing record within this span are one: they come for every batch that was on the way.
+const REWIND_QUIET: Duration = Duration::from_secs(1);
+
+/// What the driver is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Connect, then call [`Agent::handle_connected`] with a hello, or [`Agent::handle_closed`].
+    Dial,
+    /// Send this.
+    Send(Box<ToHub>),
+    /// Read the records after this position into one batch and call [`Agent::handle_read`].
+    Read(Position),
+    /// The hub has everything up to here: the journal may let go of it.
+    Acknowledge(Receipt),
+    /// Take this snapshot, if it is signed and newer.
+    Install(Box<snapshot::Signed>),
+    /// Close the connection; no `handle_closed` is expected.
+    Hangup(String),
+}
+
+/// Why sending stands still although there is a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// The hub has more of this agent, or other records, than the journal here: this machine was rolled back or copied.
+    Fork,
+    /// The agent was revoked.
+    Revoked,
+}
+
+/// The agent's end.
+#[derive(Debug)]
+pub struct Agent {
+    id: AgentId,
+    trusted: Vec<PublicKey>,
+    backoff: Backoff,
+    /// The newest record in the journal.
+    head: Position,
+    /// The last record that a receipt covered, in this or an earlier session.
+    acknowledged: Position,
+    link: Link,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Debug)]
+enum Link {
+    Down { redial_at: Duration },
+    Dialing { deadline: Duration },
+    Greeting { deadline: Duration, epochs: Vec<EpochExtent> },
+    Up(Up),
+}
+
+#[derive(Debug)]
+struct Up {
+    /// The last record that the hub is known to have.
+    confirmed: Position,
+    /// The last record that was sent.
+    sent: Position,
+    /// Whether a `Read` is out.
+    reading: bool,
+    /// Ends of the batches on the way, oldest first.
+    in_flight: VecDeque<Cursor>,
+    /// When the hub last confirmed something, or sending last began anew.
+    progress_at: Duration,
+    stalls: u32,
+    rewound: Option<(Position, Duration)>,
+    paused_until: Duration,
+    hold: Option<Hold>,
+}
+
+impl Agent {
+    /// An agent without a connection, which dials at once. `trusted` are the keys whose receipts count.
+    pub fn new(id: AgentId, trusted: Vec<PublicKey>, backoff: Backoff, acknowledged: Position, head: Position) -> Self {
+        let link = Link::Down { redial_at: Duration::ZERO };
+        Self { id, trusted, backoff, head, acknowledged, link, actions: VecDeque::new() }
+    }
+
+    /// The hub's keys changed.
+    pub fn handle_trust(&mut self, trusted: Vec<PublicKey>) {
+        self.trusted = trusted;
+    }
+
+    /// The journal has grown to `head`, durably.
+    pub fn handle_appended(&mut self, head: Position) {
+        self.head = self.head.max(head);
+    }
+
+    /// Dial now rather than when the back-off ends; nothing if there is a connection.
+    pub fn handle_wake(&mut self, now: Duration) {
+        if let Link::Down { redial_at } = &mut self.link {
+            *redial_at = now;
+        }
+    }
+
+    /// The connection stands. `hello` says what the journal holds.
+    pub fn handle_connected(&mut self, now: Duration, hello: Hello) {
+        if !matches!(self.link, Link::Dialing { .. }) {
+            return;
+        }
+        self.link = Link::Greeting { deadline: now + GREETING_TIMEOUT, epochs: hello.epochs.clone() };
+        self.actions.push_back(Action::Send(Box::new(ToHub::Hello(hello))));
+    }
+
+    /// Dialling failed, or the connection is gone.
+    pub fn handle_closed(&mut self, now: Duration, random: u64) {
+        if !matches!(self.link, Link::Down { .. }) {
+            self.go_down(now, random, Duration::ZERO);
+        }
+    }
+
+    /// A message arrived.
+    pub fn handle_message(&mut self, now: Duration, random: u64, message: ToAgent) {
+        match message {
+            ToAgent::Welcome(welcome) => self.welcome(now, random, &welcome),
+            ToAgent::Receipt(signed) => self.receipt(now, random, &signed),
+            ToAgent::Refused(refused) => self.refused(now, &refused),
+            ToAgent::Snapshot(signed) => self.actions.push_back(Action::Install(Box::new(signed))),
+            ToAgent::Goodbye(Goodbye { reason, come_back_after }) => {
+                self.hang_up(
+                    now,
+                    random,
+                    format!("the hub says: {reason}"),
+                    Duration::from_secs(come_back_after.into()),
+                );
+            }
+        }
+    }
+
+    /// The answer to [`Action::Read`]: the next batch after `after` and its end, or `None` if there is nothing more.
+    pub fn handle_read(&mut self, now: Duration, after: Position, batch: Option<(Cursor, batch::Signed)>) {
+        let Link::Up(up) = &mut self.link else { return };
+        if after != up.sent || !up.reading {
+            return; // Sending has begun anew elsewhere since; this batch is not wanted.
+        }
+        up.reading = false;
+        let Some((end, signed)) = batch else {
+            self.head = up.sent;
+            return;
+        };
+        if up.in_flight.is_empty() {
+            up.progress_at = now;
+        }
+        up.sent = end.position;
+        up.in_flight.push_back(end);
+        self.actions.push_back(Action::Send(Box::new(ToHub::Batch(signed))));
+    }
+
+    /// How things stand; sent if there is a session, else forgotten.
+    pub fn handle_status(&mut self, status: LiveStatus) {
+        if matches!(self.link, Link::Up(_)) {
+            self.actions.push_back(Action::Send(Box::new(ToHub::Status(status))));
+        }
+    }
+
+    /// Time has reached [`Agent::poll_timeout`].
+    pub fn handle_timeout(&mut self, now: Duration, random: u64) {
+        match &mut self.link {
+            Link::Down { redial_at } if *redial_at <= now => {
+                self.link = Link::Dialing { deadline: now + DIAL_TIMEOUT };
+                self.actions.push_back(Action::Dial);
+            }
+            Link::Dialing { deadline } if *deadline <= now => self.give_up(now, random, "dialling took too long"),
+            Link::Greeting { deadline, .. } if *deadline <= now => self.give_up(now, random, "the hub did not answer"),
+            Link::Up(up) if !up.in_flight.is_empty() && up.progress_at + RECEIPT_TIMEOUT <= now => {
+                up.stalls += 1;
+                if up.stalls >= MAX_STALLS {
+                    self.give_up(now, random, "the hub confirms nothing");
+                } else {
+                    up.send_again_after(up.confirmed, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// When [`Agent::handle_timeout`] is to be called; `None` if only a message can change anything.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        match &self.link {
+            Link::Down { redial_at } => Some(*redial_at),
+            Link::Dialing { deadline } | Link::Greeting { deadline, .. } => Some(*deadline),
+            Link::Up(up) => {
+                let receipt = (!up.in_flight.is_empty()).then_some(up.progress_at + RECEIPT_TIMEOUT);
+                let pause = (up.paused_until > up.progress_at).then_some(up.paused_until);
+                [receipt, pause].into_iter().flatten().min()
+            }
+        }
+    }
+
+    /// What to do next; call until `None`.
+    pub fn poll_action(&mut self, now: Duration) -> Option<Action> {
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        let Link::Up(up) = &mut self.link else { return None };
+        if up.paused_until <= now {
+            up.paused_until = Duration::ZERO;
+        }
+        let may_read = !up.reading && up.hold.is_none() && up.paused_until.is_zero() && up.in_flight.len() < WINDOW;
+        if may_read && up.sent < self.head {
+            up.reading = true;
+            return Some(Action::Read(up.sent));
+        }
+        None
+    }
+
+    /// Whether a session stands.
+    pub fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up(_))
+    }
+
+    /// Why nothing is sent although a session stands; `None` if there is no such reason.
+    pub fn hold(&self) -> Option<Hold> {
+        if let Link::Up(up) = &self.link { up.hold } else { None }
+    }
+
+    /// The last record that a receipt covered.
+    pub fn acknowledged(&self) -> Position {
+        self.acknowledged
+    }
+
+    /// Failures since the last session that stood.
+    pub fn failures(&self) -> u32 {
+        self.backoff.failures()
+    }
+
+    fn welcome(&mut self, now: Duration, random: u64, welcome: &Welcome) {
+        let Link::Greeting { epochs, .. } = &mut self.link else { return };
+        let epochs = std::mem::take(epochs);
+        let mut has = Vec::with_capacity(welcome.receipts.len());
+        for signed in &welcome.receipts {
+            match self.believe(signed) {
+                Ok(receipt) => has.push(receipt),
+                Err(reason) => return self.give_up(now, random, &reason),
+            }
+        }
+        let mut up = Up {
+            confirmed: Position::default(),
+            sent: Position::default(),
+            reading: false,
+            in_flight: VecDeque::with_capacity(WINDOW),
+            progress_at: now,
+            stalls: 0,
+            rewound: None,
+            paused_until: Duration::ZERO,
+            hold: None,
+        };
+        for EpochExtent { head, .. } in epochs {
+            let epoch = head.position.epoch;
+            let receipt = has.iter().find(|receipt| receipt.through.position.epoch == epoch);
+            let cursor = receipt.map_or_else(|| Cursor::start(self.id, epoch), |receipt| receipt.through);
+            up.confirmed = cursor.position;
+            let ahead = cursor.position > head.position;
+            if ahead || (cursor.position == head.position && cursor.chain != head.chain) {
+                up.hold = Some(Hold::Fork);
+                break;
+            }
+            if let Some(receipt) = receipt.filter(|receipt| receipt.through.position > self.acknowledged) {
+                self.acknowledged = receipt.through.position;
+                self.actions.push_back(Action::Acknowledge(receipt.clone()));
+            }
+            if cursor.position < head.position {
+                break;
+            }
+        }
+        up.sent = up.confirmed;
+        self.backoff.reset();
+        self.link = Link::Up(up);
+    }
+
+    fn receipt(&mut self, now: Duration, random: u64, signed: &receipt::Signed) {
+        let receipt = match self.believe(signed) {
+            Ok(receipt) => receipt,
+            Err(reason) => return self.give_up(now, random, &reason),
+        };
+        let Link::Up(up) = &mut self.link else { return };
+        let through = receipt.through;
+        if up.in_flight.iter().any(|end| end.position == through.position && end.chain != through.chain) {
+            up.hold = Some(Hold::Fork);
+            return;
+        }
+        if through.position > up.confirmed {
+            up.confirmed = through.position;
+            up.progress_at = now;
+            up.stalls = 0;
+        }
+        up.in_flight.retain(|end| end.position > through.position);
+        if up.sent < through.position {
+            up.sent = through.position;
+            up.reading = false;
+        }
+        if through.position > self.acknowledged {
+            self.acknowledged = through.position;
+            self.actions.push_back(Action::Acknowledge(receipt));
+        }
+    }
+
+    fn believe(&self, signed: &receipt::Signed) -> Result<Receipt, String> {
+        let receipt = signed.verify(&self.trusted).map_err(|error| error.to_string())?;
+        if receipt.agent == self.id { Ok(receipt) } else { Err("the receipt is for another agent".to_owned()) }
+    }
+
+    fn refused(&mut self, now: Duration, refused: &Refused) {
+        let Link::Up(up) = &mut self.link else { return };
+        match &refused.refusal {
+            Refusal::Missing(cursor) => {
+                let position = cursor.position;
+                let again = up.rewound.is_some_and(|(at, when)| at == position && now < when + REWIND_QUIET);
+                if position < up.sent && !again {
+                    up.rewound = Some((position, now));
+                    up.send_again_after(position, now);
+                }
+            }
+            Refusal::Busy => {
+                up.send_again_after(up.confirmed, now);
+                up.paused_until = now + BUSY_PAUSE;
+            }
+            Refusal::Fork => up.hold = Some(Hold::Fork),
+            Refusal::Revoked => up.hold = Some(Hold::Revoked),
+        }
+        if up.hold.is_some() {
+            up.in_flight.clear();
+        }
+    }
+
+    fn give_up(&mut self, now: Duration, random: u64, reason: &str) {
+        self.hang_up(now, random, reason.to_owned(), Duration::ZERO);
+    }
+
+    fn hang_up(&mut self, now: Duration, random: u64, reason: String, at_least: Duration) {
+        if !matches!(self.link, Link::Down { .. }) {
+            self.go_down(now, random, at_least);
+            self.actions.push_back(Action::Hangup(reason));
+        }
+    }
+
+    fn go_down(&mut self, now: Duration, random: u64, at_least: Duration) {
+        self.link = Link::Down { redial_at: now + at_least + self.backoff.next(random) };
+        // What was to be sent belongs to the connection that is gone; what was learnt from it does not.
+        self.actions.retain(|action| matches!(action, Action::Acknowledge(_) | Action::Install(_)));
+    }
+}
+
+impl Up {
+    fn send_again_after(&mut self, position: Position, now: Duration) {
+        self.sent = position;
+        self.reading = false;
+        self.in_flight.clear();
+        self.progress_at = now;
+    }
+}
