@@ -1,1 +1,2 @@
-//! placeholder
+//! agent
+pub mod journal;

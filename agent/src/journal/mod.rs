@@ -1,0 +1,152 @@
+//! The agent's durable, ordered queue of records.
+//!
+//! On disk: `journal/<epoch>-<first seq>/`, one sled database for each 100,000 records (a generation), because a
+//! drained sled database never gives its space back, and a removed folder does. In a generation: pages of at most
+//! 4 KiB, keyed by their first record's number, each carrying the chain before it.
+//!
+//! Always true: an append is answered only after `flush` and `fdatasync`; one thread writes; records have consecutive
+//! numbers within an epoch; a generation is removed only when its records are acknowledged by the hub *and* held by a
+//! checkpoint of what was derived from them; a mark outside sled tells a journal that has lost its end; a failed sync ends the process, because nothing says what is on disk
+//! after one.
+
+mod generation;
+mod mark;
+mod page;
+mod recovery;
+mod shelf;
+mod store;
+mod writer;
+
+pub use store::Error as StoreError;
+pub use writer::AppendError;
+
+use shelf::Shelf;
+use sitewarden_protocol::batch::Draft;
+use sitewarden_protocol::chain::Position;
+use sitewarden_protocol::id::AgentId;
+use sitewarden_protocol::message::EpochExtent;
+use sitewarden_protocol::time::UnixMillis;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Sizes that a site may choose.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The most bytes that the journal may take on disk; past it, appends are refused.
+    pub quota: u64,
+    /// Bytes that are left free on the disk whatever the quota says.
+    pub reserve: u64,
+}
+
+/// A handle on the journal; clones are the same journal.
+#[derive(Clone)]
+pub struct Journal {
+    shelf: Arc<Shelf>,
+    writer: writer::Handle,
+    head: watch::Receiver<Position>,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Size {
+    /// Records that the hub has not acknowledged.
+    pub backlog: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+/// Counts of what the journal did since it was opened.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Disk syncs.
+    pub syncs: prometheus_client::metrics::counter::Counter,
+    /// Records written.
+    pub records: prometheus_client::metrics::counter::Counter,
+    /// Appends refused because the disk or the quota is full.
+    pub refused_full: prometheus_client::metrics::counter::Counter,
+    /// Generations set aside because they were damaged.
+    pub set_aside: prometheus_client::metrics::counter::Counter,
+}
+
+impl Journal {
+    /// Opens the journal below `folder`, or begins one. What is damaged is set aside in `quarantine`, and a new epoch
+    /// begins whose first record says so.
+    ///
+    /// `acknowledged` is what the agent remembers of the hub's receipts; `now` stamps that first record.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or written. Damage is not an error.
+    pub fn open(
+        folder: &Path,
+        agent: AgentId,
+        settings: Settings,
+        acknowledged: Position,
+        counters: Arc<Counters>,
+        now: UnixMillis,
+    ) -> Result<Self, StoreError> {
+        let recovered = recovery::recover(folder, &counters)?;
+        let shelf = Arc::new(Shelf::new(folder.to_owned(), recovered.closed, recovered.heads, acknowledged, counters));
+        let (writer, head) = writer::start(Arc::clone(&shelf), agent, settings, recovered.tail, now)?;
+        Ok(Self { shelf, writer, head })
+    }
+
+    /// Appends encoded records and answers when they are on disk: the position of the last one.
+    ///
+    /// # Errors
+    /// See [`AppendError`]. After `Full` or `Busy` none of them is stored.
+    pub async fn append(&self, records: Vec<Vec<u8>>) -> Result<Position, AppendError> {
+        self.writer.append(records).await
+    }
+
+    /// The next records after `after`, at most one batch; `None` if there are none. Reads from disk.
+    ///
+    /// # Errors
+    /// If the disk fails. A damaged generation is set aside and reading goes on behind it, with the loss in the draft.
+    pub fn read_after(&self, after: Position) -> Result<Option<Draft>, StoreError> {
+        self.shelf.read_after(after)
+    }
+
+    /// The hub has everything up to here.
+    pub fn acknowledge(&self, through: Position) {
+        self.shelf.acknowledge(through);
+    }
+
+    /// What was derived from the records up to here is durable elsewhere.
+    pub fn checkpointed(&self, through: Position) {
+        self.shelf.checkpointed(through);
+    }
+
+    /// What is held of each epoch that still has unacknowledged records, and always of the current one.
+    pub fn extents(&self) -> Vec<EpochExtent> {
+        self.shelf.extents()
+    }
+
+    /// The last record on disk, now and as it grows.
+    pub fn head(&self) -> watch::Receiver<Position> {
+        self.head.clone()
+    }
+
+    /// How much there is.
+    pub fn size(&self) -> Size {
+        self.shelf.size()
+    }
+
+    /// When the oldest unacknowledged record was made. Reads from disk.
+    pub fn oldest_unacknowledged(&self) -> Option<UnixMillis> {
+        self.shelf.oldest_unacknowledged()
+    }
+
+    /// Ends when the journal has failed: the process is to stop and be started again.
+    pub async fn failed(&self) -> String {
+        self.writer.failed().await
+    }
+}
+
+/// Where damaged generations are put, beside the journal's own folder.
+fn quarantine(folder: &Path) -> PathBuf {
+    folder.with_file_name("quarantine")
+}
+
+#[cfg(test)]
+mod tests;

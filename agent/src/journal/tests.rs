@@ -1,0 +1,163 @@
+//! The journal against a real folder.
+
+use super::generation::RECORDS;
+use super::*;
+use sitewarden_protocol::chain::Chain;
+use tempfile::TempDir;
+
+const AGENT: AgentId = AgentId::from_bytes([7; 16]);
+const ROOM: Settings = Settings { quota: 1 << 40, reserve: 0 };
+
+fn open(folder: &TempDir, settings: Settings) -> Journal {
+    let counters = Arc::new(Counters::default());
+    Journal::open(&folder.path().join("journal"), AGENT, settings, Position::default(), counters, UnixMillis(1))
+        .unwrap()
+}
+
+/// Closing is asynchronous: the writer's thread ends when the last handle is gone. Opening waits for sled's own lock.
+fn reopen(folder: &TempDir, journal: Journal) -> Journal {
+    let (mut journal, folder) = (Some(journal), folder.path().join("journal"));
+    let shelf = Arc::downgrade(&journal.as_ref().unwrap().shelf);
+    journal.take();
+    while shelf.strong_count() > 0 {
+        std::thread::yield_now();
+    }
+    Journal::open(&folder, AGENT, ROOM, Position::default(), Arc::new(Counters::default()), UnixMillis(1)).unwrap()
+}
+
+fn records(from: u64, count: u64) -> Vec<Vec<u8>> {
+    (from..from + count).map(|number| format!("record {number}").into_bytes()).collect()
+}
+
+/// Everything in the journal after its first record, which says why the epoch began.
+fn read_all(journal: &Journal) -> (Vec<Vec<u8>>, u64) {
+    let mut after = Position { epoch: 1, seq: 1 };
+    let (mut all, mut lost) = (Vec::new(), 0);
+    let mut chain: Option<Chain> = None;
+    while let Some(draft) = journal.read_after(after).unwrap() {
+        if draft.lost == 0 && draft.after.position.epoch == after.epoch {
+            assert!(chain.is_none_or(|chain| chain == draft.after.chain), "the chain runs on");
+        }
+        chain = Some(draft.after.chain.then_all(draft.records.iter()));
+        lost += draft.lost;
+        all.extend(draft.records.iter().map(<[u8]>::to_vec));
+        after = Position {
+            epoch: draft.after.position.epoch,
+            seq: draft.after.position.seq + u64::from(draft.records.count()),
+        };
+    }
+    (all, lost)
+}
+
+#[tokio::test]
+async fn what_was_appended_is_read_back_in_order_also_after_reopening() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, ROOM);
+    for batch in 0..20 {
+        let at = journal.append(records(batch * 100, 100)).await.unwrap();
+        assert_eq!(at, Position { epoch: 1, seq: 1 + (batch + 1) * 100 });
+    }
+    assert_eq!(read_all(&journal), (records(0, 2_000), 0));
+    let journal = reopen(&folder, journal);
+    assert_eq!(read_all(&journal), (records(0, 2_000), 0));
+    assert_eq!(journal.append(records(2_000, 1)).await.unwrap().seq, 2_002);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_share_a_sync() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, ROOM);
+    let callers: Vec<_> = (0..64)
+        .map(|caller| {
+            let journal = journal.clone();
+            tokio::spawn(async move {
+                for number in 0..20 {
+                    journal.append(records(caller * 100 + number, 1)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let counters = &journal.shelf.counters;
+    assert_eq!(counters.records.get(), 1 + 64 * 20);
+    assert!(counters.syncs.get() < 64 * 20 / 4, "{} syncs", counters.syncs.get());
+}
+
+#[tokio::test]
+async fn acknowledged_generations_give_their_space_back_once_a_checkpoint_holds_them() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, ROOM);
+    for batch in 0..(3 * RECORDS / 5_000) {
+        journal.append(records(batch * 5_000, 5_000)).await.unwrap();
+    }
+    let folders = || {
+        std::fs::read_dir(folder.path().join("journal"))
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().path().is_dir())
+            .count()
+    };
+    let head = *journal.head().borrow();
+    assert_eq!(folders(), 3);
+    journal.acknowledge(head);
+    assert_eq!(folders(), 3, "nothing goes before a checkpoint holds it");
+    journal.checkpointed(head);
+    assert_eq!(folders(), 2, "one acknowledged generation stays for a hub that asks again, and the one written to");
+    assert_eq!(journal.size().backlog, 0);
+}
+
+#[tokio::test]
+async fn past_its_quota_the_journal_refuses_and_recovers_by_itself() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, Settings { quota: 1, reserve: 0 });
+    assert!(matches!(journal.append(records(0, 1)).await, Err(AppendError::Full(_))));
+    assert_eq!(journal.shelf.counters.refused_full.get(), 1);
+    let journal = reopen(&folder, journal);
+    assert!(journal.append(records(0, 1)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_damaged_newest_generation_is_set_aside_and_a_new_epoch_says_so() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, ROOM);
+    journal.append(records(0, 500)).await.unwrap();
+    let shelf = Arc::downgrade(&journal.shelf);
+    drop(journal);
+    while shelf.strong_count() > 0 {
+        std::thread::yield_now();
+    }
+    let file = folder.path().join("journal/00000001-0000000000000001/db");
+    std::fs::write(&file, vec![0xa5; 70_000]).unwrap();
+    let journal = open(&folder, ROOM);
+    assert_eq!(*journal.head().borrow(), Position { epoch: 2, seq: 1 });
+    let draft = journal.read_after(Position { epoch: 1, seq: 1 }).unwrap().unwrap();
+    let first = sitewarden_protocol::record::Record::decode(draft.records.iter().next().unwrap()).unwrap();
+    let sitewarden_protocol::record::Body::EpochBegun(begun) = first.decode_body().unwrap() else {
+        panic!("not an epoch's begin")
+    };
+    assert!(begun.cause.contains("damaged"), "{}", begun.cause);
+}
+
+#[tokio::test]
+async fn a_damaged_generation_in_the_middle_is_declared_lost_and_reading_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, ROOM);
+    for batch in 0..(3 * RECORDS / 5_000) {
+        journal.append(records(batch * 5_000, 5_000)).await.unwrap();
+    }
+    let shelf = Arc::downgrade(&journal.shelf);
+    drop(journal);
+    while shelf.strong_count() > 0 {
+        std::thread::yield_now();
+    }
+    let mut middle: Vec<_> =
+        std::fs::read_dir(folder.path().join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    middle.sort();
+    std::fs::write(middle[1].join("db"), vec![0x5a; 70_000]).unwrap();
+    let journal = open(&folder, ROOM);
+    let (all, lost) = read_all(&journal);
+    assert_eq!(all.len() as u64 + lost, 3 * RECORDS);
+    assert!(lost >= RECORDS, "{lost} lost");
+    assert_eq!(all.last(), records(3 * RECORDS - 1, 1).last());
+}
