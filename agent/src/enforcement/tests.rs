@@ -1,0 +1,178 @@
+//! Enforcement over a real journal.
+
+use super::*;
+use crate::clock;
+use crate::journal::{Counters, Settings};
+use sitewarden_protocol::id::{AgentId, LicenseId, PlantId};
+use sitewarden_protocol::license::{KeyDigest, Kind, Limits, Policy, Status, Term};
+use sitewarden_protocol::signing::PrivateKey;
+use sitewarden_protocol::snapshot::{Snapshot, Trust, Version};
+use sitewarden_protocol::time::UnixMillis;
+use tempfile::TempDir;
+
+const SITE: SiteId = SiteId::from_bytes([1; 16]);
+
+fn hub() -> PrivateKey {
+    PrivateKey::from_seed(&[9; 32])
+}
+
+fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
+    let license = License {
+        id: LicenseId::from_bytes([2; 16]),
+        name: "L1".into(),
+        app: "EMS".into(),
+        kind: Kind::Subscription,
+        term: Term::Validity("1y".parse().unwrap()),
+        limits: Limits { monitors: Some(quota), ..Limits::default() },
+        features: vec![],
+        policy: Policy::default(),
+        status: Status::Inactive,
+        activated_at: None,
+        expires_at: None,
+        key: KeyDigest::of(SITE, "the key"),
+        revision: 1,
+    };
+    let snapshot = Snapshot {
+        site: SITE,
+        site_name: "Site".into(),
+        plant: PlantId::from_bytes([3; 16]),
+        plant_name: "Plant".into(),
+        customer_name: "Customer".into(),
+        version: Version { revision, issued_at: UnixMillis(1) },
+        fresh_until: UnixMillis(i64::MAX),
+        licenses: vec![license],
+        trust: Trust { authorities: vec![], signing_keys: vec![hub().public()] },
+    };
+    snapshot::Signed::make(&snapshot, &hub())
+}
+
+struct Running {
+    enforcement: Enforcement,
+    journal: Journal,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn prepare(quota: u32) -> (TempDir, Folder) {
+    let temporary = TempDir::new().unwrap();
+    let folder = Folder::at(temporary.path());
+    folder.make("state").unwrap();
+    secret_file::write(&folder.state("snapshot.bin"), &codec::encode(&snapshot(1, quota))).unwrap();
+    (temporary, folder)
+}
+
+fn start(folder: &Folder) -> Running {
+    let settings = Settings { quota: 1 << 40, reserve: 0 };
+    let acknowledged = remembered_acknowledgement(folder).unwrap();
+    let agent = AgentId::from_bytes([4; 16]);
+    let journal =
+        Journal::open(&folder.journal(), agent, settings, acknowledged, Arc::new(Counters::default()), clock::now())
+            .unwrap();
+    let (enforcement, task) = Enforcement::start(folder, journal.clone(), SITE, vec![hub().public()]).unwrap();
+    Running { enforcement, journal, task }
+}
+
+/// Ends the process's part in it. Without a checkpoint, as after SIGKILL, unless it is asked for.
+async fn stop(folder: &Folder, running: Running, checkpoint: bool) {
+    let Running { enforcement, journal, task } = running;
+    if checkpoint {
+        drop(enforcement);
+        task.await.unwrap();
+    } else {
+        task.abort();
+        drop(task.await);
+        drop(enforcement);
+    }
+    drop(journal);
+    let file = std::fs::read_dir(folder.journal())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.is_dir())
+        .unwrap()
+        .join("db");
+    let file = std::fs::File::open(file).unwrap();
+    while file.try_lock().is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn racing_callers_never_pass_the_quota_and_yes_is_not_forgotten() {
+    let (_temporary, folder) = prepare(100);
+    let running = start(&folder);
+    running.enforcement.activate("the key".into(), false, "operator".into()).await.unwrap();
+    let callers: Vec<_> = (0..64)
+        .map(|caller| {
+            let enforcement = running.enforcement.clone();
+            tokio::spawn(async move {
+                let mut granted = 0;
+                for number in 0..10 {
+                    granted += u32::from(enforcement.reserve("EMS".into(), format!("{caller}-{number}")).await.is_ok());
+                }
+                granted
+            })
+        })
+        .collect();
+    let mut granted = 0;
+    for caller in callers {
+        granted += caller.await.unwrap();
+    }
+    assert_eq!(granted, 100);
+    stop(&folder, running, false).await;
+    let running = start(&folder);
+    assert_eq!(running.enforcement.state().in_use["EMS"], 100);
+    assert_eq!(running.enforcement.monitors("EMS".into()).await.unwrap().len(), 100);
+    assert!(matches!(
+        running.enforcement.reserve("EMS".into(), "one more".into()).await,
+        Err(ReserveError::Denied(Denied::Quota(_)))
+    ));
+}
+
+#[tokio::test]
+async fn the_state_is_the_same_from_a_checkpoint_from_records_and_from_both() {
+    let (_temporary, folder) = prepare(10);
+    let running = start(&folder);
+    running.enforcement.activate("the key".into(), false, "operator".into()).await.unwrap();
+    running.enforcement.reserve("EMS".into(), "a".into()).await.unwrap();
+    stop(&folder, running, true).await;
+    let running = start(&folder);
+    running.enforcement.reserve("EMS".into(), "b".into()).await.unwrap();
+    assert!(running.enforcement.release("EMS".into(), "a".into()).await.unwrap());
+    assert!(!running.enforcement.release("EMS".into(), "a".into()).await.unwrap());
+    stop(&folder, running, false).await;
+    let running = start(&folder);
+    assert_eq!(running.enforcement.monitors("EMS".into()).await.unwrap(), ["b"]);
+    assert!(running.enforcement.state().access("EMS", clock::now()).is_ok());
+}
+
+#[tokio::test]
+async fn only_newer_snapshots_of_this_hub_and_site_are_taken() {
+    let (_temporary, folder) = prepare(10);
+    let running = start(&folder);
+    let enforcement = &running.enforcement;
+    assert!(enforcement.install(snapshot(2, 20)).await.unwrap());
+    assert!(!enforcement.install(snapshot(2, 20)).await.unwrap());
+    assert!(matches!(enforcement.install(snapshot(1, 10)).await, Err(InstallError::Older { .. })));
+    let mut forged = snapshot(3, 1_000);
+    forged.signature =
+        PrivateKey::from_seed(&[8; 32]).sign(sitewarden_protocol::signing::Purpose::Snapshot, &forged.bytes);
+    assert!(matches!(enforcement.install(forged).await, Err(InstallError::Unacceptable(_))));
+    stop(&folder, running, false).await;
+    assert_eq!(start(&folder).enforcement.state().snapshot.version.revision, 2);
+}
+
+#[tokio::test]
+async fn nothing_is_granted_before_activation_and_nothing_unknown_activates() {
+    let (_temporary, folder) = prepare(10);
+    let running = start(&folder);
+    let denied = running.enforcement.reserve("EMS".into(), "a".into()).await;
+    assert!(matches!(denied, Err(ReserveError::Denied(Denied::Access(_)))), "{denied:?}");
+    let wrong = running.enforcement.activate("another key".into(), false, "operator".into()).await;
+    assert!(matches!(wrong, Err(ActivateError::Refused(_))), "{wrong:?}");
+    let license = running.enforcement.activate("the key".into(), false, "operator".into()).await.unwrap();
+    assert_eq!(license.status, Status::Active);
+    assert_eq!(
+        running.enforcement.reserve("EMS".into(), "a".into()).await.unwrap(),
+        Reserved { before: false, in_use: 1, quota: Some(10) }
+    );
+    assert!(running.enforcement.reserve("EMS".into(), "a".into()).await.unwrap().before);
+}

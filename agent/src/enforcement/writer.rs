@@ -1,0 +1,305 @@
+//! The one task that changes the site's state.
+//!
+//! It takes the commands that are waiting, decides each on the state that the ones before it leave, appends all their
+//! records in one go, and only then publishes and answers.
+
+use super::checkpoint::{self, View};
+use super::site::{Denied, ReserveError, Reserved, Site, State};
+use crate::clock;
+use crate::folder::Folder;
+use crate::journal::{AppendError, Journal};
+use arc_swap::ArcSwap;
+use sitewarden_certs::secret_file;
+use sitewarden_protocol::chain::Position;
+use sitewarden_protocol::codec;
+use sitewarden_protocol::license::{self, ActivationError, License};
+use sitewarden_protocol::record::{Activation, Body, Denial, MonitorChange, Record};
+use sitewarden_protocol::signing::PublicKey;
+use sitewarden_protocol::snapshot;
+use sitewarden_protocol::time::UnixMillis;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+/// Commands that are decided and written together.
+const GROUP: usize = 256;
+/// How often the derived state is written, if records were. Bounds what a start has to replay.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+
+/// A change, with the place for its answer.
+pub(super) enum Command {
+    Reserve { app: String, monitor: String, answer: oneshot::Sender<Result<Reserved, ReserveError>> },
+    Release { app: String, monitor: String, answer: oneshot::Sender<Result<bool, AppendError>> },
+    List { app: String, answer: oneshot::Sender<Vec<String>> },
+    Activate { key: String, replace: bool, by: String, answer: oneshot::Sender<Result<License, ActivateError>> },
+    Install { signed: Box<snapshot::Signed>, answer: oneshot::Sender<Result<bool, InstallError>> },
+    Acknowledged { through: Position },
+}
+
+/// A licence is not activated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActivateError {
+    /// The rules do not allow it.
+    #[error(transparent)]
+    Refused(#[from] ActivationError),
+    /// It is allowed, and could not be made durable.
+    #[error(transparent)]
+    Journal(#[from] AppendError),
+}
+
+/// A snapshot is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// It is not the hub's, or unreadable.
+    #[error(transparent)]
+    Unacceptable(#[from] snapshot::Error),
+    /// It is another site's.
+    #[error("the snapshot is for another site")]
+    OtherSite,
+    /// It is older than the one in force.
+    #[error("the snapshot is revision {offered}, and revision {have} is in force")]
+    Older {
+        /// The revision that came.
+        offered: u64,
+        /// The revision in force.
+        have: u64,
+    },
+    /// It cannot be stored.
+    #[error(transparent)]
+    File(#[from] secret_file::Error),
+    /// The agent is stopping.
+    #[error("the agent is stopping")]
+    Stopping,
+}
+
+/// Sends the answer once the group's records are durable, or could not be made so.
+type Reply = Box<dyn FnOnce(Result<(), AppendError>) + Send>;
+
+/// What a group of commands comes to before it is written.
+#[derive(Default)]
+struct Group {
+    at: UnixMillis,
+    bodies: Vec<Body>,
+    replies: Vec<Reply>,
+}
+
+pub(super) struct Writer {
+    folder: Folder,
+    journal: Journal,
+    site: Site,
+    trusted: Vec<PublicKey>,
+    state: Arc<ArcSwap<State>>,
+    acknowledged: Position,
+    checkpointed: Position,
+}
+
+impl Writer {
+    pub(super) fn new(
+        folder: Folder,
+        journal: Journal,
+        site: Site,
+        trusted: Vec<PublicKey>,
+        state: Arc<ArcSwap<State>>,
+        checkpointed: Position,
+    ) -> Self {
+        Self { folder, journal, site, trusted, state, acknowledged: Position::default(), checkpointed }
+    }
+
+    /// Until every handle is gone.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut tick = interval_at(Instant::now() + CHECKPOINT_EVERY, CHECKPOINT_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut waiting = Vec::with_capacity(GROUP);
+        loop {
+            tokio::select! {
+                taken = commands.recv_many(&mut waiting, GROUP) => {
+                    if taken == 0 {
+                        break;
+                    }
+                    self.group(waiting.drain(..)).await;
+                }
+                _ = tick.tick() => self.checkpoint().await,
+            }
+        }
+        self.checkpoint().await;
+    }
+
+    async fn group(&mut self, commands: impl Iterator<Item = Command>) {
+        let mut group = Group { at: clock::now(), ..Group::default() };
+        for command in commands {
+            match command {
+                Command::Reserve { app, monitor, answer } => self.reserve(app, monitor, answer, &mut group),
+                Command::Release { app, monitor, answer } => self.release(app, monitor, answer, &mut group),
+                Command::Activate { key, replace, by, answer } => self.activate(&key, replace, by, answer, &mut group),
+                Command::List { app, answer } => {
+                    let listed = self.site.monitors().get(&app).map(|all| all.iter().cloned().collect());
+                    drop(answer.send(listed.unwrap_or_default()));
+                }
+                Command::Install { signed, answer } => {
+                    // A snapshot stands between what came before it and what came after.
+                    self.write(std::mem::take(&mut group)).await;
+                    group.at = clock::now();
+                    drop(answer.send(self.install(*signed).await));
+                }
+                Command::Acknowledged { through } => self.acknowledged = self.acknowledged.max(through),
+            }
+        }
+        self.write(group).await;
+    }
+
+    async fn write(&mut self, group: Group) {
+        let Group { at, bodies, replies } = group;
+        let encoded: Vec<Vec<u8>> = bodies.iter().filter_map(|body| Record::encode(at, body).ok()).collect();
+        let written = if encoded.is_empty() { Ok(()) } else { self.journal.append(encoded).await.map(drop) };
+        match &written {
+            Ok(()) => self.state.store(Arc::new(self.site.state())),
+            Err(_) => bodies.iter().rev().for_each(|body| self.site.revert(body)),
+        }
+        replies.into_iter().for_each(|reply| reply(written.clone()));
+    }
+
+    fn reserve(
+        &mut self,
+        app: String,
+        monitor: String,
+        answer: oneshot::Sender<Result<Reserved, ReserveError>>,
+        group: &mut Group,
+    ) {
+        let before = self.site.has(&app, &monitor);
+        let allowed = if before { Ok(self.quota(&app)) } else { self.site.may_reserve(&app, group.at) };
+        let decided = match allowed {
+            Ok(quota) => {
+                if !before {
+                    group.change(&mut self.site, Body::MonitorReserved(MonitorChange { app: app.clone(), monitor }));
+                }
+                Ok(Reserved { before, in_use: self.site.in_use(&app), quota })
+            }
+            Err(denied) => {
+                group.bodies.push(denial(app, "reserve", &denied));
+                Err(denied)
+            }
+        };
+        group.replies.push(Box::new(move |written| {
+            let outcome = match (decided, written) {
+                (Err(denied), _) => Err(denied.into()),
+                (Ok(_), Err(error)) => Err(error.into()),
+                (Ok(reserved), Ok(())) => Ok(reserved),
+            };
+            drop(answer.send(outcome));
+        }));
+    }
+
+    fn quota(&self, app: &str) -> Option<u32> {
+        let now = clock::now();
+        license::access(self.site.licenses(), app, now, self.site.snapshot().fresh_until)
+            .ok()
+            .flatten()
+            .and_then(|license| license.limits.monitors)
+    }
+
+    fn release(
+        &mut self,
+        app: String,
+        monitor: String,
+        answer: oneshot::Sender<Result<bool, AppendError>>,
+        group: &mut Group,
+    ) {
+        let had = self.site.has(&app, &monitor);
+        if had {
+            group.change(&mut self.site, Body::MonitorReleased(MonitorChange { app, monitor }));
+        }
+        group.replies.push(Box::new(move |written| drop(answer.send(written.map(|()| had)))));
+    }
+
+    fn activate(
+        &mut self,
+        key: &str,
+        replace: bool,
+        by: String,
+        answer: oneshot::Sender<Result<License, ActivateError>>,
+        group: &mut Group,
+    ) {
+        let site = &self.site;
+        let allowed = license::activate(site.licenses(), site.id(), key, replace, group.at, |app| site.in_use(app));
+        let decided = allowed.map(|allowed| {
+            let id = allowed.license;
+            group.change(
+                &mut self.site,
+                Body::LicenseActivated(Activation { license: id, replaces: allowed.replaces, by }),
+            );
+            self.site.licenses().iter().find(|license| license.id == id).cloned()
+        });
+        group.replies.push(Box::new(move |written| {
+            let outcome = match (decided, written) {
+                (Err(refused), _) => Err(refused.into()),
+                (Ok(_), Err(error)) => Err(error.into()),
+                (Ok(license), Ok(())) => license.ok_or_else(|| ActivationError::Unknown.into()),
+            };
+            drop(answer.send(outcome));
+        }));
+    }
+
+    async fn install(&mut self, signed: snapshot::Signed) -> Result<bool, InstallError> {
+        let snapshot = signed.verify(&self.trusted)?;
+        if snapshot.site != self.site.id() {
+            return Err(InstallError::OtherSite);
+        }
+        let (offered, have) = (snapshot.version, self.site.snapshot().version);
+        if offered.revision < have.revision {
+            return Err(InstallError::Older { offered: offered.revision, have: have.revision });
+        }
+        if offered <= have {
+            return Ok(false);
+        }
+        let path = self.folder.state("snapshot.bin");
+        let stored = tokio::task::spawn_blocking(move || secret_file::write(&path, &codec::encode(&signed))).await;
+        stored.map_err(|_| InstallError::Stopping)??;
+        self.site.install(snapshot);
+        self.state.store(Arc::new(self.site.state()));
+        Ok(true)
+    }
+
+    /// Writes what was derived so far, if the journal has grown since the last time.
+    async fn checkpoint(&mut self) {
+        // Every record that changes the site comes from this task, so all of them up to the head are applied.
+        let through = *self.journal.head().borrow();
+        if through == self.checkpointed {
+            return;
+        }
+        let view = View {
+            through,
+            acknowledged: self.acknowledged,
+            monitors: self.site.monitors(),
+            activations: self.site.activations(),
+        };
+        let (path, journal) = (self.folder.state(checkpoint::FILE), self.journal.clone());
+        let written = match view.encode() {
+            Ok(bytes) => tokio::task::spawn_blocking(move || {
+                secret_file::write(&path, &bytes)?;
+                journal.checkpointed(through);
+                Ok::<_, checkpoint::Error>(())
+            })
+            .await
+            .unwrap_or(Ok(())),
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(()) => self.checkpointed = through,
+            Err(error) => {
+                tracing::error!(%error, "the checkpoint cannot be written; the journal keeps its records until it can")
+            }
+        }
+    }
+}
+
+impl Group {
+    fn change(&mut self, site: &mut Site, body: Body) {
+        site.apply_body(&body, self.at);
+        self.bodies.push(body);
+    }
+}
+
+fn denial(app: String, action: &str, denied: &Denied) -> Body {
+    Body::Denial(Denial { app, action: action.to_owned(), cause: denied.to_string() })
+}
