@@ -1,0 +1,67 @@
+//! Calls the running agent over its unix socket.
+
+use super::Failure;
+use crate::folder::Folder;
+use reqwest::{Method, RequestBuilder};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How long the agent may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(35);
+
+pub(super) struct Client {
+    client: reqwest::Client,
+    folder: Folder,
+}
+
+impl Client {
+    pub(super) fn new(folder: &Folder) -> Result<Self, Failure> {
+        folder.check_enrolled()?;
+        let socket = folder.run("agent.sock");
+        if !socket.exists() {
+            return Err(not_running(folder));
+        }
+        let client =
+            reqwest::Client::builder().unix_socket(socket).timeout(TIMEOUT).build().map_err(Failure::failed)?;
+        Ok(Self { client, folder: folder.clone() })
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, Failure> {
+        self.call(self.request(Method::GET, path).query(query)).await
+    }
+
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.call(self.request(Method::POST, path).json(body)).await
+    }
+
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.call(self.request(Method::DELETE, path).json(body)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        // The host is a formality: the socket decides who answers.
+        self.client.request(method, format!("http://agent{path}"))
+    }
+
+    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| if error.is_connect() { not_running(&self.folder) } else { Failure::failed(error) })?;
+        if answer.status().is_success() {
+            return answer.json().await.map_err(Failure::failed);
+        }
+        let status = answer.status();
+        let body: Value = answer.json().await.unwrap_or_default();
+        Err(Failure::failed(body["error"]["message"].as_str().map_or_else(|| status.to_string(), str::to_owned)))
+    }
+}
+
+fn not_running(folder: &Folder) -> Failure {
+    Failure::failed(format!(
+        "the agent of {0} does not run; start it with: sitewarden-agent serve --data-dir {0}",
+        folder.path().display()
+    ))
+}

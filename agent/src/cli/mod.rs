@@ -1,0 +1,272 @@
+//! The command line.
+
+mod client;
+mod output;
+mod serve;
+
+use crate::enrolment;
+use crate::folder::{self, Folder};
+use crate::http::{ActivateRequest, AddUserRequest, MonitorRequest, Status};
+use crate::users::{self, Role, Users};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use client::Client;
+use output::Output;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use zeroize::Zeroizing;
+
+/// Enforces licences on site, offline, and carries telemetry to the hub.
+#[derive(Parser)]
+#[command(name = "sitewarden-agent", version, max_term_width = 100)]
+struct Cli {
+    /// The agent's data folder.
+    #[arg(long, global = true, env = "SITEWARDEN_AGENT_DATA_DIR", default_value = "/var/lib/sitewarden/agent")]
+    data_dir: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make this machine known to its hub, with a token from `sitewarden-hub agent invite`.
+    Enroll {
+        /// The token, one line that begins with swt1.
+        #[arg(long)]
+        token: String,
+    },
+    /// Run the agent in the foreground until SIGTERM.
+    Serve {
+        /// Where the local API listens; port 0 picks one. Overrides agent.toml.
+        #[arg(long, value_name = "ADDR")]
+        http: Option<SocketAddr>,
+    },
+    /// Show licences, quotas, the queue and the line to the hub.
+    Status,
+    /// Activate the licence with this key.
+    Activate {
+        /// The licence key.
+        key: String,
+        /// Give up the licence that is in force for the same app.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Say why an app may or may not be used.
+    Explain {
+        /// The app's code, such as EMS.
+        app: String,
+    },
+    /// List, reserve or release monitors.
+    #[command(subcommand)]
+    Monitors(Monitors),
+    /// Manage who may call the local API.
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+#[derive(Subcommand)]
+enum Monitors {
+    /// List an app's monitors.
+    List(ForApp),
+    /// Reserve a monitor.
+    Add(OneMonitor),
+    /// Release a monitor.
+    Remove(OneMonitor),
+}
+
+#[derive(Args)]
+struct ForApp {
+    /// The app's code, such as EMS.
+    #[arg(long)]
+    app: String,
+}
+
+#[derive(Args)]
+struct OneMonitor {
+    /// The monitor's identifier, as the app names it.
+    monitor: String,
+    /// The app's code, such as EMS.
+    #[arg(long)]
+    app: String,
+}
+
+#[derive(Subcommand)]
+enum UserCommand {
+    /// Add a user.
+    Add {
+        /// The user's name.
+        name: String,
+        /// What the user may do.
+        #[arg(long)]
+        role: RoleName,
+        /// A file with the password, at least 8 characters; a line break at its end does not count.
+        #[arg(long, value_name = "FILE")]
+        password_file: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RoleName {
+    /// May do everything on this agent.
+    Admin,
+    /// May activate licences and see everything.
+    Operator,
+    /// An application: may verify, reserve monitors and report events.
+    App,
+}
+
+/// What went wrong, and the exit code that says so.
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn failed(error: impl ToString) -> Self {
+        Self { code: 1, message: error.to_string() }
+    }
+
+    pub(crate) fn misuse(error: impl ToString) -> Self {
+        Self { code: 2, message: error.to_string() }
+    }
+}
+
+impl From<folder::Error> for Failure {
+    fn from(error: folder::Error) -> Self {
+        let code = match error {
+            folder::Error::NotEnrolled(_) => 3,
+            folder::Error::InUse(_) => 4,
+            folder::Error::Secret(_) | folder::Error::Io { .. } => 1,
+        };
+        Self { code, message: error.to_string() }
+    }
+}
+
+/// Runs the command line: 0 done, 1 failed, 2 misuse or bad configuration, 3 not enrolled, 4 in use.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let mut output = Output::new(cli.json);
+    match dispatch(cli, &mut output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, message }) => {
+            output.failure(&message);
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
+    let folder = Folder::at(&cli.data_dir);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Enroll { token } => enroll(&folder, &token, output).await,
+            Command::Serve { http } => serve::run(&folder, http).await,
+            Command::Status => {
+                let status: Status = Client::new(&folder)?.get("/agent/v1/status", &[]).await?;
+                output.status(&status)
+            }
+            Command::Activate { key, replace } => {
+                let request = ActivateRequest { key, replace };
+                let answer: Value = Client::new(&folder)?.post("/agent/v1/activate", &request).await?;
+                output.value(&answer, |answer| {
+                    format!("License {} for {} activated.", text(answer, "name"), text(answer, "app"))
+                })
+            }
+            Command::Explain { app } => {
+                let answer: Value = Client::new(&folder)?.get("/agent/v1/explain", &[("app", &app)]).await?;
+                output.value(&answer, output::explanation)
+            }
+            Command::Monitors(command) => monitors(&folder, command, output).await,
+            Command::User(UserCommand::Add { name, role, password_file }) => {
+                add_user(&folder, name, role, &password_file, output).await
+            }
+        }
+    })
+}
+
+async fn enroll(folder: &Folder, token: &str, output: &mut Output) -> Result<(), Failure> {
+    let outcome = enrolment::enrol(folder, token).await.map_err(|error| match error {
+        enrolment::Error::Folder(error) => error.into(),
+        enrolment::Error::Token(_) => Failure::misuse(error),
+        error => Failure::failed(error),
+    })?;
+    let answer = json!({
+        "agent_id": outcome.agent, "site_id": outcome.site, "site_name": outcome.site_name, "licenses": outcome.licenses,
+    });
+    output.value(&answer, |_| {
+        format!(
+            "Enrolled as agent {} of site {}.\nNext: sitewarden-agent serve --data-dir {}",
+            outcome.agent,
+            outcome.site_name,
+            folder.path().display()
+        )
+    })
+}
+
+async fn monitors(folder: &Folder, command: Monitors, output: &mut Output) -> Result<(), Failure> {
+    let client = Client::new(folder)?;
+    let request = |one: OneMonitor| MonitorRequest { app: one.app, monitor: one.monitor };
+    let path = "/agent/v1/monitors";
+    match command {
+        Monitors::List(ForApp { app }) => {
+            let answer: Value = client.get(path, &[("app", &app)]).await?;
+            output.value(&answer, output::monitor_list)
+        }
+        Monitors::Add(one) => {
+            let answer: Value = client.post(path, &request(one)).await?;
+            output.value(&answer, |answer| {
+                format!("Monitor {} reserved for {}.", text(answer, "monitor"), text(answer, "app"))
+            })
+        }
+        Monitors::Remove(one) => {
+            let answer: Value = client.delete(path, &request(one)).await?;
+            output.value(&answer, |answer| {
+                format!("Monitor {} released from {}.", text(answer, "monitor"), text(answer, "app"))
+            })
+        }
+    }
+}
+
+/// Through the agent if it runs, else straight into its folder.
+async fn add_user(
+    folder: &Folder,
+    name: String,
+    role: RoleName,
+    password_file: &Path,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let password = std::fs::read_to_string(password_file);
+    let password = password.map_err(|error| Failure::misuse(format!("{}: {error}", password_file.display())))?;
+    let password = Zeroizing::new(password.trim_end_matches(['\r', '\n']).to_owned());
+    let role = match role {
+        RoleName::Admin => Role::Admin,
+        RoleName::Operator => Role::Operator,
+        RoleName::App => Role::App,
+    };
+    folder.check_enrolled()?;
+    match folder.lock() {
+        Ok(_lock) => {
+            folder.make("state")?;
+            let users = Users::load(folder.state("users.json"), Zeroizing::new([0; 32])).map_err(Failure::failed)?;
+            users.add(&name, role, &password).map_err(|error| match error {
+                users::AddError::Name | users::AddError::Password => Failure::misuse(error),
+                error => Failure::failed(error),
+            })?;
+        }
+        Err(folder::Error::InUse(_)) => {
+            let request = AddUserRequest { name: name.clone(), role, password: password.to_string() };
+            let _: Value = Client::new(folder)?.post("/agent/v1/users", &request).await?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    output.value(&json!({"name": name, "role": role}), |_| format!("User {name} added."))
+}
+
+fn text<'a>(answer: &'a Value, field: &str) -> &'a str {
+    answer[field].as_str().unwrap_or_default()
+}

@@ -1,0 +1,130 @@
+//! What commands print: text for people, JSON for programs, errors on standard error.
+
+use super::{Failure, text};
+use crate::http::{LicenseLine, Status};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+pub(super) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(super) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// An answer, as JSON or in the words that `words` finds.
+    pub(super) fn value(&mut self, value: &Value, words: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+        if self.json { print_json(value) } else { print(&words(value)) }
+    }
+
+    pub(super) fn status(&mut self, status: &Status) -> Result<(), Failure> {
+        if self.json { print_json(status) } else { print(&status_text(status)) }
+    }
+
+    pub(super) fn failure(&mut self, message: &str) {
+        let line = if self.json { json!({"error": message}).to_string() } else { format!("error: {message}") };
+        // Nowhere is left to tell that standard error is closed.
+        drop(writeln!(io::stderr(), "{line}"));
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    writeln!(io::stdout().lock(), "{text}").map_err(Failure::failed)
+}
+
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    print(&serde_json::to_string_pretty(value).map_err(Failure::failed)?)
+}
+
+fn status_text(status: &Status) -> String {
+    let sync = &status.sync;
+    let line = match (&sync.trouble, sync.connected) {
+        (None, true) => format!("connected to {} over {}", sync.hub, sync.carrier.to_uppercase()),
+        (Some(trouble), true) => format!("connected to {}, but {trouble}", sync.hub),
+        (Some(trouble), false) => format!("no line to {}: {trouble}", sync.hub),
+        (None, false) => format!("no line to {} yet", sync.hub),
+    };
+    let journal = &status.journal;
+    let queue = match &journal.oldest_unacknowledged {
+        Some(oldest) if journal.backlog > 0 => format!("{} records to send, the oldest from {oldest}", journal.backlog),
+        _ => "everything is sent".to_owned(),
+    };
+    let mut lines = vec![
+        format!("Site      {}", status.place),
+        format!("Agent     {} (version {})", status.agent_id, status.version),
+        format!("Line      {line}"),
+        format!("Queue     {queue}; {} on disk", size(journal.bytes)),
+        format!("Snapshot  revision {}, good until {}", status.snapshot_revision, status.fresh_until),
+        String::new(),
+    ];
+    lines.extend(license_table(&status.licenses));
+    lines.join("\n")
+}
+
+fn license_table(licenses: &[LicenseLine]) -> Vec<String> {
+    if licenses.is_empty() {
+        return vec!["This site has no licenses.".to_owned()];
+    }
+    let monitors = |line: &LicenseLine| match line.monitors_permitted {
+        Some(permitted) => format!("{} of {permitted}", line.monitors_in_use),
+        None => format!("{}, no limit", line.monitors_in_use),
+    };
+    let width = |column: fn(&LicenseLine) -> &str, title: &str| {
+        licenses.iter().map(|line| column(line).chars().count()).max().unwrap_or(0).max(title.len())
+    };
+    let (app, name, status) =
+        (width(|line| &line.app, "App"), width(|line| &line.name, "License"), width(|line| &line.status, "Status"));
+    let row = |line: &LicenseLine| {
+        let end = line.expires_at.as_deref().unwrap_or("-");
+        format!("{:app$}  {:name$}  {:status$}  {:20}  {}", line.app, line.name, line.status, end, monitors(line))
+    };
+    let head = format!("{:app$}  {:name$}  {:status$}  {:20}  {}", "App", "License", "Status", "Ends", "Monitors");
+    std::iter::once(head).chain(licenses.iter().map(row)).collect()
+}
+
+pub(super) fn explanation(answer: &Value) -> String {
+    let verdict = if answer["allowed"].as_bool() == Some(true) { "may be used" } else { "may not be used" };
+    let change = answer["changes_at"].as_str().map(|at| format!(" This changes at {at}.")).unwrap_or_default();
+    format!("{} {verdict}: {}.{change}", text(answer, "app"), text(answer, "reason"))
+}
+
+pub(super) fn monitor_list(answer: &Value) -> String {
+    let monitors: Vec<&str> = answer["monitors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if monitors.is_empty() { format!("{} has no monitors.", text(answer, "app")) } else { monitors.join("\n") }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{} KiB", bytes.div_ceil(1_024)),
+        1_048_576..1_073_741_824 => format!("{} MiB", bytes / 1_048_576),
+        _ => format!("{}.{} GiB", bytes / 1_073_741_824, bytes % 1_073_741_824 * 10 / 1_073_741_824),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_readable() {
+        assert_eq!([size(0), size(1), size(5 << 20), size(3 << 29)], ["0 KiB", "1 KiB", "5 MiB", "1.5 GiB"]);
+    }
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let line = |app: &str, name: &str| LicenseLine {
+            app: app.into(),
+            name: name.into(),
+            status: "Active".into(),
+            expires_at: None,
+            monitors_in_use: 3,
+            monitors_permitted: Some(10),
+        };
+        let table = license_table(&[line("EMS", "a long name"), line("CBM", "b")]);
+        let places: Vec<_> = table.iter().skip(1).map(|row| row.find("Active")).collect();
+        assert_eq!(places, [table[0].find("Status"); 2]);
+    }
+}

@@ -1,0 +1,30 @@
+//! `serve`: runs the agent until it is told to stop, or its journal fails.
+
+use super::Failure;
+use crate::config::Config;
+use crate::folder::Folder;
+use crate::{logging, server};
+use std::net::SocketAddr;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(super) async fn run(folder: &Folder, http: Option<SocketAddr>) -> Result<(), Failure> {
+    folder.check_enrolled()?;
+    let config = Config::load(folder, http).map_err(Failure::misuse)?;
+    logging::start(&config.log).map_err(Failure::misuse)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
+    let running = server::start(folder, &config).await.map_err(|error| match error {
+        server::Error::Folder(error) => error.into(),
+        error => Failure::failed(error),
+    })?;
+    tracing::info!(http = %running.http, "the agent serves");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        // Nothing says what is on disk after a failed sync: end at once, so that the next start looks.
+        reason = running.failed() => return Err(Failure::failed(format!("the journal has failed: {reason}"))),
+    }
+    tracing::info!("the agent stops");
+    running.stop().await;
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! The agent's settings: `D/agent.toml`, then the environment (`SITEWARDEN_AGENT_…`, nested keys joined by `__`), then
+//! flags. A key that is not known or a value that is not allowed is an error of one line.
+
+use crate::folder::Folder;
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the local API listens; loopback only, because it is not encrypted.
+    pub http: SocketAddr,
+    /// The journal's limits.
+    pub journal: Journal,
+    /// How the machine is looked at.
+    pub host: Host,
+    /// The line to the hub.
+    pub sync: Sync,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// The journal's limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// The most that it takes on disk, MiB, 16 or more. Past it, records are refused with 507.
+    pub quota_mib: u64,
+    /// What is left free on the disk in any case, MiB.
+    pub reserve_mib: u64,
+}
+
+/// How the machine is looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Seconds between two samples, 1 to 86,400.
+    pub interval_seconds: u32,
+}
+
+/// The line to the hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sync {
+    /// The longest wait between two tries to reach the hub, seconds, 1 to 86,400.
+    pub retry_max_seconds: u32,
+    /// Whether the network card may cut packets (GSO); to be switched off for virtual cards that do it wrong.
+    pub segmentation_offload: bool,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// `auto` is text on a terminal and JSON elsewhere.
+    pub format: LogFormat,
+    /// Such as `info`, `debug`, or `info,sitewarden_agent::sync=debug`.
+    pub filter: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// Text for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from(([127, 0, 0, 1], 7070)),
+            journal: Journal { quota_mib: 4_096, reserve_mib: 128 },
+            host: Host { interval_seconds: 300 },
+            sync: Sync { retry_max_seconds: 60, segmentation_offload: true },
+            log: Log { format: LogFormat::Auto, filter: "info".to_owned() },
+        }
+    }
+}
+
+/// A setting is wrong. One line that names the place, the key and what is allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("configuration: {0}")]
+pub struct Invalid(String);
+
+impl Config {
+    /// Reads the settings of a data folder. `http` is the flag, if one was given.
+    ///
+    /// # Errors
+    /// [`Invalid`].
+    pub fn load(folder: &Folder, http: Option<SocketAddr>) -> Result<Self, Invalid> {
+        // The data folder's own variable belongs to the command line, which reads it.
+        let environment = Env::prefixed("SITEWARDEN_AGENT_").ignore(&["data_dir"]).split("__");
+        let mut figment = Figment::from(Serialized::defaults(Self::default()))
+            .merge(Toml::file_exact(folder.config()))
+            .merge(environment);
+        if let Some(http) = http {
+            figment = figment.merge(Serialized::default("http", http));
+        }
+        let config: Self = figment.extract().map_err(|error| Invalid(error.to_string().replace('\n', " ")))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), Invalid> {
+        let require = |holds: bool, what: &str| if holds { Ok(()) } else { Err(Invalid(what.to_owned())) };
+        let seconds = 1..=86_400;
+        require(
+            self.http.ip().is_loopback(),
+            "http: the local API is not encrypted; only a loopback address is allowed, such as 127.0.0.1:7070",
+        )?;
+        require(self.journal.quota_mib >= 16, "journal.quota_mib: 16 or more is allowed")?;
+        require(seconds.contains(&self.host.interval_seconds), "host.interval_seconds: 1 to 86400 is allowed")?;
+        require(seconds.contains(&self.sync.retry_max_seconds), "sync.retry_max_seconds: 1 to 86400 is allowed")
+    }
+
+    /// The journal's limits in bytes.
+    pub fn journal_settings(&self) -> crate::journal::Settings {
+        let mib = |number: u64| number.saturating_mul(1 << 20);
+        crate::journal::Settings { quota: mib(self.journal.quota_mib), reserve: mib(self.journal.reserve_mib) }
+    }
+
+    /// The longest wait between two tries to reach the hub.
+    pub fn retry_max(&self) -> Duration {
+        Duration::from_secs(self.sync.retry_max_seconds.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, Invalid> {
+        let temporary = tempfile::TempDir::new().unwrap();
+        let folder = Folder::at(temporary.path());
+        std::fs::write(folder.config(), text).unwrap();
+        Config::load(&folder, None)
+    }
+
+    #[test]
+    fn defaults_hold_where_the_file_is_silent() {
+        let config = load("[sync]\nretry_max_seconds = 5\n").unwrap();
+        assert_eq!(config.sync.retry_max_seconds, 5);
+        assert_eq!(config.journal, Config::default().journal);
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_bad_value_are_one_line_that_names_them() {
+        for (text, key) in [
+            ("colour = 1", "colour"),
+            ("[journal]\nquota_mib = \"much\"", "quota_mib"),
+            ("[journal]\nquota_mib = 1", "quota_mib"),
+            ("http = \"0.0.0.0:80\"", "http"),
+            ("[host]\ninterval_seconds = 0", "interval_seconds"),
+        ] {
+            let message = load(text).unwrap_err().to_string();
+            assert!(message.contains(key) && message.lines().count() == 1, "{message}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Enrolling: with a one-time token, over HTTPS whose authority the token pins.
+//!
+//! Always true: a refusal leaves the folder as it was. If the answer was lost on the way, the keys are kept, and the
+//! same command asks again with them and gets the same answer.
+
+use crate::folder::Folder;
+use crate::identity::{self, Names};
+use crate::{clock, host};
+use base64::Engine as _;
+use sitewarden_certs::request::TlsKey;
+use sitewarden_certs::token::EnrolmentToken;
+use sitewarden_certs::{request, secret_file, tls, token};
+use sitewarden_protocol::enrolment::{Answer, Enrolled, Refused, Request};
+use sitewarden_protocol::id::{AgentId, SiteId};
+use sitewarden_protocol::signing::PrivateKey;
+use sitewarden_protocol::{codec, frame};
+use std::error::Error as _;
+use std::fs;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// How long the hub may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest answer that is read.
+const MAX_ANSWER: usize = frame::HEADER + frame::MAX_BODY;
+
+/// Why the agent is not enrolled.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is an agent in this folder.
+    #[error("{0} holds an enrolled agent already")]
+    Enrolled(std::path::PathBuf),
+    /// The token is not usable.
+    #[error(transparent)]
+    Token(#[from] token::Error),
+    /// Whoever answers is not the hub that made the token.
+    #[error(
+        "the server at {0} is not the hub that made this token: its certificate authority is another. Nothing was sent. Ask for a new token, or look for somebody in between"
+    )]
+    WrongAuthority(String),
+    /// Nobody answers.
+    #[error("the hub at {hub} cannot be reached: {reason}")]
+    Unreachable {
+        /// Where.
+        hub: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The hub says no.
+    #[error("{0}")]
+    Refused(#[from] Refused),
+    /// The answer is not one.
+    #[error("the hub at {hub} gave an answer that this agent does not understand: {reason}")]
+    Answer {
+        /// Where.
+        hub: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The first snapshot is not signed by the keys that it names.
+    #[error("the hub's first snapshot is not acceptable: {0}")]
+    Snapshot(#[from] sitewarden_protocol::snapshot::Error),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] crate::folder::Error),
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] secret_file::Error),
+    /// Keys cannot be stored.
+    #[error(transparent)]
+    Identity(#[from] identity::Error),
+    /// Keys cannot be made.
+    #[error("{0}")]
+    Keys(#[from] request::Error),
+    /// The TLS configuration cannot be made.
+    #[error("{0}")]
+    Tls(#[from] tls::Error),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+impl Error {
+    /// Whether the hub may have enrolled the agent although no answer came.
+    fn may_have_reached(&self) -> bool {
+        matches!(self, Self::Answer { .. } | Self::Refused(Refused::Unavailable))
+    }
+}
+
+/// What became known by enrolling.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The agent's name at the hub.
+    pub agent: AgentId,
+    /// The site it looks after.
+    pub site: SiteId,
+    /// The site's name.
+    pub site_name: String,
+    /// Licences that wait to be activated or are active.
+    pub licenses: usize,
+}
+
+/// Enrols an agent into `folder`, which is made if need be.
+///
+/// # Errors
+/// See [`Error`]; then nothing has changed.
+pub async fn enrol(folder: &Folder, token_text: &str) -> Result<Outcome, Error> {
+    if folder.identity().exists() {
+        return Err(Error::Enrolled(folder.path().to_owned()));
+    }
+    let token = EnrolmentToken::parse(token_text)?;
+    token.check_expiry(clock::now())?;
+    let made = !folder.path().exists();
+    if made {
+        secret_file::create_folder(folder.path())?;
+    }
+    let lock = folder.lock()?;
+    let result = try_enrol(folder, &token).await;
+    if result.as_ref().is_err_and(|error| !error.may_have_reached()) {
+        undo(folder, made);
+    }
+    drop(lock);
+    result
+}
+
+/// Removes what a refused try has made.
+fn undo(folder: &Folder, made_folder: bool) {
+    drop(fs::remove_dir_all(folder.pending_identity()));
+    if made_folder {
+        drop(fs::remove_dir_all(folder.path()));
+    }
+}
+
+async fn try_enrol(folder: &Folder, token: &EnrolmentToken) -> Result<Outcome, Error> {
+    let (tls_key, signing_key) = keys(folder)?;
+    let csr = tls_key.csr_der()?;
+    let request = Request {
+        token: token.id,
+        secret: *token.secret,
+        proof: Request::prove(&token.id, &csr, &signing_key),
+        csr,
+        signing_key: signing_key.public(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        hostname: host::name(),
+        fingerprint: host::fingerprint(),
+    };
+    let enrolled = match ask(token, &request).await? {
+        Answer::Enrolled(enrolled) => *enrolled,
+        Answer::Refused(refused) => return Err(refused.into()),
+    };
+    store(folder, token, &enrolled)
+}
+
+fn store(folder: &Folder, token: &EnrolmentToken, enrolled: &Enrolled) -> Result<Outcome, Error> {
+    // The answer came over a connection that the token's fingerprint pins, so what it names is to be trusted.
+    let unchecked: sitewarden_protocol::snapshot::Snapshot =
+        codec::decode(&enrolled.snapshot.bytes).map_err(sitewarden_protocol::snapshot::Error::from)?;
+    let snapshot = enrolled.snapshot.verify(&unchecked.trust.signing_keys)?;
+    let base64 = |der: &Vec<u8>| base64::engine::general_purpose::STANDARD.encode(der);
+    let names = Names {
+        agent: enrolled.agent,
+        site: enrolled.site,
+        hub_host: token.hub.host().to_owned(),
+        sync_port: enrolled.sync_port,
+        authorities: snapshot.trust.authorities.iter().map(base64).collect(),
+        signing_keys: snapshot.trust.signing_keys.clone(),
+    };
+    folder.make("state")?;
+    secret_file::write(&folder.state("snapshot.bin"), &codec::encode(&enrolled.snapshot))?;
+    identity::complete(folder, &names, &enrolled.certificate)?;
+    Ok(Outcome {
+        agent: enrolled.agent,
+        site: enrolled.site,
+        site_name: snapshot.site_name,
+        licenses: snapshot.licenses.len(),
+    })
+}
+
+/// New keys, or those of a try whose answer did not come.
+fn keys(folder: &Folder) -> Result<(TlsKey, PrivateKey), Error> {
+    if let Some((tls_key, signing_key)) = identity::read_pending(folder)? {
+        return Ok((TlsKey::from_pem(&tls_key)?, signing_key));
+    }
+    let tls_key = TlsKey::generate()?;
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut_slice()).map_err(|_| Error::Random)?;
+    identity::write_pending(folder, &tls_key.pem(), &seed)?;
+    Ok((tls_key, PrivateKey::from_seed(&seed)))
+}
+
+async fn ask(token: &EnrolmentToken, request: &Request) -> Result<Answer, Error> {
+    let hub = token.hub.to_string();
+    let unreachable = |error: reqwest::Error| {
+        let wrong = error.source().is_some_and(tls::is_wrong_ca);
+        if wrong {
+            Error::WrongAuthority(hub.clone())
+        } else {
+            Error::Unreachable { hub: hub.clone(), reason: root_cause(&error) }
+        }
+    };
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::enrolment_client(token.ca)?)
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .map_err(unreachable)?;
+    let answer = client
+        .post(format!("{}/api/v1/enroll", token.hub.url()))
+        .header("content-type", "application/octet-stream")
+        .body(request.to_frame())
+        .send()
+        .await
+        .map_err(unreachable)?;
+    let puzzled = |reason: String| Error::Answer { hub: hub.clone(), reason };
+    let status = answer.status();
+    if answer.content_length().is_none_or(|length| length > MAX_ANSWER as u64) {
+        return Err(puzzled(format!("{status}, of unknown or excessive length")));
+    }
+    let body = answer.bytes().await.map_err(|error| puzzled(root_cause(&error)))?;
+    Answer::from_frame(&body).map_err(|error| puzzled(format!("{status}, {error}")))
+}
+
+/// The innermost of an error's causes: what a person can act on.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

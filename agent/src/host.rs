@@ -1,0 +1,124 @@
+//! Facts about the machine. The one place that knows sysinfo.
+
+use sitewarden_protocol::record::HostSample;
+use std::fs;
+use std::path::PathBuf;
+use sysinfo::{
+    CpuRefreshKind, MemoryRefreshKind, Networks, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System,
+};
+
+/// Looks at the machine again and again. CPU use is measured between one look and the next.
+pub struct Observer {
+    system: System,
+    disk: PathBuf,
+}
+
+impl Observer {
+    /// `disk` is any path on the disk that counts.
+    ///
+    /// # Errors
+    /// If the system cannot be looked at.
+    pub fn new(disk: PathBuf) -> Result<Self, sysinfo::Error> {
+        // Never `new_all`: it keeps a handle open for each process.
+        let kinds = RefreshKind::nothing()
+            .with_cpu(CpuRefreshKind::nothing().with_usage())
+            .with_memory(MemoryRefreshKind::nothing().with_ram());
+        Ok(Self { system: System::new_with_specifics(kinds)?, disk })
+    }
+
+    /// The machine now.
+    pub fn sample(&mut self) -> HostSample {
+        self.system.refresh_cpu_usage();
+        self.system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+        let disk = rustix::fs::statvfs(&self.disk).ok();
+        let blocks = |count: fn(&rustix::fs::StatVfs) -> u64| {
+            disk.as_ref().map_or(0, |disk| count(disk).saturating_mul(disk.f_frsize))
+        };
+        HostSample {
+            cpu_permille: permille(self.system.global_cpu_usage()),
+            memory_used: self.system.used_memory(),
+            memory_total: self.system.total_memory(),
+            disk_free: blocks(|disk| disk.f_bavail),
+            disk_total: blocks(|disk| disk.f_blocks),
+            uptime: System::uptime().unwrap_or(0),
+            agent_memory: self.own_memory(),
+        }
+    }
+
+    fn own_memory(&mut self) -> u64 {
+        let Ok(own) = sysinfo::get_current_pid() else { return 0 };
+        let kinds = ProcessRefreshKind::nothing().with_memory();
+        self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), true, kinds);
+        self.system.process(own).map_or(0, sysinfo::Process::memory)
+    }
+}
+
+/// A share in per cent as a whole number of per mille, 0 to 1000.
+fn permille(percent: f32) -> u16 {
+    let bounded = (percent * 10.0).clamp(0.0, 1_000.0).round();
+    // In range by the clamp; a NaN would become 0.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=1000")]
+    let whole = bounded as u16;
+    whole
+}
+
+/// The machine's name, at most 64 characters.
+pub fn name() -> String {
+    System::host_name().unwrap_or_else(|_| "unknown".to_owned()).chars().take(64).collect()
+}
+
+/// The machine's parts, each as a hash: what stays the same when the agent's folder is copied elsewhere does not.
+pub fn fingerprint() -> Vec<(String, [u8; 32])> {
+    let file = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let mut parts = vec![
+        ("machine_id", file("/etc/machine-id")),
+        ("product_uuid", file("/sys/class/dmi/id/product_uuid")),
+        ("vm_generation", file("/sys/firmware/qemu_fw_cfg/by_name/etc/vmgenid_guid/raw")),
+    ];
+    let networks = Networks::new_with_refreshed_list();
+    let mut macs: Vec<String> = networks
+        .iter()
+        .flat_map(|networks| networks.iter())
+        .map(|(_, network)| network.mac_address().to_string())
+        .collect();
+    // The kernel lists cards in no fixed order.
+    macs.sort_unstable();
+    parts.extend(macs.into_iter().filter(|mac| mac != "00:00:00:00:00:00").map(|mac| ("mac", Some(mac))));
+    let hash = |(part, value): (&str, Option<String>)| {
+        let value = value.filter(|value| !value.is_empty())?;
+        Some((
+            part.to_owned(),
+            *blake3::Hasher::new_derive_key("sitewarden machine fingerprint 1")
+                .update(part.as_bytes())
+                .update(value.as_bytes())
+                .finalize()
+                .as_bytes(),
+        ))
+    };
+    parts.into_iter().filter_map(hash).collect()
+}
+
+/// Different after every start of the machine; zeros where the kernel does not say.
+pub fn boot_id() -> [u8; 16] {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    uuid::Uuid::try_parse(text.trim()).map_or([0; 16], uuid::Uuid::into_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_of_this_machine_makes_sense() {
+        let sample = Observer::new(PathBuf::from("/")).unwrap().sample();
+        assert!(sample.cpu_permille <= 1_000);
+        assert!(0 < sample.memory_used && sample.memory_used <= sample.memory_total);
+        assert!(sample.disk_free <= sample.disk_total && sample.disk_total > 0);
+        assert!(sample.agent_memory > 1 << 20);
+    }
+
+    #[test]
+    fn the_fingerprint_is_the_same_twice() {
+        assert_eq!(fingerprint(), fingerprint());
+    }
+}

@@ -1,0 +1,99 @@
+//! Errors as each API's dialect wants them. Fixed texts go to the caller; the whole chain goes to the log.
+
+use crate::enforcement::{ActivateError, ReserveError};
+use crate::journal::AppendError;
+use axum::Json;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// `{"error": {"status": N, "message": …}}`: the plant licence API, and everything that is in no other dialect.
+#[derive(Debug)]
+pub(super) struct Plant(pub(super) StatusCode, pub(super) String);
+
+/// `{"detail": …}`: the telemetry API.
+#[derive(Debug)]
+pub(super) struct Detail(pub(super) StatusCode, pub(super) String);
+
+impl IntoResponse for Plant {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({"error": {"status": self.0.as_u16(), "message": self.1}}))).into_response()
+    }
+}
+
+impl IntoResponse for Detail {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({"detail": self.1}))).into_response()
+    }
+}
+
+impl Plant {
+    pub(super) fn unauthorised() -> Self {
+        Self(StatusCode::UNAUTHORIZED, "Unauthorised".to_owned())
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, message.into())
+    }
+}
+
+/// A record that could not be stored.
+fn append_status(error: &AppendError) -> StatusCode {
+    match error {
+        AppendError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+        AppendError::Busy | AppendError::Failed => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+impl From<AppendError> for Plant {
+    fn from(error: AppendError) -> Self {
+        Self(append_status(&error), error.to_string())
+    }
+}
+
+impl From<AppendError> for Detail {
+    fn from(error: AppendError) -> Self {
+        Self(append_status(&error), error.to_string())
+    }
+}
+
+impl From<ReserveError> for Plant {
+    fn from(error: ReserveError) -> Self {
+        use crate::enforcement::Denied;
+        match error {
+            ReserveError::Journal(error) => error.into(),
+            ReserveError::Denied(Denied::Quota(over)) => Self(StatusCode::CONFLICT, Denied::Quota(over).to_string()),
+            ReserveError::Denied(denied) => Self(StatusCode::FORBIDDEN, denied.to_string()),
+        }
+    }
+}
+
+impl From<ActivateError> for Plant {
+    fn from(error: ActivateError) -> Self {
+        use sitewarden_protocol::license::ActivationError;
+        match error {
+            ActivateError::Journal(error) => error.into(),
+            ActivateError::Refused(
+                refused @ (ActivationError::QuotaTooSmall { .. } | ActivationError::Occupied { .. }),
+            ) => Self(StatusCode::CONFLICT, refused.to_string()),
+            ActivateError::Refused(refused) => Self::bad_request(refused.to_string()),
+        }
+    }
+}
+
+pub(super) async fn not_found(uri: Uri) -> Response {
+    refuse(&uri, StatusCode::NOT_FOUND, "Not found")
+}
+
+pub(super) async fn method_not_allowed(uri: Uri) -> Response {
+    refuse(&uri, StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+}
+
+fn refuse(uri: &Uri, status: StatusCode, message: &str) -> Response {
+    let telemetry = uri.path().starts_with("/api/v1/telemetry");
+    if telemetry {
+        Detail(status, message.to_owned()).into_response()
+    } else {
+        Plant(status, message.to_owned()).into_response()
+    }
+}

@@ -1,0 +1,85 @@
+//! The local HTTP API: all routes in one place.
+//!
+//! Two faces: for apps, over loopback TCP with Basic authentication; for the operator's command line, over a unix
+//! socket that only the agent's own user can open, which is its authentication.
+
+mod error;
+mod health;
+mod licenses;
+mod listener;
+mod monitors;
+mod operator;
+mod telemetry;
+mod who;
+
+pub use listener::{Served, serve_socket, serve_tcp};
+pub use operator::{ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
+
+use crate::enforcement::Enforcement;
+use crate::identity::Names;
+use crate::journal::Journal;
+use crate::metrics::Metrics;
+use crate::sync::Line;
+use crate::users::Users;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post, put};
+use std::sync::Arc;
+use std::time::Duration;
+use tower_http::timeout::TimeoutLayer;
+
+/// The largest request body, bytes: a thousand events with all their attributes fit.
+const MAX_BODY: usize = 4 << 20;
+/// How long one request may take in all.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What handlers work with.
+#[derive(Clone)]
+pub struct Api {
+    /// Decides and changes.
+    pub enforcement: Enforcement,
+    /// Takes records.
+    pub journal: Journal,
+    /// Who may call.
+    pub users: Arc<Users>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// The line to the hub.
+    pub line: Line,
+    /// Who this agent is.
+    pub names: Arc<Names>,
+}
+
+/// For apps.
+pub fn app_routes(api: Api) -> Router {
+    let router = Router::new()
+        .route("/_config/licenses/_verify", get(licenses::verify))
+        .route("/_config/monitors/_list", get(monitors::list))
+        .route("/_config/monitors/{monitor}", put(monitors::reserve).delete(monitors::release))
+        .route("/api/v1/telemetry/events", post(telemetry::events))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics));
+    finish(router, api)
+}
+
+/// For the operator at the machine.
+pub fn operator_routes(api: Api) -> Router {
+    let router = Router::new()
+        .route("/agent/v1/status", get(operator::status))
+        .route("/agent/v1/activate", post(operator::activate))
+        .route("/agent/v1/explain", get(operator::explain))
+        .route("/agent/v1/monitors", get(operator::monitors).post(operator::reserve).delete(operator::release))
+        .route("/agent/v1/users", post(operator::add_user))
+        .route("/metrics", get(health::metrics));
+    finish(router, api)
+}
+
+fn finish(router: Router<Api>, api: Api) -> Router {
+    router
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
+        .with_state(api)
+}

@@ -1,0 +1,250 @@
+//! What the command line asks over the unix socket. Whoever can open it is the agent's own user, or root.
+
+use super::Api;
+use super::error::Plant;
+use super::licenses::ForApp;
+use super::monitors::check_names;
+use crate::clock;
+use crate::users::{AddError, Role};
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sitewarden_protocol::license::License;
+use std::fmt;
+
+/// How the agent stands.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The agent's name at the hub.
+    pub agent_id: String,
+    /// The program's version.
+    pub version: String,
+    /// Customer, plant and site, by name.
+    pub place: String,
+    /// The site's id.
+    pub site_id: String,
+    /// The snapshot in force.
+    pub snapshot_revision: u64,
+    /// Until when it may be relied on.
+    pub fresh_until: String,
+    /// The licences as they stand.
+    pub licenses: Vec<LicenseLine>,
+    /// The journal.
+    pub journal: JournalStatus,
+    /// The line to the hub.
+    pub sync: SyncStatus,
+}
+
+/// One licence in a status.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LicenseLine {
+    /// The app.
+    pub app: String,
+    /// The licence's name.
+    pub name: String,
+    /// Inactive, Active, …
+    pub status: String,
+    /// When it ends.
+    pub expires_at: Option<String>,
+    /// Monitors in use.
+    pub monitors_in_use: u32,
+    /// Monitors permitted.
+    pub monitors_permitted: Option<u32>,
+}
+
+/// The journal in a status.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct JournalStatus {
+    /// The life of the journal.
+    pub epoch: u64,
+    /// The last record's number in it.
+    pub last: u64,
+    /// Records that the hub has not acknowledged.
+    pub backlog: u64,
+    /// When the oldest of them was made.
+    pub oldest_unacknowledged: Option<String>,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+/// The line in a status.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// Whether a session with the hub stands.
+    pub connected: bool,
+    /// Which carrier it uses, or would.
+    pub carrier: String,
+    /// Where the hub is looked for.
+    pub hub: String,
+    /// Epoch and number of the last record that the hub confirmed.
+    pub acknowledged: String,
+    /// When the hub last confirmed something.
+    pub last_receipt_at: Option<String>,
+    /// Why there is no session, or why nothing is sent.
+    pub trouble: Option<String>,
+}
+
+pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant> {
+    let journal = api.journal.clone();
+    let oldest = tokio::task::spawn_blocking(move || journal.oldest_unacknowledged()).await.ok().flatten();
+    let (state, head, size) = (api.enforcement.state(), *api.journal.head().borrow(), api.journal.size());
+    let snapshot = &state.snapshot;
+    let line = |license: &License| LicenseLine {
+        app: license.app.clone(),
+        name: license.name.clone(),
+        status: license.status.name().to_owned(),
+        expires_at: license.expires_at.map(|end| end.to_string()),
+        monitors_in_use: state.in_use.get(&license.app).copied().unwrap_or(0),
+        monitors_permitted: license.limits.monitors,
+    };
+    Ok(Json(Status {
+        agent_id: api.names.agent.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        place: format!("{} / {} / {}", snapshot.customer_name, snapshot.plant_name, snapshot.site_name),
+        site_id: api.names.site.to_string(),
+        snapshot_revision: snapshot.version.revision,
+        fresh_until: snapshot.fresh_until.to_string(),
+        licenses: state.licenses.iter().map(line).collect(),
+        journal: JournalStatus {
+            epoch: head.epoch,
+            last: head.seq,
+            backlog: size.backlog,
+            oldest_unacknowledged: oldest.map(|at| at.to_string()),
+            bytes: size.bytes,
+        },
+        sync: api.line.status(),
+    }))
+}
+
+/// `activate KEY [--replace]`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActivateRequest {
+    /// The licence's key.
+    pub key: String,
+    /// Whether a licence in force for the same app is given up.
+    pub replace: bool,
+}
+
+impl fmt::Debug for ActivateRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ActivateRequest(…)")
+    }
+}
+
+pub(super) async fn activate(
+    State(api): State<Api>,
+    body: Result<Json<ActivateRequest>, JsonRejection>,
+) -> Result<Json<Value>, Plant> {
+    let ActivateRequest { key, replace } = accept(body)?;
+    let license = api.enforcement.activate(key, replace, "operator".to_owned()).await?;
+    Ok(Json(json!({
+        "message": "License activated successfully",
+        "app": license.app,
+        "name": license.name,
+        "expires_at": license.expires_at.map(|end| end.to_string()),
+        "monitors_permitted": license.limits.monitors,
+    })))
+}
+
+pub(super) async fn explain(State(api): State<Api>, Query(query): Query<ForApp>) -> Result<Json<Value>, Plant> {
+    let app = query.named()?;
+    let state = api.enforcement.state();
+    Ok(Json(match state.access(&app, clock::now()) {
+        Ok(Some(license)) => json!({
+            "app": app,
+            "allowed": true,
+            "reason": format!("the license {} is active", license.name),
+            "changes_at": license.expires_at.map(|end| end.to_string()),
+        }),
+        Ok(None) => {
+            json!({"app": app, "allowed": true, "reason": "license management needs no license", "changes_at": null})
+        }
+        Err(cause) => json!({"app": app, "allowed": false, "reason": cause.to_string(), "changes_at": null}),
+    }))
+}
+
+/// `monitors add|remove`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MonitorRequest {
+    /// The app.
+    pub app: String,
+    /// The monitor's identifier.
+    pub monitor: String,
+}
+
+pub(super) async fn monitors(State(api): State<Api>, Query(query): Query<ForApp>) -> Result<Json<Value>, Plant> {
+    let app = query.named()?;
+    let monitors = api.enforcement.monitors(app.clone()).await;
+    let monitors = monitors.map_err(|error| Plant(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+    Ok(Json(json!({"app": app, "monitors": monitors})))
+}
+
+pub(super) async fn reserve(
+    State(api): State<Api>,
+    body: Result<Json<MonitorRequest>, JsonRejection>,
+) -> Result<Json<Value>, Plant> {
+    let MonitorRequest { app, monitor } = accept(body)?;
+    check_names(&app, &monitor)?;
+    let reserved = api.enforcement.reserve(app.clone(), monitor.clone()).await?;
+    Ok(Json(
+        json!({"app": app, "monitor": monitor, "in_use": reserved.in_use, "quota": reserved.quota, "reserved_before": reserved.before}),
+    ))
+}
+
+pub(super) async fn release(
+    State(api): State<Api>,
+    body: Result<Json<MonitorRequest>, JsonRejection>,
+) -> Result<Json<Value>, Plant> {
+    let MonitorRequest { app, monitor } = accept(body)?;
+    let released = api.enforcement.release(app.clone(), monitor.clone()).await?;
+    Ok(Json(json!({"app": app, "monitor": monitor, "released": released})))
+}
+
+/// `user add`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddUserRequest {
+    /// The user's name.
+    pub name: String,
+    /// The user's role.
+    pub role: Role,
+    /// The user's password.
+    pub password: String,
+}
+
+impl fmt::Debug for AddUserRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AddUserRequest({}, {:?})", self.name, self.role)
+    }
+}
+
+pub(super) async fn add_user(
+    State(api): State<Api>,
+    body: Result<Json<AddUserRequest>, JsonRejection>,
+) -> Result<Json<Value>, Plant> {
+    let AddUserRequest { name, role, password } = accept(body)?;
+    let (users, added) = (api.users, name.clone());
+    let result = tokio::task::spawn_blocking(move || users.add(&added, role, &password)).await;
+    match result {
+        Ok(Ok(())) => Ok(Json(json!({"name": name, "role": role}))),
+        Ok(Err(error @ AddError::Exists(_))) => Err(Plant(StatusCode::CONFLICT, error.to_string())),
+        Ok(Err(error @ (AddError::Name | AddError::Password))) => Err(Plant::bad_request(error.to_string())),
+        Ok(Err(error @ (AddError::Hash(_) | AddError::File(_)))) => {
+            tracing::error!(%error, "a user could not be stored");
+            Err(Plant(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the user could not be stored; see the agent's log".to_owned(),
+            ))
+        }
+        Err(_) => Err(Plant(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned())),
+    }
+}
+
+fn accept<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Plant> {
+    body.map(|Json(value)| value).map_err(|rejection| Plant(rejection.status(), rejection.body_text()))
+}

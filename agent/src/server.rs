@@ -1,0 +1,228 @@
+//! Starts everything in order, and stops it in the opposite one.
+
+use crate::config::Config;
+use crate::enforcement::{self, Enforcement, StartError};
+use crate::folder::{self, Folder, Lock};
+use crate::http::{self, Api, Served};
+use crate::identity::{self, Identity};
+use crate::journal::{Journal, StoreError};
+use crate::metrics::Metrics;
+use crate::schedule::Waker;
+use crate::sync::{self, Line};
+use crate::users::{self, Users};
+use crate::{clock, host};
+use sitewarden_certs::secret_file;
+use sitewarden_protocol::record::{Body, Record};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+/// How long the tasks may take to end after the listeners have.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
+    /// The identity cannot be read.
+    #[error(transparent)]
+    Identity(#[from] identity::Error),
+    /// The journal cannot be opened.
+    #[error("the journal cannot be opened: {0}")]
+    Journal(#[from] StoreError),
+    /// The state cannot be restored.
+    #[error(transparent)]
+    State(#[from] StartError),
+    /// The users cannot be read.
+    #[error(transparent)]
+    Users(#[from] users::LoadError),
+    /// A listener cannot be opened.
+    #[error("cannot listen on {place}: {source}")]
+    Listen {
+        /// Where.
+        place: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] secret_file::Error),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// An agent that serves.
+pub struct Running {
+    /// Where the local API listens.
+    pub http: SocketAddr,
+    folder: Folder,
+    journal: Journal,
+    tcp: Served<SocketAddr>,
+    socket: Served<std::os::unix::net::SocketAddr>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    writer: JoinHandle<()>,
+    enforcement: Enforcement,
+    _lock: Lock,
+}
+
+/// Starts an enrolled agent.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn start(folder: &Folder, config: &Config) -> Result<Running, Error> {
+    folder.check_enrolled()?;
+    let lock = folder.lock()?;
+    folder.make("run")?;
+    folder.make("state")?;
+    folder.clear_run();
+    let identity = Identity::load(folder)?;
+    let metrics = Arc::new(Metrics::new());
+    let acknowledged = enforcement::remembered_acknowledgement(folder)?;
+    let journal = open_journal(folder, config, &identity, acknowledged, &metrics).await?;
+    let names = Arc::new(identity.names.clone());
+    let (enforcement, writer) = Enforcement::start(folder, journal.clone(), names.site, names.signing_keys.clone())?;
+    let mut digest_key = Zeroizing::new([0; 32]);
+    getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
+    let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
+    let line = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged);
+    let (stop, stopping) = watch::channel(false);
+    let parts = sync::Parts {
+        identity,
+        journal: journal.clone(),
+        enforcement: enforcement.clone(),
+        metrics: Arc::clone(&metrics),
+        line: line.clone(),
+        retry_max: config.retry_max(),
+        segmentation_offload: config.sync.segmentation_offload,
+    };
+    let tasks = vec![
+        tokio::spawn(keep_line(parts, stopping.clone())),
+        tokio::spawn(observe(
+            folder.clone(),
+            journal.clone(),
+            Duration::from_secs(config.host.interval_seconds.into()),
+            stopping,
+        )),
+    ];
+    let api = Api { enforcement: enforcement.clone(), journal: journal.clone(), users, metrics, line, names };
+    let (tcp, socket, http) = listen(folder, config, api)?;
+    Ok(Running { http, folder: folder.clone(), journal, tcp, socket, stop, tasks, writer, enforcement, _lock: lock })
+}
+
+impl Running {
+    /// Ends, with the reason, only if the journal fails: then the process is to stop and be started again.
+    pub async fn failed(&self) -> String {
+        self.journal.failed().await
+    }
+
+    /// Stops in good order: requests under way end, and the state is written down.
+    pub async fn stop(self) {
+        self.folder.clear_run();
+        self.tcp.stop().await;
+        self.socket.stop().await;
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            if tokio::time::timeout(STOP_TIMEOUT, task).await.is_err() {
+                tracing::warn!("a task did not end in time");
+            }
+        }
+        drop(self.enforcement);
+        if tokio::time::timeout(STOP_TIMEOUT, self.writer).await.is_err() {
+            tracing::warn!("the state was not written in time; the next start replays the journal");
+        }
+    }
+}
+
+async fn open_journal(
+    folder: &Folder,
+    config: &Config,
+    identity: &Identity,
+    acknowledged: sitewarden_protocol::chain::Position,
+    metrics: &Metrics,
+) -> Result<Journal, StoreError> {
+    let (path, agent, settings) = (folder.journal(), identity.names.agent, config.journal_settings());
+    let counters = Arc::clone(&metrics.journal);
+    let open = move || Journal::open(&path, agent, settings, acknowledged, counters, clock::now());
+    tokio::task::spawn_blocking(open).await.unwrap_or_else(|error| Err(StoreError::Damaged(error.to_string())))
+}
+
+type Listeners = (Served<SocketAddr>, Served<std::os::unix::net::SocketAddr>, SocketAddr);
+
+/// Opens both listeners; only then says where, so that whoever finds the address can call it.
+fn listen(folder: &Folder, config: &Config, api: Api) -> Result<Listeners, Error> {
+    let at = |place: String| move |source| Error::Listen { place, source };
+    let socket_path = folder.run("agent.sock");
+    let place = socket_path.display().to_string();
+    let socket = UnixListener::bind(&socket_path).map_err(at(place.clone()))?;
+    std::fs::set_permissions(&socket_path, std::fs::Permissions::from_mode(0o600)).map_err(at(place.clone()))?;
+    let socket = http::serve_socket(socket, http::operator_routes(api.clone())).map_err(at(place))?;
+    let place = config.http.to_string();
+    let tcp = TcpListener::bind(config.http).map_err(at(place.clone()))?;
+    let address = tcp.local_addr().map_err(at(place.clone()))?;
+    let tcp = http::serve_tcp(tcp, http::app_routes(api)).map_err(at(place))?;
+    secret_file::write_public(&folder.run("http.addr"), address.to_string().as_bytes())?;
+    Ok((tcp, socket, address))
+}
+
+async fn keep_line(parts: sync::Parts, stopping: watch::Receiver<bool>) {
+    if let Err(error) = sync::run(parts, stopping).await {
+        tracing::error!(%error, "there is no line to the hub; records are kept");
+    }
+}
+
+/// Looks at the machine at the set interval, and once at the start.
+async fn observe(folder: Folder, journal: Journal, interval: Duration, mut stopping: watch::Receiver<bool>) {
+    let (mut observer, mut waker) = match (host::Observer::new(folder.path().to_owned()), Waker::start(interval).await)
+    {
+        (Ok(observer), Ok(waker)) => (observer, waker),
+        (observer, waker) => {
+            let (observer, waker) =
+                (observer.err().map(|error| error.to_string()), waker.err().map(|error| error.to_string()));
+            tracing::error!(?observer, ?waker, "the machine is not observed");
+            return;
+        }
+    };
+    let mut last: Option<Instant> = None;
+    loop {
+        // The waker may fire in a storm after the clock was moved: what is due is decided here, by monotonic time.
+        if last.is_none_or(|last| last.elapsed() >= interval / 2) {
+            last = Some(Instant::now());
+            observer = record_sample(observer, &journal).await;
+        }
+        tokio::select! {
+            woken = waker.woken() => if !woken { break },
+            _ = stopping.changed() => break,
+        }
+    }
+    waker.stop().await;
+}
+
+async fn record_sample(observer: host::Observer, journal: &Journal) -> host::Observer {
+    let sampled = tokio::task::spawn_blocking(move || {
+        let mut observer = observer;
+        let sample = observer.sample();
+        (observer, sample)
+    })
+    .await;
+    let (observer, sample) = match sampled {
+        Ok(both) => both,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    };
+    let appended = match Record::encode(clock::now(), &Body::Host(sample)) {
+        Ok(record) => journal.append(vec![record]).await.map(drop).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = appended {
+        tracing::warn!(error, "a sample of the machine was not recorded");
+    }
+    observer
+}

@@ -1,0 +1,370 @@
+//! The line to the hub: drives the protocol's state machine.
+//!
+//! Always true: this task does what [`Agent`] asks and tells it what happened, nothing else; the journal is read and
+//! batches are signed off the async threads; events of a connection that was given up are dropped by its number.
+
+mod connection;
+
+use crate::enforcement::{Enforcement, InstallError};
+use crate::http::SyncStatus;
+use crate::identity::Identity;
+use crate::journal::Journal;
+use crate::metrics::Metrics;
+use crate::{clock, host};
+use arc_swap::ArcSwap;
+use connection::{Connection, Dialer, Event};
+use sitewarden_protocol::batch;
+use sitewarden_protocol::chain::{Cursor, Position};
+use sitewarden_protocol::message::{Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, ToHub};
+use sitewarden_protocol::receipt::Receipt;
+use sitewarden_protocol::snapshot;
+use sitewarden_protocol::sync::agent::{Action, Agent, Hold};
+use sitewarden_protocol::sync::backoff::Backoff;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+pub use connection::Error as DialError;
+
+/// The ceiling of the wait after the first failure.
+const RETRY_BASE: Duration = Duration::from_millis(500);
+/// How often the hub is told how things stand.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+/// A wait is never longer than this without a look at the clock: monotonic timers stop while a machine is suspended.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Events of the connection and of reading that may wait.
+const EVENTS: usize = 64;
+
+/// What others may know of the line.
+#[derive(Clone)]
+pub struct Line {
+    shared: Arc<ArcSwap<Known>>,
+    hub: Arc<str>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Known {
+    connected: bool,
+    acknowledged: Position,
+    last_receipt_at: Option<sitewarden_protocol::time::UnixMillis>,
+    trouble: Option<String>,
+}
+
+impl Line {
+    /// A line to `hub` that does not stand yet.
+    pub fn new(hub: &str, acknowledged: Position) -> Self {
+        Self { shared: Arc::new(ArcSwap::from_pointee(Known { acknowledged, ..Known::default() })), hub: hub.into() }
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> SyncStatus {
+        let known = self.shared.load();
+        SyncStatus {
+            connected: known.connected,
+            carrier: "quic".to_owned(),
+            hub: self.hub.to_string(),
+            acknowledged: known.acknowledged.to_string(),
+            last_receipt_at: known.last_receipt_at.map(|at| at.to_string()),
+            trouble: known.trouble.clone(),
+        }
+    }
+
+    fn learn(&self, change: impl Fn(&mut Known)) {
+        self.shared.rcu(|known| {
+            let mut known = Known::clone(known);
+            change(&mut known);
+            known
+        });
+    }
+}
+
+/// What the driver works with.
+pub struct Parts {
+    /// Names, keys and certificate.
+    pub identity: Identity,
+    /// What is to be sent.
+    pub journal: Journal,
+    /// Takes snapshots.
+    pub enforcement: Enforcement,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Where others read how the line stands.
+    pub line: Line,
+    /// The longest wait between two tries.
+    pub retry_max: Duration,
+    /// Whether the network card may cut packets.
+    pub segmentation_offload: bool,
+}
+
+/// Runs the line until `stop` changes.
+///
+/// # Errors
+/// If the TLS configuration cannot be made; a line that fails is no error.
+pub async fn run(parts: Parts, stop: watch::Receiver<bool>) -> Result<(), DialError> {
+    let dialer = Dialer::new(&parts.identity, parts.segmentation_offload)?;
+    let acknowledged = parts.line.shared.load().acknowledged;
+    let head = *parts.journal.head().borrow();
+    let trusted = parts.identity.names.signing_keys.clone();
+    let agent =
+        Agent::new(parts.identity.names.agent, trusted, Backoff::new(RETRY_BASE, parts.retry_max), acknowledged, head);
+    let (events, waiting) = mpsc::channel(EVENTS);
+    let driver = Driver {
+        parts: Arc::new(parts),
+        agent,
+        dialer: Arc::new(dialer),
+        started: Instant::now(),
+        connection: None,
+        number: 0,
+        events,
+    };
+    driver.run(waiting, stop).await;
+    Ok(())
+}
+
+/// A record of which connection something happened on, and what.
+type Numbered = (u64, Happened);
+
+enum Happened {
+    Connected(Connection),
+    On(Event),
+    Read(Position, Result<Option<(Cursor, batch::Signed)>, String>),
+}
+
+struct Driver {
+    parts: Arc<Parts>,
+    agent: Agent,
+    dialer: Arc<Dialer>,
+    started: Instant,
+    connection: Option<Connection>,
+    /// Of the connection that counts; older ones' events are dropped.
+    number: u64,
+    events: mpsc::Sender<Numbered>,
+}
+
+impl Driver {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Numbered>, mut stop: watch::Receiver<bool>) {
+        let mut head = self.parts.journal.head();
+        let mut status = interval(STATUS_EVERY);
+        status.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.carry_out().await;
+            let timeout =
+                self.agent.poll_timeout().map_or(LOOK_AGAIN, |at| at.saturating_sub(self.now()).min(LOOK_AGAIN));
+            tokio::select! {
+                Some((number, happened)) = waiting.recv() => self.happened(number, happened),
+                changed = head.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    self.agent.handle_appended(*head.borrow_and_update());
+                }
+                _ = status.tick() => self.report().await,
+                () = sleep_until(Instant::now() + timeout) => self.agent.handle_timeout(self.now(), random()),
+                _ = stop.changed() => break,
+            }
+        }
+        self.hang_up("the agent is stopping");
+        self.dialer.close().await;
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    async fn carry_out(&mut self) {
+        while let Some(action) = self.agent.poll_action(self.now()) {
+            match action {
+                Action::Dial => self.dial(),
+                Action::Send(message) => self.send(&message).await,
+                Action::Read(after) => self.read(after),
+                Action::Acknowledge(receipt) => self.acknowledge(receipt).await,
+                Action::Install(signed) => self.install(*signed).await,
+                Action::Hangup(reason) => self.hang_up(&reason),
+            }
+        }
+        self.show();
+    }
+
+    fn happened(&mut self, number: u64, happened: Happened) {
+        if number != self.number {
+            return;
+        }
+        match happened {
+            Happened::Connected(connection) => {
+                self.connection = Some(connection);
+                self.agent.handle_connected(self.now(), self.hello());
+            }
+            Happened::On(Event::Message(message)) => self.agent.handle_message(self.now(), random(), *message),
+            Happened::On(Event::Closed { kind, reason }) => {
+                self.lost(kind, &reason);
+                self.agent.handle_closed(self.now(), random());
+            }
+            Happened::Read(after, Ok(batch)) => self.agent.handle_read(self.now(), after, batch),
+            Happened::Read(_, Err(reason)) => {
+                tracing::error!(reason, "the journal cannot be read");
+                self.lost("journal", &reason);
+                self.agent.handle_closed(self.now(), random());
+            }
+        }
+    }
+
+    fn dial(&mut self) {
+        self.number += 1;
+        let (number, dialer, events) = (self.number, Arc::clone(&self.dialer), self.events.clone());
+        tokio::spawn(async move {
+            let (told, mut telling) = mpsc::channel(EVENTS);
+            let happened = match dialer.dial(told).await {
+                Ok(connection) => Happened::Connected(connection),
+                Err(error) => Happened::On(Event::Closed { kind: error.kind(), reason: error.to_string() }),
+            };
+            // Sending fails only when the driver is gone, and then nobody wants to know.
+            if events.send((number, happened)).await.is_err() {
+                return;
+            }
+            while let Some(event) = telling.recv().await {
+                if events.send((number, Happened::On(event))).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn hello(&self) -> Hello {
+        Hello {
+            oldest_version: OLDEST_VERSION,
+            newest_version: NEWEST_VERSION,
+            agent: self.parts.identity.names.agent,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            boot_id: host::boot_id(),
+            epochs: self.parts.journal.extents(),
+            snapshot: self.parts.enforcement.state().snapshot.version,
+        }
+    }
+
+    async fn send(&mut self, message: &ToHub) {
+        if matches!(message, ToHub::Batch(_)) {
+            self.parts.metrics.batches_sent.inc();
+        }
+        if let Some(connection) = &self.connection {
+            connection.send(message.to_frame()).await;
+        }
+    }
+
+    /// Reads and signs the next batch on a thread that may block.
+    fn read(&self, after: Position) {
+        let (number, parts, events) = (self.number, Arc::clone(&self.parts), self.events.clone());
+        tokio::spawn(async move {
+            let read = tokio::task::spawn_blocking(move || next_batch(&parts, after)).await;
+            let read = read.unwrap_or_else(|_| Err("reading the journal panicked".to_owned()));
+            // As above: without a driver nobody wants to know.
+            drop(events.send((number, Happened::Read(after, read))).await);
+        });
+    }
+
+    async fn acknowledge(&mut self, receipt: Receipt) {
+        let through = receipt.through.position;
+        let journal = self.parts.journal.clone();
+        // Lets go of whole generations, which removes files.
+        if tokio::task::spawn_blocking(move || journal.acknowledge(through)).await.is_err() {
+            tracing::error!("the journal did not take an acknowledgement");
+        }
+        self.parts.enforcement.acknowledged(through).await;
+        let now = clock::now();
+        self.parts.line.learn(|known| {
+            known.acknowledged = through;
+            known.last_receipt_at = Some(now);
+        });
+    }
+
+    async fn install(&mut self, signed: snapshot::Signed) {
+        match self.parts.enforcement.install(signed).await {
+            Ok(true) => {
+                self.parts.metrics.snapshots.inc();
+                tracing::info!(
+                    revision = self.parts.enforcement.state().snapshot.version.revision,
+                    "a new snapshot is in force"
+                );
+                self.report().await;
+            }
+            Ok(false) | Err(InstallError::Stopping) => {}
+            Err(error) => tracing::warn!(%error, "the hub's snapshot is not taken"),
+        }
+    }
+
+    fn hang_up(&mut self, reason: &str) {
+        self.lost("hung_up", reason);
+        // What still comes from it is not wanted.
+        self.number += 1;
+    }
+
+    fn lost(&mut self, kind: &'static str, reason: &str) {
+        if let Some(connection) = self.connection.take() {
+            connection.close(reason);
+        }
+        let labels = vec![("reason".to_owned(), kind.to_owned())];
+        self.parts.metrics.sync_failures.get_or_create(&labels).inc();
+        let reason = reason.to_owned();
+        if self.parts.line.shared.load().trouble.as_ref() != Some(&reason) {
+            tracing::warn!(
+                hub = &*self.parts.line.hub,
+                reason,
+                "no line to the hub; records are kept and it is tried again"
+            );
+        }
+        self.parts.line.learn(|known| known.trouble = Some(reason.clone()));
+    }
+
+    async fn report(&mut self) {
+        if !self.agent.is_up() {
+            return;
+        }
+        let journal = self.parts.journal.clone();
+        let oldest = tokio::task::spawn_blocking(move || journal.oldest_unacknowledged()).await.ok().flatten();
+        let (state, size) = (self.parts.enforcement.state(), self.parts.journal.size());
+        let status = LiveStatus {
+            at: clock::now(),
+            backlog: size.backlog,
+            oldest_unacknowledged: oldest,
+            journal_bytes: size.bytes,
+            quotas: state.quotas(),
+            snapshot: state.snapshot.version,
+        };
+        self.agent.handle_status(status);
+    }
+
+    /// Lets others know how the line stands.
+    fn show(&self) {
+        let (up, hold) = (self.agent.is_up(), self.agent.hold());
+        let metrics = &self.parts.metrics;
+        metrics.connected.set(up.into());
+        let held = hold.map(|hold| match hold {
+            Hold::Fork => "the hub has another history of this agent; an administrator of the hub has to decide",
+            Hold::Revoked => "the hub has revoked this agent",
+        });
+        let known = self.parts.line.shared.load();
+        if known.connected == up && (!up || known.trouble.as_deref() == held) {
+            return;
+        }
+        if up && !known.connected {
+            tracing::info!(hub = &*self.parts.line.hub, "the line to the hub stands");
+        }
+        self.parts.line.learn(|known| {
+            known.connected = up;
+            if up {
+                known.trouble = held.map(str::to_owned);
+            }
+        });
+    }
+}
+
+fn next_batch(parts: &Parts, after: Position) -> Result<Option<(Cursor, batch::Signed)>, String> {
+    let Some(draft) = parts.journal.read_after(after).map_err(|error| error.to_string())? else { return Ok(None) };
+    let made = batch::Signed::make(parts.identity.names.agent, &draft, clock::now(), &parts.identity.signing_key);
+    made.map(|(header, signed)| Some((header.end(), signed))).map_err(|error| error.to_string())
+}
+
+/// For jitter; nothing depends on it being hard to guess.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or(u64::MAX / 2)
+}
