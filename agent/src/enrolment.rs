@@ -46,6 +46,14 @@ pub enum Error {
         /// Why, in words.
         reason: String,
     },
+    /// The request went out, and no answer came back: the hub may have enrolled the agent.
+    #[error("the hub at {hub} gave no answer: {reason}. The same command may be tried again with the same token")]
+    NoAnswer {
+        /// Where.
+        hub: String,
+        /// Why, in words.
+        reason: String,
+    },
     /// The hub says no.
     #[error("{0}")]
     Refused(#[from] Refused),
@@ -83,7 +91,7 @@ pub enum Error {
 impl Error {
     /// Whether the hub may have enrolled the agent although no answer came.
     fn may_have_reached(&self) -> bool {
-        matches!(self, Self::Answer { .. } | Self::Refused(Refused::Unavailable))
+        matches!(self, Self::NoAnswer { .. } | Self::Answer { .. } | Self::Refused(Refused::Unavailable))
     }
 }
 
@@ -114,20 +122,19 @@ pub async fn enrol(folder: &Folder, token_text: &str) -> Result<Outcome, Error> 
     if made {
         secret_file::create_folder(folder.path())?;
     }
-    let lock = folder.lock()?;
+    let _lock = folder.lock()?;
     let result = try_enrol(folder, &token).await;
     if result.as_ref().is_err_and(|error| !error.may_have_reached()) {
         undo(folder, made);
     }
-    drop(lock);
     result
 }
 
-/// Removes what a refused try has made.
+/// Removes what a refused try has made. What cannot be removed does no harm: the next try begins with it.
 fn undo(folder: &Folder, made_folder: bool) {
-    drop(fs::remove_dir_all(folder.pending_identity()));
+    let _ = fs::remove_dir_all(folder.pending_identity());
     if made_folder {
-        drop(fs::remove_dir_all(folder.path()));
+        let _ = fs::remove_dir_all(folder.path());
     }
 }
 
@@ -191,11 +198,11 @@ fn keys(folder: &Folder) -> Result<(TlsKey, PrivateKey), Error> {
 async fn ask(token: &EnrolmentToken, request: &Request) -> Result<Answer, Error> {
     let hub = token.hub.to_string();
     let unreachable = |error: reqwest::Error| {
-        let wrong = error.source().is_some_and(tls::is_wrong_ca);
-        if wrong {
-            Error::WrongAuthority(hub.clone())
-        } else {
-            Error::Unreachable { hub: hub.clone(), reason: root_cause(&error) }
+        let (hub, reason) = (hub.clone(), root_cause(&error));
+        match error.is_connect() {
+            _ if error.source().is_some_and(tls::is_wrong_ca) => Error::WrongAuthority(hub),
+            true => Error::Unreachable { hub, reason },
+            false => Error::NoAnswer { hub, reason },
         }
     };
     let client = reqwest::Client::builder()

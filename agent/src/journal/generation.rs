@@ -52,6 +52,11 @@ impl Generation {
         Ok(Self { id, database: Database::open(&id.folder(journal))? })
     }
 
+    /// Bytes of its database's file.
+    pub(super) fn size(&self) -> Result<u64, Error> {
+        self.database.size()
+    }
+
     /// Puts pages, first record number first, and makes them durable.
     pub(super) fn commit(&self, pages: &[(u64, Page)]) -> Result<(), Error> {
         for (first, page) in pages {

@@ -183,6 +183,11 @@ impl Shelf {
         Size { backlog, bytes: closed + current }
     }
 
+    /// Bytes of the generations that are not written to any more.
+    pub(super) fn closed_bytes(&self) -> u64 {
+        lock(&self.state).generations.values().map(|extent| extent.bytes).sum()
+    }
+
     pub(super) fn oldest_unacknowledged(&self) -> Option<UnixMillis> {
         let mut reader = lock(&self.reader);
         let (id, after, current) = {

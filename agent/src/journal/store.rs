@@ -73,6 +73,11 @@ impl Database {
         self.file.sync_data().map_err(Error::io("syncing the journal"))
     }
 
+    /// Bytes of the database's file.
+    pub(super) fn size(&self) -> Result<u64, Error> {
+        Ok(self.file.metadata().map_err(Error::io("looking at the journal's file"))?.len())
+    }
+
     /// The values from the one at or before `key` on, in order. Damage met on the way is an error, never a panic.
     pub(super) fn from(&self, key: u64) -> impl Iterator<Item = Result<(u64, Vec<u8>), Error>> {
         let start = self.guard(|| self.db.range(..=key.to_be_bytes()).next_back().transpose());

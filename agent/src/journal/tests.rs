@@ -108,13 +108,28 @@ async fn acknowledged_generations_give_their_space_back_once_a_checkpoint_holds_
 }
 
 #[tokio::test]
-async fn past_its_quota_the_journal_refuses_and_recovers_by_itself() {
+async fn past_its_quota_the_journal_refuses_and_takes_records_again_once_the_hub_has_some() {
     let folder = TempDir::new().unwrap();
-    let journal = open(&folder, Settings { quota: 1, reserve: 0 });
-    assert!(matches!(journal.append(records(0, 1)).await, Err(AppendError::Full(_))));
-    assert_eq!(journal.shelf.counters.refused_full.get(), 1);
-    let journal = reopen(&folder, journal);
-    assert!(journal.append(records(0, 1)).await.is_ok());
+    let quota = 16 << 20;
+    let journal = open(&folder, Settings { quota, reserve: 0 });
+    let large = || vec![vec![7; 3_000]; 500];
+    let mut stored = 0;
+    let refused = loop {
+        match journal.append(large()).await {
+            Ok(_) => stored += 500,
+            Err(error) => break error,
+        }
+        assert!(stored < 20_000, "the quota holds");
+    };
+    assert!(matches!(refused, AppendError::Full(_)), "{refused}");
+    assert!(journal.shelf.counters.refused_full.get() >= 500);
+    assert!(journal.size().bytes < quota + quota / 4 + (4 << 20), "{}", journal.size().bytes);
+    let head = *journal.head().borrow();
+    journal.acknowledge(head);
+    journal.checkpointed(head);
+    while journal.append(large()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

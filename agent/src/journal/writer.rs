@@ -24,9 +24,6 @@ const COMMIT_RECORDS: usize = 8_192;
 /// How long a commit waits for callers that took part in the one before: they are on their way back with their next
 /// records, and a sync shared is a sync saved. A caller alone never waits.
 const GATHER: Duration = Duration::from_millis(2);
-/// How long quota and disk space are taken as last seen.
-const SPACE_CHECK: Duration = Duration::from_millis(200);
-
 /// Why records were not appended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -96,9 +93,8 @@ pub(super) fn start(
     let generation = Arc::new(generation);
     shelf.begin(&generation, end);
     let (head, head_seen) = watch::channel(end.position);
-    let space = Space { settings, full: None, looked_at: None };
     let mark = Mark::open(&shelf.folder)?;
-    let mut writer = Writer { shelf, generation, end, mark, space, head };
+    let mut writer = Writer { shelf, generation, end, mark, settings, head };
     if let Some(mut begun) = begun {
         begun.cause = begun.cause.chars().take(500).collect();
         let record =
@@ -121,7 +117,7 @@ struct Writer {
     generation: Arc<Generation>,
     end: Cursor,
     mark: Mark,
-    space: Space,
+    settings: Settings,
     head: watch::Sender<Position>,
 }
 
@@ -132,7 +128,7 @@ impl Writer {
         while let Ok(first) = waiting.recv() {
             let group = gather(waiting, first, callers_before);
             callers_before = group.len();
-            if let Some(full) = self.space.full(&self.shelf) {
+            if let Some(full) = self.full()? {
                 let refused: usize = group.iter().map(|append| append.records.len()).sum();
                 self.shelf.counters.refused_full.inc_by(refused as u64);
                 group.into_iter().for_each(|append| drop(append.answer.send(Err(AppendError::Full(full)))));
@@ -154,9 +150,21 @@ impl Writer {
         Ok(())
     }
 
+    /// Why there is no room; looked at before every commit, which costs a thousandth of its sync.
+    fn full(&self) -> Result<Option<&'static str>, Error> {
+        let used = self.shelf.closed_bytes() + self.generation.size()?;
+        Ok(if used >= self.settings.quota {
+            Some("its quota on disk is used up")
+        } else if free(&self.shelf.folder).is_some_and(|free| free < self.settings.reserve) {
+            Some("the disk has no space left")
+        } else {
+            None
+        })
+    }
+
     /// Writes records into pages of the current generation and syncs once.
     fn commit<R: AsRef<[u8]>>(&mut self, records: &[R]) -> Result<(), Error> {
-        if self.end.position.seq >= self.generation.id.first - 1 + RECORDS {
+        if self.generation_is_full()? {
             self.roll()?;
         }
         let mut pages: Vec<(u64, Page)> = Vec::new();
@@ -179,6 +187,13 @@ impl Writer {
         self.shelf.grown(end);
         self.head.send_replace(end.position);
         Ok(())
+    }
+
+    /// Full by records, or by a quarter of the quota: only whole generations give space back, and one that filled the
+    /// quota alone could never be let go of.
+    fn generation_is_full(&self) -> Result<bool, Error> {
+        let records = self.end.position.seq - (self.generation.id.first - 1);
+        Ok(records >= RECORDS || (records > 0 && self.generation.size()? >= self.settings.quota / 4))
     }
 
     fn roll(&mut self) -> Result<(), Error> {
@@ -214,29 +229,6 @@ fn gather(waiting: &Receiver<Append>, first: Append, callers_before: usize) -> V
         }
     }
     group
-}
-
-/// Whether there is room, looked at now and then.
-struct Space {
-    settings: Settings,
-    full: Option<&'static str>,
-    looked_at: Option<Instant>,
-}
-
-impl Space {
-    fn full(&mut self, shelf: &Shelf) -> Option<&'static str> {
-        if self.looked_at.is_none_or(|at| at.elapsed() >= SPACE_CHECK) {
-            self.looked_at = Some(Instant::now());
-            self.full = if shelf.size().bytes >= self.settings.quota {
-                Some("its quota on disk is used up")
-            } else if free(&shelf.folder).is_some_and(|free| free < self.settings.reserve) {
-                Some("the disk has no space left")
-            } else {
-                None
-            };
-        }
-        self.full
-    }
 }
 
 fn free(folder: &std::path::Path) -> Option<u64> {
