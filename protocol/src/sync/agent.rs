@@ -85,8 +85,11 @@ struct Up {
     confirmed: Position,
     /// The last record that was sent.
     sent: Position,
-    /// Whether a `Read` is out.
-    reading: bool,
+    /// While a `Read` is out: the journal's newest record when it was asked for.
+    reading: Option<Position>,
+    /// The next batch begins a new epoch, and waits until everything before it is confirmed: a receipt speaks for one
+    /// epoch only, so a batch of the old one that was lost or refused would be taken for confirmed.
+    at_boundary: bool,
     /// Ends of the batches on the way, oldest first.
     in_flight: VecDeque<Cursor>,
     /// When the hub last confirmed something, or sending last began anew.
@@ -158,14 +161,21 @@ impl Agent {
     /// The answer to [`Action::Read`]: the next batch after `after` and its end, or `None` if there is nothing more.
     pub fn handle_read(&mut self, now: Duration, after: Position, batch: Option<(Cursor, batch::Signed)>) {
         let Link::Up(up) = &mut self.link else { return };
-        if after != up.sent || !up.reading {
+        let Some(head) = up.reading.filter(|_| after == up.sent) else {
             return; // Sending has begun anew elsewhere since; this batch is not wanted.
-        }
-        up.reading = false;
+        };
+        up.reading = None;
         let Some((end, signed)) = batch else {
-            self.head = up.sent;
+            // Unless the journal has grown since: then the answer may be older than the newest records.
+            if self.head == head {
+                self.head = up.sent;
+            }
             return;
         };
+        if end.position.epoch != up.sent.epoch && !up.in_flight.is_empty() {
+            up.at_boundary = true;
+            return;
+        }
         if up.in_flight.is_empty() {
             up.progress_at = now;
         }
@@ -224,9 +234,12 @@ impl Agent {
         if up.paused_until <= now {
             up.paused_until = Duration::ZERO;
         }
-        let may_read = !up.reading && up.hold.is_none() && up.paused_until.is_zero() && up.in_flight.len() < WINDOW;
+        let window = if up.at_boundary { 1 } else { WINDOW };
+        let may_read =
+            up.reading.is_none() && up.hold.is_none() && up.paused_until.is_zero() && up.in_flight.len() < window;
         if may_read && up.sent < self.head {
-            up.reading = true;
+            up.reading = Some(self.head);
+            up.at_boundary = false;
             return Some(Action::Read(up.sent));
         }
         None
@@ -265,7 +278,8 @@ impl Agent {
         let mut up = Up {
             confirmed: Position::default(),
             sent: Position::default(),
-            reading: false,
+            reading: None,
+            at_boundary: false,
             in_flight: VecDeque::with_capacity(WINDOW),
             progress_at: now,
             stalls: 0,
@@ -278,7 +292,9 @@ impl Agent {
             let receipt = has.iter().find(|receipt| receipt.through.position.epoch == epoch);
             let cursor = receipt.map_or_else(|| Cursor::start(self.id, epoch), |receipt| receipt.through);
             up.confirmed = cursor.position;
-            let ahead = cursor.position > head.position;
+            // The end of an earlier epoch may have been cut off by damage after it was sent; the newest epoch cannot end
+            // before what the hub has of it, unless the machine was rolled back or copied.
+            let ahead = cursor.position > head.position && epoch >= self.head.epoch;
             if ahead || (cursor.position == head.position && cursor.chain != head.chain) {
                 up.hold = Some(Hold::Fork);
                 break;
@@ -315,7 +331,7 @@ impl Agent {
         up.in_flight.retain(|end| end.position > through.position);
         if up.sent < through.position {
             up.sent = through.position;
-            up.reading = false;
+            up.reading = None;
         }
         if through.position > self.acknowledged {
             self.acknowledged = through.position;
@@ -372,7 +388,8 @@ impl Agent {
 impl Up {
     fn send_again_after(&mut self, position: Position, now: Duration) {
         self.sent = position;
-        self.reading = false;
+        self.reading = None;
+        self.at_boundary = false;
         self.in_flight.clear();
         self.progress_at = now;
     }

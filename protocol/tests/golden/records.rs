@@ -1,0 +1,96 @@
+//! Records: what is in journals, in batches and in the hub's database.
+
+use super::vectors::{expect, recorded};
+use sitewarden_protocol::id::LicenseId;
+use sitewarden_protocol::record::{
+    Activation, Body, Denial, EpochBegun, Event, HostSample, MonitorChange, Record, Run, Value, kind,
+};
+use sitewarden_protocol::time::UnixMillis;
+
+const AT: UnixMillis = UnixMillis(1_769_846_400_000);
+
+/// One of every kind. The match in [`name`] does not compile without a new one.
+pub(crate) fn bodies() -> Vec<Body> {
+    let monitor = || MonitorChange { app: "EMS".into(), monitor: "pump-1".into() };
+    vec![
+        Body::Event(Event {
+            app: "EMS".into(),
+            kind: "start".into(),
+            environment: "production".into(),
+            outcome: "success".into(),
+            count: 300,
+            attributes: vec![
+                ("text".into(), Value::Text("größer".into())),
+                ("integer".into(), Value::Integer(-5)),
+                ("number".into(), Value::Number(1.5)),
+                ("flag".into(), Value::Flag(true)),
+            ],
+        }),
+        Body::Host(HostSample {
+            cpu_permille: 999,
+            memory_used: 1 << 33,
+            memory_total: 1 << 34,
+            disk_free: 70_000,
+            disk_total: 1 << 40,
+            uptime: 250,
+            agent_memory: 20 << 20,
+        }),
+        Body::MonitorReserved(monitor()),
+        Body::MonitorReleased(monitor()),
+        Body::LicenseActivated(Activation {
+            license: LicenseId::from_bytes([1; 16]),
+            replaces: Some(LicenseId::from_bytes([2; 16])),
+            by: "operator".into(),
+        }),
+        Body::Denial(Denial { app: "EMS".into(), action: "reserve".into(), cause: "over quota".into() }),
+        Body::EpochBegun(EpochBegun { previous: 1, cause: "enrolment".into() }),
+    ]
+}
+
+fn name(body: &Body) -> String {
+    let kind = match body {
+        Body::Event(_) => kind::EVENT,
+        Body::Host(_) => kind::HOST,
+        Body::MonitorReserved(_) => kind::MONITOR_RESERVED,
+        Body::MonitorReleased(_) => kind::MONITOR_RELEASED,
+        Body::LicenseActivated(_) => kind::LICENSE_ACTIVATED,
+        Body::Denial(_) => kind::DENIAL,
+        Body::EpochBegun(_) => kind::EPOCH_BEGUN,
+        Body::Unknown => panic!("an unknown body is not written"),
+    };
+    assert_eq!(body.kind(), Some(kind));
+    format!("record-{}", kind::name(kind).replace('_', "-"))
+}
+
+pub(crate) fn names() -> Vec<String> {
+    bodies().iter().map(name).chain(["run".to_owned()]).collect()
+}
+
+/// All of them as one run.
+pub(crate) fn run() -> Run {
+    let mut run = Run::default();
+    bodies().iter().for_each(|body| run.push(&Record::encode(AT, body).unwrap()));
+    run
+}
+
+#[test]
+fn every_kind_of_record_is_written_and_read_as_recorded() {
+    let bodies = bodies();
+    assert_eq!(bodies.len(), usize::from(kind::EPOCH_BEGUN), "a kind has no vector");
+    for body in bodies {
+        let (name, written) = (name(&body), Record::encode(AT, &body).unwrap());
+        let recorded = recorded(&name, || written.clone());
+        expect(&name, &written, &recorded);
+        let read = Record::decode(&recorded).unwrap();
+        assert_eq!((read.at, Some(read.kind)), (AT, body.kind()), "{name}");
+        assert_eq!(read.decode_body().unwrap(), body, "{name}");
+    }
+}
+
+#[test]
+fn a_run_is_written_and_read_as_recorded() {
+    let run = run();
+    let recorded = recorded("run", || run.as_bytes().to_vec());
+    expect("run", run.as_bytes(), &recorded);
+    assert_eq!(Run::from_bytes(recorded).unwrap(), run);
+}
