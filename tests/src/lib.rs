@@ -1,1 +1,7 @@
-//! placeholder
+//! What Sitewarden's tests stand on: a simulated plant and vendor in virtual time, and a harness of real processes.
+//!
+//! Test code may end the test where it stands when something it relies on is not so, hence the lints switched off here.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
+pub mod harness;
+pub mod simulation;

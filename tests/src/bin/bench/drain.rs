@@ -1,0 +1,109 @@
+//! A backlog drains to the hub, beside bare rusqlite that inserts the very same rows.
+//!
+//! The yardstick has the hub's own schema with its indexes, WAL and `synchronous=FULL`, and a thousand rows a
+//! transaction. It does nothing else: no line, no signatures, no roll-ups. Reading the rows is not counted.
+
+use super::table::{Row, Table, Target};
+use anyhow::{Context, Result};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, params_from_iter};
+use sitewarden_tests::harness::{Line, until};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const BACKLOG: &str = "sitewarden_agent_journal_backlog";
+const LIMIT: Duration = Duration::from_secs(600);
+const TRANSACTION: usize = 1_000;
+/// The issue's target.
+const SHARE: f64 = 0.4;
+
+pub(crate) fn measure(line: &mut Line, table: &mut Table) -> Result<()> {
+    let queued = line.agent.metric(BACKLOG)?;
+    line.hub.start()?;
+    // From the moment when the line stands: dialling and back-off are not what is measured.
+    until(LIMIT, "the drain to begin", || Ok((line.agent.metric(BACKLOG)? < queued).then_some(())))?;
+    let (begun, from) = (Instant::now(), line.agent.metric(BACKLOG)?);
+    until(LIMIT, "the queue to drain", || Ok((line.agent.metric(BACKLOG)? == 0.0).then_some(())))?;
+    let rate = from / begun.elapsed().as_secs_f64();
+    let yardstick = bare(line.hub.folder())?;
+    table.add(Row {
+        what: format!("drain of {queued} records to the hub"),
+        figure: (rate, "/s"),
+        yardstick: Some((yardstick, "rows/s, bare rusqlite")),
+        target: Target::Share(SHARE),
+    });
+    Ok(())
+}
+
+/// Rows a second that bare rusqlite inserts of what the hub stored.
+fn bare(hub: &Path) -> Result<f64> {
+    let source = Connection::open_with_flags(database(hub)?, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let path = hub.join("yardstick.sqlite");
+    let mut copy = Connection::open(&path)?;
+    copy.pragma_update(None, "journal_mode", "WAL")?;
+    copy.pragma_update(None, "synchronous", "FULL")?;
+    copy.pragma_update(None, "foreign_keys", false)?;
+    copy_schema(&source, &copy)?;
+    let mut select = source.prepare("SELECT * FROM records")?;
+    let columns = select.column_count();
+    let insert = format!("INSERT INTO records VALUES ({})", vec!["?"; columns].join(","));
+    let mut rows = select.query([])?;
+    let (mut spent, mut count) = (Duration::ZERO, 0);
+    loop {
+        let mut page: Vec<Vec<Value>> = Vec::with_capacity(TRANSACTION);
+        while page.len() < TRANSACTION
+            && let Some(row) = rows.next()?
+        {
+            page.push((0..columns).map(|column| row.get(column)).collect::<Result<_, _>>()?);
+        }
+        if page.is_empty() {
+            break;
+        }
+        count += page.len();
+        let begun = Instant::now();
+        let transaction = copy.transaction()?;
+        let mut statement = transaction.prepare_cached(&insert)?;
+        for row in &page {
+            statement.execute(params_from_iter(row))?;
+        }
+        drop(statement);
+        transaction.commit()?;
+        spent += begun.elapsed();
+    }
+    drop(copy);
+    fs::remove_file(path)?;
+    Ok(count as f64 / spent.as_secs_f64())
+}
+
+/// The table of records and its indexes, word for word.
+fn copy_schema(source: &Connection, copy: &Connection) -> Result<()> {
+    let mut statement = source.prepare(
+        "SELECT sql FROM sqlite_master WHERE tbl_name = 'records' AND type IN ('table', 'index') AND sql IS NOT NULL
+         ORDER BY type DESC",
+    )?;
+    for sql in statement.query_map([], |row| row.get::<_, String>(0))? {
+        copy.execute_batch(&sql?)?;
+    }
+    Ok(())
+}
+
+/// The hub's database: the file that begins as SQLite's do.
+fn database(hub: &Path) -> Result<PathBuf> {
+    let is_one = |path: &PathBuf| {
+        let mut magic = [0; 16];
+        File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"SQLite format 3\0"
+    };
+    let mut waiting = vec![hub.to_owned()];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            for entry in fs::read_dir(&path)? {
+                waiting.push(entry?.path());
+            }
+        } else if path.is_file() && is_one(&path) {
+            return Ok(path);
+        }
+    }
+    None.context("no SQLite database in the hub's folder")
+}

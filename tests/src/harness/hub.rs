@@ -1,0 +1,162 @@
+//! A hub in a folder.
+
+use super::binaries::Binary;
+use super::command::{Answer, run};
+use super::process::{Process, tail};
+use super::wait::until;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// How long a start may take, recovery included.
+pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// The password of the first administrator, `admin`; the hub listens on loopback only.
+pub const ADMIN_PASSWORD: &str = "an administrator of the tests";
+
+/// A hub that can be started, killed and started again on the same folder and the same ports.
+#[derive(Debug)]
+pub struct Hub {
+    folder: PathBuf,
+    process: Option<Process>,
+    /// Picked at the first start, kept after it: agents know them.
+    ports: Option<(SocketAddr, SocketAddr)>,
+}
+
+impl Hub {
+    /// Makes a hub in a folder that does not exist yet.
+    ///
+    /// # Errors
+    /// If `init` fails.
+    pub fn init(folder: &Path) -> Result<Self> {
+        let password = folder.with_extension("password");
+        fs::write(&password, format!("{ADMIN_PASSWORD}\n"))?;
+        private(&password)?;
+        let mut command = Command::new(Binary::Hub.path()?);
+        command.arg("init").arg("--data-dir").arg(folder).arg("--admin-password-file").arg(&password);
+        run(command)?.succeeded()?;
+        Ok(Self { folder: folder.to_owned(), process: None, ports: None })
+    }
+
+    /// Its data folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Starts it and waits until it serves.
+    ///
+    /// # Errors
+    /// If it does not come up, with the end of its log.
+    pub fn start(&mut self) -> Result<()> {
+        let addresses = ["https.addr", "sync.addr"].map(|name| self.folder.join("run").join(name));
+        for address in &addresses {
+            let _ = fs::remove_file(address); // Of a life before; a new file means that it serves.
+        }
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (https, sync) = self.ports.unwrap_or((any, any));
+        let mut command = Command::new(Binary::Hub.path()?);
+        command.arg("serve").arg("--data-dir").arg(&self.folder);
+        command.args(["--https", &https.to_string(), "--sync", &sync.to_string()]);
+        let process = self.process.insert(Process::start(command, &self.folder.with_extension("log"))?);
+        let [https, sync] = addresses.map(|path| serving(process, &path));
+        self.ports = Some((https?, sync?));
+        Ok(())
+    }
+
+    /// Where HTTPS is served, once it was started.
+    ///
+    /// # Errors
+    /// Before the first start.
+    pub fn https(&self) -> Result<SocketAddr> {
+        Ok(self.ports.context("the hub was never started")?.0)
+    }
+
+    /// Where agents come in (UDP), once it was started.
+    ///
+    /// # Errors
+    /// Before the first start.
+    pub fn sync(&self) -> Result<SocketAddr> {
+        Ok(self.ports.context("the hub was never started")?.1)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// SIGTERM; answers the exit code.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub fn stop(&mut self) -> Result<Option<i32>> {
+        let mut process = self.process.take().context("the hub does not run")?;
+        Ok(process.stop()?.code())
+    }
+
+    /// Runs a command on it with `--json`, as typed; it must succeed.
+    ///
+    /// # Errors
+    /// With what the command said, if it failed.
+    pub fn command(&self, words: &[&str]) -> Result<Answer> {
+        let mut command = Command::new(Binary::Hub.path()?);
+        command.args(words).arg("--json").arg("--data-dir").arg(&self.folder);
+        run(command)?.succeeded().with_context(|| tail(&self.folder.with_extension("log")))
+    }
+
+    /// Adds something and answers its id.
+    ///
+    /// # Errors
+    /// As [`Hub::command`].
+    pub fn add(&self, words: &[&str]) -> Result<String> {
+        text(&self.command(words)?.json()?, "id")
+    }
+
+    /// A token for a new agent of a site.
+    ///
+    /// # Errors
+    /// As [`Hub::command`].
+    pub fn invite(&self, site: &str) -> Result<String> {
+        text(&self.command(&["agent", "invite", "--site", site])?.json()?, "token")
+    }
+
+    /// Every event that is stored of an agent.
+    ///
+    /// # Errors
+    /// As [`Hub::command`].
+    pub fn events(&self, agent: &str) -> Result<Vec<Value>> {
+        self.command(&["record", "list", "--agent", agent, "--kind", "event", "--all"])?.list()
+    }
+}
+
+/// The address in a file that a starting process writes once it serves.
+pub(super) fn serving(process: &mut Process, path: &Path) -> Result<SocketAddr> {
+    until(START_LIMIT, &path.display().to_string(), || {
+        if let Some(status) = process.ended()? {
+            bail!("it ended with {status} instead of serving\n{}", process.tail());
+        }
+        Ok(fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()))
+    })
+    .with_context(|| process.tail())
+}
+
+/// A field that is a text or a number.
+pub(super) fn text(value: &Value, field: &str) -> Result<String> {
+    match &value[field] {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => bail!("no {field} in {value}"),
+    }
+}
+
+/// Makes a secret file 0600.
+pub(super) fn private(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(())
+}

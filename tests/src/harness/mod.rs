@@ -1,0 +1,22 @@
+//! Real hubs and agents as child processes, on loopback, each in a folder of its own.
+//!
+//! Always true: ports are picked by the processes themselves; nothing waits for a time, only for a condition with a
+//! limit; a process is ended by the id of the child that was started here, and none is left behind.
+
+mod agent;
+mod binaries;
+mod command;
+mod http;
+mod hub;
+mod line;
+mod process;
+mod wait;
+
+pub use agent::Agent;
+pub use binaries::{Binary, scratch, workspace};
+pub use command::{Answer, run};
+pub use http::{Client, Response};
+pub use hub::{ADMIN_PASSWORD, Hub};
+pub use line::{Line, PASSWORD, USER};
+pub use process::Process;
+pub use wait::until;

@@ -1,0 +1,16 @@
+//! Stories of the whole line, told with the real programs: `cargo build --workspace` before, or `make test`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test ends where what it relies on is not so, and says what it met"
+)]
+
+mod bad_input;
+mod callers;
+mod enrolment;
+mod exactly_once;
+mod offline;
+mod quota;
+mod reservation;
+mod whole_line;
