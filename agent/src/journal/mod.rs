@@ -22,7 +22,7 @@ pub use writer::AppendError;
 
 use shelf::Shelf;
 use sitewarden_protocol::batch::Draft;
-use sitewarden_protocol::chain::Position;
+use sitewarden_protocol::chain::{Chain, Position};
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::message::EpochExtent;
 use sitewarden_protocol::time::UnixMillis;
@@ -107,7 +107,15 @@ impl Journal {
         self.shelf.read_after(after)
     }
 
-    /// The hub has everything up to here.
+    /// The chain after a record; `None` if the record is not held. Reads from disk.
+    ///
+    /// # Errors
+    /// If the disk fails, or the generation is damaged.
+    pub fn chain_at(&self, position: Position) -> Result<Option<Chain>, StoreError> {
+        self.shelf.chain_at(position)
+    }
+
+    /// The hub has everything up to here. May remove files.
     pub fn acknowledge(&self, through: Position) {
         self.shelf.acknowledge(through);
     }

@@ -8,7 +8,7 @@ use super::page::Page;
 use super::store::Error;
 use super::{Counters, Size, recovery};
 use sitewarden_protocol::batch::{Draft, MAX_RAW, MAX_RECORDS};
-use sitewarden_protocol::chain::{Cursor, Position};
+use sitewarden_protocol::chain::{Chain, Cursor, Position};
 use sitewarden_protocol::message::{EpochExtent, MAX_EPOCHS};
 use sitewarden_protocol::record::{Record, Run};
 use sitewarden_protocol::time::UnixMillis;
@@ -129,6 +129,21 @@ impl Shelf {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// See [`super::Journal::chain_at`].
+    pub(super) fn chain_at(&self, position: Position) -> Result<Option<Chain>, Error> {
+        let mut reader = lock(&self.reader);
+        let Some(seq) = position.seq.checked_sub(1) else { return Ok(None) };
+        let held = lock(&self.state).holding(Position { seq, ..position });
+        let Some((id, current)) = held.filter(|(id, _)| id.epoch == position.epoch && id.first <= position.seq) else {
+            return Ok(None);
+        };
+        let generation = self.open(&mut reader, id, current)?;
+        let Some((first, page)) = generation.pages_from(position.seq).next().transpose()? else { return Ok(None) };
+        let count = usize::try_from((position.seq + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        let within = (1..=page.records.count() as usize).contains(&count);
+        Ok(within.then(|| page.prev.then_all(page.records.iter().take(count))))
     }
 
     fn open(

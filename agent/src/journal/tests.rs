@@ -2,7 +2,6 @@
 
 use super::generation::RECORDS;
 use super::*;
-use sitewarden_protocol::chain::Chain;
 use tempfile::TempDir;
 
 const AGENT: AgentId = AgentId::from_bytes([7; 16]);
@@ -58,6 +57,9 @@ async fn what_was_appended_is_read_back_in_order_also_after_reopening() {
         assert_eq!(at, Position { epoch: 1, seq: 1 + (batch + 1) * 100 });
     }
     assert_eq!(read_all(&journal), (records(0, 2_000), 0));
+    let draft = journal.read_after(Position { epoch: 1, seq: 700 }).unwrap().unwrap();
+    assert_eq!(journal.chain_at(Position { epoch: 1, seq: 700 }).unwrap(), Some(draft.after.chain));
+    assert_eq!(journal.chain_at(Position { epoch: 1, seq: 2_002 }).unwrap(), None);
     let journal = reopen(&folder, journal);
     assert_eq!(read_all(&journal), (records(0, 2_000), 0));
     assert_eq!(journal.append(records(2_000, 1)).await.unwrap().seq, 2_002);

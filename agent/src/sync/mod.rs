@@ -18,8 +18,10 @@ use sitewarden_protocol::chain::{Cursor, Position};
 use sitewarden_protocol::message::{Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, ToHub};
 use sitewarden_protocol::receipt::Receipt;
 use sitewarden_protocol::snapshot;
+use sitewarden_protocol::sync::WINDOW;
 use sitewarden_protocol::sync::agent::{Action, Agent, Hold};
 use sitewarden_protocol::sync::backoff::Backoff;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -33,6 +35,8 @@ const RETRY_BASE: Duration = Duration::from_millis(500);
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// A wait is never longer than this without a look at the clock: monotonic timers stop while a machine is suspended.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Ends of sent batches that are remembered; one that is not is looked up in the journal.
+const ENDS: usize = 8 * WINDOW;
 /// Events of the connection and of reading that may wait.
 const EVENTS: usize = 64;
 
@@ -116,6 +120,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) -> Result<(), DialEr
         started: Instant::now(),
         connection: None,
         number: 0,
+        ends: VecDeque::new(),
         events,
     };
     driver.run(waiting, stop).await;
@@ -139,6 +144,8 @@ struct Driver {
     connection: Option<Connection>,
     /// Of the connection that counts; older ones' events are dropped.
     number: u64,
+    /// Ends of the batches read in this session and not confirmed.
+    ends: VecDeque<Cursor>,
     events: mpsc::Sender<Numbered>,
 }
 
@@ -200,7 +207,11 @@ impl Driver {
                 self.lost(kind, &reason);
                 self.agent.handle_closed(self.now(), random());
             }
-            Happened::Read(after, Ok(batch)) => self.agent.handle_read(self.now(), after, batch),
+            Happened::Read(after, Ok(batch)) => {
+                self.ends.extend(batch.as_ref().map(|(end, _)| *end));
+                self.ends.truncate(ENDS);
+                self.agent.handle_read(self.now(), after, batch);
+            }
             Happened::Read(_, Err(reason)) => {
                 tracing::error!(reason, "the journal cannot be read");
                 self.lost("journal", &reason);
@@ -211,6 +222,7 @@ impl Driver {
 
     fn dial(&mut self) {
         self.number += 1;
+        self.ends.clear();
         let (number, dialer, events) = (self.number, Arc::clone(&self.dialer), self.events.clone());
         tokio::spawn(async move {
             let (told, mut telling) = mpsc::channel(EVENTS);
@@ -263,16 +275,30 @@ impl Driver {
     }
 
     async fn acknowledge(&mut self, receipt: Receipt) {
-        let through = receipt.through.position;
+        let through = receipt.through;
+        // Ends of batches sent in this session are known; others, from a welcome, are compared with the journal.
+        let known = self.ends.contains(&through);
+        self.ends.retain(|end| end.position > through.position);
         let journal = self.parts.journal.clone();
-        // Lets go of whole generations, which removes files.
-        if tokio::task::spawn_blocking(move || journal.acknowledge(through)).await.is_err() {
-            tracing::error!("the journal did not take an acknowledgement");
+        let taken = tokio::task::spawn_blocking(move || {
+            let ours =
+                if known { None } else { journal.chain_at(through.position).map_err(|error| error.to_string())? };
+            if ours.is_some_and(|ours| ours != through.chain) {
+                return Ok(false);
+            }
+            journal.acknowledge(through.position);
+            Ok(true)
+        });
+        match taken.await.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(true) => {}
+            Ok(false) => return self.agent.handle_foreign(),
+            // Damage is met, and declared, when the records there are read.
+            Err(reason) => return tracing::error!(reason, "an acknowledgement cannot be compared with the journal"),
         }
-        self.parts.enforcement.acknowledged(through).await;
+        self.parts.enforcement.acknowledged(through.position).await;
         let now = clock::now();
         self.parts.line.learn(|known| {
-            known.acknowledged = through;
+            known.acknowledged = through.position;
             known.last_receipt_at = Some(now);
         });
     }

@@ -11,7 +11,9 @@ use super::{WINDOW, backoff::Backoff};
 use crate::batch;
 use crate::chain::{Cursor, Position};
 use crate::id::AgentId;
-use crate::message::{EpochExtent, Goodbye, Hello, LiveStatus, Refusal, Refused, ToAgent, ToHub, Welcome};
+use crate::message::{
+    EpochExtent, Goodbye, Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, Refusal, Refused, ToAgent, ToHub, Welcome,
+};
 use crate::receipt::{self, Receipt};
 use crate::signing::PublicKey;
 use crate::snapshot;
@@ -28,6 +30,8 @@ pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const MAX_STALLS: u32 = 3;
 /// How long to send nothing after the hub said that it is busy.
 pub const BUSY_PAUSE: Duration = Duration::from_secs(5);
+/// A session that stood this long was a good one: its end does not count as one failure more.
+pub const STEADY: Duration = Duration::from_secs(60);
 /// Refusals for the same missing record within this span are one: they come for every batch that was on the way.
 const REWIND_QUIET: Duration = Duration::from_secs(1);
 
@@ -40,7 +44,8 @@ pub enum Action {
     Send(Box<ToHub>),
     /// Read the records after this position into one batch and call [`Agent::handle_read`].
     Read(Position),
-    /// The hub has everything up to here: the journal may let go of it.
+    /// The hub has everything up to here: the journal may let go of it, if its own chain there is the receipt's; if it
+    /// is another, call [`Agent::handle_foreign`].
     Acknowledge(Receipt),
     /// Take this snapshot, if it is signed and newer.
     Install(Box<snapshot::Signed>),
@@ -81,6 +86,8 @@ enum Link {
 
 #[derive(Debug)]
 struct Up {
+    /// When the session began.
+    since: Duration,
     /// The last record that the hub is known to have.
     confirmed: Position,
     /// The last record that was sent.
@@ -131,6 +138,14 @@ impl Agent {
         }
         self.link = Link::Greeting { deadline: now + GREETING_TIMEOUT, epochs: hello.epochs.clone() };
         self.actions.push_back(Action::Send(Box::new(ToHub::Hello(hello))));
+    }
+
+    /// A receipt speaks of another history than the journal's: this machine was rolled back or copied.
+    pub fn handle_foreign(&mut self) {
+        if let Link::Up(up) = &mut self.link {
+            up.hold = Some(Hold::Fork);
+            up.in_flight.clear();
+        }
     }
 
     /// Dialling failed, or the connection is gone.
@@ -260,7 +275,7 @@ impl Agent {
         self.acknowledged
     }
 
-    /// Failures since the last session that stood.
+    /// Failures since records were last confirmed, or a session was steady.
     pub fn failures(&self) -> u32 {
         self.backoff.failures()
     }
@@ -268,6 +283,9 @@ impl Agent {
     fn welcome(&mut self, now: Duration, random: u64, welcome: &Welcome) {
         let Link::Greeting { epochs, .. } = &mut self.link else { return };
         let epochs = std::mem::take(epochs);
+        if !(OLDEST_VERSION..=NEWEST_VERSION).contains(&welcome.version) {
+            return self.give_up(now, random, "the hub chose a protocol version that this agent does not speak");
+        }
         let mut has = Vec::with_capacity(welcome.receipts.len());
         for signed in &welcome.receipts {
             match self.believe(signed) {
@@ -276,6 +294,7 @@ impl Agent {
             }
         }
         let mut up = Up {
+            since: now,
             confirmed: Position::default(),
             sent: Position::default(),
             reading: None,
@@ -308,7 +327,6 @@ impl Agent {
             }
         }
         up.sent = up.confirmed;
-        self.backoff.reset();
         self.link = Link::Up(up);
     }
 
@@ -327,6 +345,7 @@ impl Agent {
             up.confirmed = through.position;
             up.progress_at = now;
             up.stalls = 0;
+            self.backoff.reset();
         }
         up.in_flight.retain(|end| end.position > through.position);
         if up.sent < through.position {
@@ -379,6 +398,10 @@ impl Agent {
     }
 
     fn go_down(&mut self, now: Duration, random: u64, at_least: Duration) {
+        // A welcome alone proves little: a hub that welcomes and then closes on what it is sent is not to be hurried back.
+        if matches!(&self.link, Link::Up(up) if now >= up.since + STEADY) {
+            self.backoff.reset();
+        }
         self.link = Link::Down { redial_at: now + at_least + self.backoff.next(random) };
         // What was to be sent belongs to the connection that is gone; what was learnt from it does not.
         self.actions.retain(|action| matches!(action, Action::Acknowledge(_) | Action::Install(_)));
