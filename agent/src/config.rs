@@ -99,13 +99,17 @@ impl Config {
     pub fn load(folder: &Folder, http: Option<SocketAddr>) -> Result<Self, Invalid> {
         // The data folder's own variable belongs to the command line, which reads it.
         let environment = Env::prefixed("SITEWARDEN_AGENT_").ignore(&["data_dir"]).split("__");
-        let mut figment = Figment::from(Serialized::defaults(Self::default()))
-            .merge(Toml::file_exact(folder.config()))
-            .merge(environment);
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if folder.config().exists() {
+            figment = figment.merge(Toml::file_exact(folder.config()));
+        }
+        figment = figment.merge(environment);
         if let Some(http) = http {
             figment = figment.merge(Serialized::default("http", http));
         }
-        let config: Self = figment.extract().map_err(|error| Invalid(error.to_string().replace('\n', " ")))?;
+        let config: Self = figment
+            .extract()
+            .map_err(|error| Invalid(error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")))?;
         config.check()?;
         Ok(config)
     }
@@ -150,6 +154,12 @@ mod tests {
         let config = load("[sync]\nretry_max_seconds = 5\n").unwrap();
         assert_eq!(config.sync.retry_max_seconds, 5);
         assert_eq!(config.journal, Config::default().journal);
+    }
+
+    #[test]
+    fn a_folder_without_a_file_has_the_defaults() {
+        let temporary = tempfile::TempDir::new().unwrap();
+        assert_eq!(Config::load(&Folder::at(temporary.path()), None).unwrap(), Config::default());
     }
 
     #[test]
