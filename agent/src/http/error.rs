@@ -3,7 +3,8 @@
 use crate::enforcement::{ActivateError, ReserveError};
 use crate::journal::AppendError;
 use axum::Json;
-use axum::http::{StatusCode, Uri};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -23,7 +24,12 @@ impl IntoResponse for Plant {
 
 impl IntoResponse for Detail {
     fn into_response(self) -> Response {
-        (self.0, Json(json!({"detail": self.1}))).into_response()
+        let mut response = (self.0, Json(json!({"detail": self.1}))).into_response();
+        if self.0 == StatusCode::PAYLOAD_TOO_LARGE {
+            // The rest of the body will not be read, so the connection is of no more use; the caller is to know.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 }
 

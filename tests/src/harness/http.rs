@@ -92,8 +92,9 @@ impl Client {
         );
         // A server may refuse a body from its head and close while the rest is still being written.
         let written = stream.get_mut().write_all(&[head.as_bytes(), body].concat());
+        let whole = written.is_ok();
         let (response, keep) = read(&mut stream).map_err(|error| written.err().unwrap_or(error))?;
-        if keep {
+        if keep && whole {
             self.stream = Some(stream);
         }
         Ok(response)
