@@ -1,0 +1,235 @@
+//! Agents: who they are, whether they are trusted, and how they stand.
+
+mod read;
+
+use super::{Act, Store, audit, counted, error::Error, error::found, sites, whole};
+use read::{agent, epochs, status_by_name};
+use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
+use sitewarden_protocol::{
+    chain::{Chain, Cursor, Position},
+    codec,
+    id::{AgentId, SiteId},
+    message::LiveStatus,
+    signing::PublicKey,
+    time::UnixMillis,
+};
+use std::net::IpAddr;
+
+/// Whether an agent is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentStatus {
+    /// It is.
+    Active,
+    /// Not any more.
+    Revoked,
+}
+
+/// What decides whether an agent is let in, and its batches are believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its site.
+    pub site: SiteId,
+    /// What its batches are verified with.
+    pub signing_key: PublicKey,
+    /// SHA-256 of its TLS key's SubjectPublicKeyInfo.
+    pub key_digest: [u8; 32],
+    /// Whether it is trusted.
+    pub status: AgentStatus,
+}
+
+/// An agent, and what it last said of itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Agent {
+    /// Which.
+    pub id: AgentId,
+    /// Its site.
+    pub site: SiteId,
+    /// Whether it is trusted.
+    pub status: AgentStatus,
+    /// The machine's name.
+    pub hostname: String,
+    /// The program's version.
+    pub program: String,
+    /// What its batches are verified with.
+    pub signing_key: PublicKey,
+    /// Since when.
+    pub enrolled_at: UnixMillis,
+    /// Until when, if it is not trusted any more.
+    pub revoked_at: Option<UnixMillis>,
+    /// When it last said anything.
+    pub last_seen: Option<UnixMillis>,
+    /// From where.
+    pub address: Option<String>,
+    /// Records that are here.
+    pub records_received: u64,
+    /// Records that it declared lost.
+    pub records_lost: u64,
+    /// What it last said of itself.
+    #[serde(skip)]
+    pub live: Option<LiveStatus>,
+}
+
+/// One life of an agent's journal, as far as it is here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EpochState {
+    /// Which.
+    pub epoch: u64,
+    /// The last record that is here, or was declared lost or set aside.
+    pub through: u64,
+    /// Records that are here.
+    pub records: u64,
+    /// Records that were declared lost.
+    pub lost: u64,
+    /// When its last batch arrived.
+    pub moved: UnixMillis,
+}
+
+/// An agent and its epochs, newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentPage {
+    /// The agent.
+    pub agent: Agent,
+    /// Its epochs, newest first; at most [`super::MAX_PAGE`].
+    pub epochs: Vec<EpochState>,
+}
+
+/// What is kept of an agent that is connected.
+#[derive(Debug, Clone, Default)]
+pub struct StatusReport {
+    /// What it says of itself; `None` leaves what is there.
+    pub live: Option<LiveStatus>,
+    /// From where.
+    pub address: Option<IpAddr>,
+    /// Its program's version.
+    pub program: Option<String>,
+    /// Of its machine's last start.
+    pub boot_id: Option<[u8; 16]>,
+}
+
+impl Store {
+    /// What decides about an agent; `None` if it is not known.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn agent_standing(&self, id: AgentId) -> Result<Option<Standing>, Error> {
+        self.read(move |connection| {
+            let mut query =
+                connection.prepare_cached("SELECT site, signing_key, tls_key, status FROM agents WHERE uuid = ?")?;
+            let mut rows = query.query([id.as_bytes()])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            Ok(Some(Standing {
+                site: SiteId::from_bytes(row.get(0)?),
+                signing_key: PublicKey::from_bytes(row.get(1)?).map_err(|_| Error::Damaged { what: "agent" })?,
+                key_digest: row.get(2)?,
+                status: status_by_name(row.get_ref(3)?)?,
+            }))
+        })
+        .await
+    }
+
+    /// How far the hub is in each of these epochs; those that it does not know are left out.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn cursors(&self, id: AgentId, of: &[u64]) -> Result<Vec<Cursor>, Error> {
+        let of = of.to_vec();
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT e.through, e.chain FROM agent_epochs e JOIN agents a ON a.id = e.agent
+                 WHERE a.uuid = ? AND e.epoch = ?",
+            )?;
+            let mut cursors = Vec::new();
+            for epoch in of {
+                let row =
+                    query.query_row(params![id.as_bytes(), whole(epoch)], |row| Ok((counted(row, 0)?, row.get(1)?)));
+                if let Some((seq, chain)) = row.optional()? {
+                    cursors.push(Cursor { position: Position { epoch, seq }, chain: Chain::from_bytes(chain) });
+                }
+            }
+            Ok(cursors)
+        })
+        .await
+    }
+
+    /// Keeps what an agent says of itself. One that is not known is ignored.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn report_status(&self, id: AgentId, now: UnixMillis, report: StatusReport) -> Result<(), Error> {
+        self.write(move |tx| {
+            tx.prepare_cached(
+                "UPDATE agents SET last_seen = max(coalesce(last_seen, ?1), ?1), live_status = coalesce(?2, live_status),
+                    address = coalesce(?3, address), program = coalesce(?4, program), boot_id = coalesce(?5, boot_id)
+                 WHERE uuid = ?6",
+            )?
+            .execute(params![
+                now.0,
+                report.live.map(|live| codec::encode(&live)),
+                report.address.map(|address| address.to_string()),
+                report.program,
+                report.boot_id,
+                id.as_bytes(),
+            ])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Withdraws the trust in an agent: its batches are refused from now on. A repeat changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn revoke_agent(&self, act: &Act, id: AgentId) -> Result<Agent, Error> {
+        let act = act.clone();
+        self.write(move |tx| {
+            let before = found(agent(tx, id)?, "agent")?;
+            if before.status == AgentStatus::Revoked {
+                return Ok(before);
+            }
+            tx.prepare_cached("UPDATE agents SET status = 'revoked', revoked_at = ? WHERE uuid = ?")?
+                .execute(params![act.at.0, id.as_bytes()])?;
+            let after = found(agent(tx, id)?, "agent")?;
+            let (old, new) = (serde_json::json!(before), serde_json::json!(after));
+            audit::write(tx, &act, "agent.revoke", &format!("agent {id}"), Some(&old), Some(&new))?;
+            // The agent's session looks again at its standing when its site changes.
+            sites::bump(tx, after.site)?;
+            Ok(after)
+        })
+        .await
+    }
+
+    /// Agents in the order of their ids, after one of them; of one site, if given.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn list_agents(
+        &self,
+        site: Option<SiteId>,
+        after: Option<AgentId>,
+        limit: usize,
+    ) -> Result<Vec<Agent>, Error> {
+        self.read(move |connection| read::list(connection, site, after, limit)).await
+    }
+
+    /// One agent and its epochs.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn show_agent(&self, id: AgentId) -> Result<AgentPage, Error> {
+        self.read(move |connection| {
+            let agent = found(agent(connection, id)?, "agent")?;
+            Ok(AgentPage { agent, epochs: epochs(connection, id)? })
+        })
+        .await
+    }
+
+    /// How many records of an agent are here.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn count_records(&self, id: AgentId) -> Result<u64, Error> {
+        self.read(move |connection| Ok(found(agent(connection, id)?, "agent")?.records_received)).await
+    }
+}

@@ -1,0 +1,88 @@
+//! What administrators did, as a chain of hashes: no row can be changed or taken out without all later ones showing it.
+
+use super::{Act, Store, error::Error, writer::Tx};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
+
+/// What one row says.
+struct Entry<'a> {
+    at: i64,
+    by: &'a str,
+    action: &'a str,
+    subject: &'a str,
+    before: Option<&'a str>,
+    after: Option<&'a str>,
+}
+
+/// Writes a row in the transaction of the change itself.
+pub(super) fn write(
+    tx: &Tx<'_>,
+    act: &Act,
+    action: &str,
+    subject: &str,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) -> Result<(), Error> {
+    let (before, after) = (before.map(Value::to_string), after.map(Value::to_string));
+    let (before, after) = (before.as_deref(), after.as_deref());
+    let entry = Entry { at: act.at.0, by: &act.by, action, subject, before, after };
+    let previous = tx
+        .prepare_cached("SELECT hash FROM audit_log ORDER BY id DESC LIMIT 1")?
+        .query_row([], |row| row.get::<_, [u8; 32]>(0))
+        .optional()?
+        .unwrap_or_default();
+    tx.prepare_cached(
+        "INSERT INTO audit_log (at, by, action, subject, before, after, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![entry.at, entry.by, action, subject, before, after, previous, entry.hash(&previous)])?;
+    Ok(())
+}
+
+impl Entry<'_> {
+    /// Each part behind its length, so that no two rows have the same bytes.
+    fn hash(&self, previous: &[u8; 32]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("sitewarden hub audit log 1");
+        hasher.update(previous).update(&self.at.to_le_bytes());
+        for part in [Some(self.by), Some(self.action), Some(self.subject), self.before, self.after] {
+            let length = part.map_or(u64::MAX, |text| u64::try_from(text.len()).unwrap_or(u64::MAX));
+            hasher.update(&length.to_le_bytes()).update(part.unwrap_or_default().as_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+impl Store {
+    /// Reads the whole log and answers the number of the first row that does not follow from the one before it;
+    /// `None` if all do.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn broken_audit_row(&self) -> Result<Option<i64>, Error> {
+        self.read(first_broken).await
+    }
+}
+
+fn first_broken(connection: &Connection) -> Result<Option<i64>, Error> {
+    let mut query = connection.prepare_cached(
+        "SELECT id, at, by, action, subject, before, after, previous, hash FROM audit_log ORDER BY id",
+    )?;
+    let (mut rows, mut previous) = (query.query([])?, [0; 32]);
+    while let Some(row) = rows.next()? {
+        let text = |column: usize| -> Result<Option<&str>, Error> {
+            row.get_ref(column)?.as_str_or_null().map_err(|_| Error::Damaged { what: "audit log" })
+        };
+        let entry = Entry {
+            at: row.get(1)?,
+            by: text(2)?.unwrap_or_default(),
+            action: text(3)?.unwrap_or_default(),
+            subject: text(4)?.unwrap_or_default(),
+            before: text(5)?,
+            after: text(6)?,
+        };
+        if row.get::<_, [u8; 32]>(7)? != previous || row.get::<_, [u8; 32]>(8)? != entry.hash(&previous) {
+            return Ok(Some(row.get(0)?));
+        }
+        previous = row.get(8)?;
+    }
+    Ok(None)
+}

@@ -1,0 +1,82 @@
+//! How connections to the database are opened.
+
+use super::error::Error;
+use rusqlite::{Connection, OpenFlags};
+use rusqlite_migration::{M, Migrations};
+use std::{fs::File, fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+
+const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("migrations/0001_initial.sql"))];
+
+/// How long a connection waits for another process's lock, such as a backup's.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Pages of the write-ahead log (4 KiB each) after which a commit moves them into the database: 64 MiB. The writer does
+/// it earlier when it has nothing else to do; this is the bound under load.
+const AUTO_CHECKPOINT_PAGES: u32 = 16_384;
+
+/// The writer's page cache, KiB: holds the inner pages of a database of many gigabytes.
+const WRITER_CACHE_KIB: u32 = 65_536;
+
+/// A reader's page cache, KiB.
+const READER_CACHE_KIB: u32 = 8_192;
+
+/// Statements that a connection keeps prepared; there are fewer than this in all of the store.
+const STATEMENTS: usize = 128;
+
+/// Makes the database's file, readable by its owner only. SQLite gives its companions the same mode.
+pub(super) fn create_file(path: &Path) -> Result<(), Error> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Ok(file) => file.sync_all()?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Err(Error::Exists(path.to_owned())),
+        Err(error) => return Err(error.into()),
+    }
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// The one connection that writes, its layout brought up to date.
+pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
+    if !path.exists() {
+        return Err(Error::Missing(path.to_owned()));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    configure(&connection, WRITER_CACHE_KIB)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // NORMAL may lose the last commits at a power cut, and for each of them somebody was told that it is on disk.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", AUTO_CHECKPOINT_PAGES)?;
+    Migrations::from_slice(MIGRATIONS).to_latest(&mut connection)?;
+    Ok(connection)
+}
+
+/// A connection that only reads. The writer's must be open already.
+pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    configure(&connection, READER_CACHE_KIB)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection, cache_kib: u32) -> Result<(), Error> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // A savepoint's journal would otherwise be a file.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_migrations_apply_to_an_empty_database() {
+        Migrations::from_slice(MIGRATIONS).validate().unwrap();
+    }
+}

@@ -1,0 +1,80 @@
+//! Customers: who buys.
+
+use super::{Act, Store, audit, error::Error, error::found, page_size};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use sitewarden_protocol::time::UnixMillis;
+
+/// Who buys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Customer {
+    /// Which.
+    pub id: i64,
+    /// Unique.
+    pub name: String,
+    /// Where to write to.
+    pub email: Option<String>,
+    /// Since when.
+    pub created_at: UnixMillis,
+}
+
+const COLUMNS: &str = "id, name, email, created_at";
+
+impl Store {
+    /// Adds a customer.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if there is one of this name, [`Error::Invalid`] for a name that cannot be.
+    pub async fn add_customer(&self, act: &Act, name: &str, email: Option<&str>) -> Result<Customer, Error> {
+        let (act, name, email) = (act.clone(), checked_name(name)?, email.map(str::to_owned));
+        self.write(move |tx| {
+            tx.prepare_cached("INSERT INTO customers (name, email, created_at) VALUES (?, ?, ?)")?
+                .execute(params![name, email, act.at.0])
+                .map_err(|error| Error::or_conflict(error, "customer with this name"))?;
+            let customer = Customer { id: tx.last_insert_rowid(), name, email, created_at: act.at };
+            let after = serde_json::json!(customer);
+            audit::write(tx, &act, "customer.add", &format!("customer {}", customer.id), None, Some(&after))?;
+            Ok(customer)
+        })
+        .await
+    }
+
+    /// Customers in the order of their ids, after one of them.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn list_customers(&self, after: Option<i64>, limit: usize) -> Result<Vec<Customer>, Error> {
+        self.read(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM customers WHERE id > ? ORDER BY id LIMIT ?");
+            let mut query = connection.prepare_cached(&sql)?;
+            let rows = query.query_map(params![after.unwrap_or(0), page_size(limit)], customer)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// One customer.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn show_customer(&self, id: i64) -> Result<Customer, Error> {
+        self.read(move |connection| find(connection, id)).await
+    }
+}
+
+pub(super) fn find(connection: &Connection, id: i64) -> Result<Customer, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM customers WHERE id = ?");
+    found(connection.prepare_cached(&sql)?.query_row([id], customer).optional()?, "customer")
+}
+
+/// A name as it is stored: without white space around it.
+pub(super) fn checked_name(name: &str) -> Result<String, Error> {
+    let name = name.trim();
+    let fits = !name.is_empty() && name.chars().count() <= 200 && !name.chars().any(char::is_control);
+    let invalid = Error::Invalid { what: "name", allowed: "1 to 200 characters, without control characters" };
+    if fits { Ok(name.to_owned()) } else { Err(invalid) }
+}
+
+fn customer(row: &Row<'_>) -> rusqlite::Result<Customer> {
+    Ok(Customer { id: row.get(0)?, name: row.get(1)?, email: row.get(2)?, created_at: UnixMillis(row.get(3)?) })
+}

@@ -1,0 +1,160 @@
+//! A batch's way into the database.
+//!
+//! Always true: rows, roll-ups, evidence, what licence activations do, chain head and cursor change in one transaction;
+//! whether a batch joins on is decided in it, by the rule that agents and simulation share; a record is stored once. The
+//! work that needs no database is done before, in [`VerifiedBatch::prepare`], on as many cores as there are.
+
+mod activations;
+mod evidence;
+mod prepare;
+mod rows;
+
+pub use prepare::{OpenedRecords, VerifiedBatch};
+
+use super::{Store, counted, error::Error, error::found, whole, writer::Tx};
+use evidence::{Flag, State};
+use rusqlite::{OptionalExtension, params};
+use sitewarden_protocol::{
+    batch::Header,
+    chain::{Chain, Cursor, Position},
+    id::{AgentId, SiteId},
+    message::Refusal,
+    sync::admission::{Admission, admit},
+    time::UnixMillis,
+};
+
+/// Rows that a batch writes beside its records, about.
+const ROWS_BESIDE: usize = 8;
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IngestOutcome {
+    /// Everything up to here is on disk.
+    Stored {
+        /// What a receipt may say.
+        through: Cursor,
+        /// Records that were not here before.
+        new: u64,
+    },
+    /// It was not taken; evidence of a fork is on disk.
+    Refused(Refusal),
+}
+
+/// The agent, as the writer needs it.
+struct Sender {
+    row: i64,
+    id: AgentId,
+    site: SiteId,
+}
+
+/// A batch on its way, and where it arrives.
+struct Arrival<'a> {
+    sender: Sender,
+    batch: &'a VerifiedBatch,
+    now: UnixMillis,
+}
+
+impl Store {
+    /// Stores a batch, if it joins on to what is here. Handed to the writer when first polled.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for the agent, or what the database says; the agent may send the batch again then.
+    pub async fn ingest(&self, now: UnixMillis, batch: VerifiedBatch) -> Result<IngestOutcome, Error> {
+        let rows = batch.records.as_ref().map_or(0, OpenedRecords::len) + ROWS_BESIDE;
+        self.0.writer.write(rows, move |tx| ingest(tx, now, &batch)).await
+    }
+}
+
+fn ingest(tx: &Tx<'_>, now: UnixMillis, batch: &VerifiedBatch) -> Result<IngestOutcome, Error> {
+    let header = &batch.header;
+    let (sender, revoked) = sender(tx, header.agent)?;
+    if revoked {
+        return Ok(IngestOutcome::Refused(Refusal::Revoked));
+    }
+    let have = cursor(tx, sender.row, header)?;
+    let arrival = Arrival { sender, batch, now };
+    let admission = match &batch.records {
+        Ok(records) => admit(&have, header, &records.run),
+        Err(_) => admit_unopened(&have, header),
+    };
+    match admission {
+        Ok(Admission::Duplicate) => Ok(IngestOutcome::Stored { through: have, new: 0 }),
+        Ok(Admission::Append { skip, lost }) => {
+            let new = arrival.store(tx, skip, lost)?;
+            Ok(IngestOutcome::Stored { through: header.end(), new })
+        }
+        Err(refusal) => {
+            if refusal == Refusal::Fork {
+                arrival.keep_fork(tx, &have)?;
+            }
+            Ok(IngestOutcome::Refused(refusal))
+        }
+    }
+}
+
+/// The rule for a signed batch whose records cannot be read: it can only be looked at from outside. Where it overlaps
+/// what is here it is taken for the same history, because the stream must go on; the batch itself is kept.
+fn admit_unopened(have: &Cursor, header: &Header) -> Result<Admission, Refusal> {
+    let through = have.position.seq;
+    if header.last < through {
+        return Ok(Admission::Duplicate);
+    }
+    if header.last == through {
+        return if header.head == have.chain { Ok(Admission::Duplicate) } else { Err(Refusal::Fork) };
+    }
+    let missing = (header.first - 1).saturating_sub(through);
+    if missing > header.lost {
+        return Err(Refusal::Missing(*have));
+    }
+    if header.first == through + 1 && header.prev != have.chain {
+        return Err(Refusal::Fork);
+    }
+    Ok(Admission::Append { skip: 0, lost: missing })
+}
+
+impl Arrival<'_> {
+    fn store(&self, tx: &Tx<'_>, skip: usize, lost: u64) -> Result<u64, Error> {
+        let header = &self.batch.header;
+        if lost > 0 {
+            let details = serde_json::json!({
+                "epoch": header.epoch, "first": header.first - lost, "last": header.first - 1, "lost": lost,
+            });
+            self.flag(tx, &Flag { kind: "gap", license: None, details })?;
+        }
+        let stored = match &self.batch.records {
+            Ok(records) => {
+                self.insert_records(tx, records, skip)?;
+                self.add_usage(tx, records, skip)?;
+                self.keep(tx, State::Stored, None)?;
+                self.flag_malformed(tx, records, skip)?;
+                self.flag_cut(tx, records, skip)?;
+                self.activate(tx, records, skip)?;
+                records.len().saturating_sub(skip)
+            }
+            Err(reason) => {
+                self.set_aside(tx, reason)?;
+                0
+            }
+        };
+        let stored = u64::try_from(stored).unwrap_or(u64::MAX);
+        self.move_cursor(tx, stored, lost)?;
+        Ok(stored)
+    }
+}
+
+fn sender(tx: &Tx<'_>, id: AgentId) -> Result<(Sender, bool), Error> {
+    let mut query = tx.prepare_cached("SELECT id, site, status = 'revoked' FROM agents WHERE uuid = ?")?;
+    let row = query.query_row([id.as_bytes()], |row| {
+        Ok((Sender { row: row.get(0)?, id, site: SiteId::from_bytes(row.get(1)?) }, row.get(2)?))
+    });
+    found(row.optional()?, "agent")
+}
+
+fn cursor(tx: &Tx<'_>, agent: i64, header: &Header) -> Result<Cursor, Error> {
+    let mut query = tx.prepare_cached("SELECT through, chain FROM agent_epochs WHERE agent = ? AND epoch = ?")?;
+    let row = query.query_row(params![agent, whole(header.epoch)], |row| {
+        let position = Position { epoch: header.epoch, seq: counted(row, 0)? };
+        Ok(Cursor { position, chain: Chain::from_bytes(row.get(1)?) })
+    });
+    Ok(row.optional()?.unwrap_or_else(|| Cursor::start(header.agent, header.epoch)))
+}

@@ -1,0 +1,139 @@
+//! What is kept to show later what an agent signed, and the red flags that lead there.
+
+use super::{Arrival, OpenedRecords};
+use crate::store::{error::Error, whole, writer::Tx};
+use rusqlite::{OptionalExtension, params};
+use serde_json::{Value, json};
+use sitewarden_protocol::chain::Cursor;
+
+/// The most forked batches kept of one epoch. A few prove the fork; a machine that goes on forking must not fill the
+/// disk.
+const MAX_FORKS: i64 = 64;
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Its records are stored; header and signature prove where they come from.
+    Stored,
+    /// It cannot be read; kept whole.
+    SetAside,
+    /// It tells another history; kept whole.
+    Fork,
+}
+
+impl State {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::SetAside => "set_aside",
+            Self::Fork => "fork",
+        }
+    }
+}
+
+/// A sign of tampering.
+pub(super) struct Flag {
+    pub(super) kind: &'static str,
+    pub(super) license: Option<i64>,
+    pub(super) details: Value,
+}
+
+impl Arrival<'_> {
+    /// Keeps what was signed. Answers whether it was not here already.
+    pub(super) fn keep(&self, tx: &Tx<'_>, state: State, reason: Option<&str>) -> Result<bool, Error> {
+        let (header, signed) = (&self.batch.header, &self.batch.signed);
+        let payload = (state != State::Stored).then_some(&signed.payload);
+        let kept = tx
+            .prepare_cached(
+                "INSERT INTO batches (agent, epoch, first, last, prev, head, lost, state, header, signature, payload,
+                    reason, received_at)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                 ON CONFLICT (agent, epoch, first, last, head) WHERE state = 'fork' DO NOTHING",
+            )?
+            .execute(params![
+                self.sender.row,
+                whole(header.epoch),
+                whole(header.first),
+                whole(header.last),
+                header.prev.as_bytes(),
+                header.head.as_bytes(),
+                whole(header.lost),
+                state.name(),
+                signed.header,
+                signed.signature.0,
+                payload,
+                reason,
+                self.now.0,
+            ])?;
+        Ok(kept > 0)
+    }
+
+    /// Keeps the other half of a fork, once, with a red flag.
+    pub(super) fn keep_fork(&self, tx: &Tx<'_>, have: &Cursor) -> Result<(), Error> {
+        let header = &self.batch.header;
+        let kept: i64 = tx
+            .prepare_cached("SELECT count(*) FROM batches WHERE agent = ? AND epoch = ? AND state = 'fork'")?
+            .query_row(params![self.sender.row, whole(header.epoch)], |row| row.get(0))?;
+        if kept >= MAX_FORKS || !self.keep(tx, State::Fork, None)? {
+            return Ok(());
+        }
+        let details = json!({
+            "epoch": header.epoch, "first": header.first, "last": header.last,
+            "here_through": have.position.seq, "here_chain": have.chain.to_string(), "their_head": header.head.to_string(),
+        });
+        self.flag(tx, &Flag { kind: "fork", license: None, details })
+    }
+
+    /// Keeps a batch that cannot be read, with a red flag.
+    pub(super) fn set_aside(&self, tx: &Tx<'_>, reason: &str) -> Result<(), Error> {
+        self.keep(tx, State::SetAside, Some(reason))?;
+        let header = &self.batch.header;
+        let details = json!({ "epoch": header.epoch, "first": header.first, "last": header.last, "reason": reason });
+        self.flag(tx, &Flag { kind: "set_aside", license: None, details })
+    }
+
+    /// Records that are stored as they came, and are not what their kind says: one flag for the batch.
+    pub(super) fn flag_malformed(&self, tx: &Tx<'_>, records: &OpenedRecords, skip: usize) -> Result<(), Error> {
+        let mut malformed = records.malformed.iter().filter(|index| **index >= skip);
+        let Some(first) = malformed.next() else { return Ok(()) };
+        let header = &self.batch.header;
+        let first = header.first.saturating_add(u64::try_from(*first).unwrap_or(u64::MAX));
+        let details = json!({ "epoch": header.epoch, "first": first, "records": malformed.count() + 1 });
+        self.flag(tx, &Flag { kind: "malformed", license: None, details })
+    }
+
+    /// The end of an earlier epoch was lost at the agent; what of it had arrived here is no loss.
+    pub(super) fn flag_cut(&self, tx: &Tx<'_>, records: &OpenedRecords, skip: usize) -> Result<(), Error> {
+        for (_, begun) in records.cut.iter().filter(|(index, _)| *index >= skip) {
+            let through: Option<i64> = tx
+                .prepare_cached("SELECT through FROM agent_epochs WHERE agent = ? AND epoch = ?")?
+                .query_row(params![self.sender.row, whole(begun.previous)], |row| row.get(0))
+                .optional()?;
+            let arrived = through.and_then(|through| u64::try_from(through).ok()).unwrap_or(0).max(begun.kept);
+            let lost = begun.written.saturating_sub(arrived);
+            if lost == 0 {
+                continue;
+            }
+            tx.prepare_cached("UPDATE agent_epochs SET lost = lost + ? WHERE agent = ? AND epoch = ?")?
+                .execute(params![whole(lost), self.sender.row, whole(begun.previous)])?;
+            let details = json!({
+                "epoch": begun.previous, "first": arrived + 1, "last": begun.written, "lost": lost, "cause": begun.cause,
+            });
+            self.flag(tx, &Flag { kind: "gap", license: None, details })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn flag(&self, tx: &Tx<'_>, flag: &Flag) -> Result<(), Error> {
+        tx.prepare_cached("INSERT INTO red_flags (at, kind, site, agent, license, details) VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![
+                self.now.0,
+                flag.kind,
+                self.sender.site.as_bytes(),
+                self.sender.row,
+                flag.license,
+                flag.details.to_string(),
+            ])?;
+        Ok(())
+    }
+}

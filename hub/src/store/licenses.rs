@@ -1,0 +1,267 @@
+//! Licences: what was sold. Each change writes a revision and an audit row, and makes the site's snapshot a new one.
+
+mod row;
+
+pub use row::LicenseRow;
+
+use super::{
+    Act, Store, audit, customers::checked_name, error::Error, error::found, page_size, secrets, secrets::StoreSecrets,
+    sites, writer::Tx,
+};
+
+pub(super) use row::{COLUMNS, license_row};
+use rusqlite::{Connection, OptionalExtension, params};
+use sitewarden_protocol::{
+    codec,
+    id::{LicenseId, SiteId},
+    license::{KeyDigest, Kind, Limits, Policy, Status, Term, random_key},
+    time::UnixMillis,
+};
+use std::{fmt, sync::Arc};
+
+/// The most licences of one site: a snapshot is always sent whole, in one frame.
+const MAX_OF_SITE: i64 = 500;
+
+/// The most features of one licence.
+const MAX_FEATURES: usize = 100;
+
+/// A licence to be issued.
+#[derive(Debug, Clone)]
+pub struct NewLicense {
+    /// For which site.
+    pub site: SiteId,
+    /// For which app; one that is not known yet becomes known.
+    pub app: String,
+    /// Unique at the site.
+    pub name: String,
+    /// How it is sold.
+    pub kind: Kind,
+    /// How long it lasts.
+    pub term: Term,
+    /// How much it allows.
+    pub limits: Limits,
+    /// What it switches on.
+    pub features: Vec<String>,
+    /// What happens when it ends.
+    pub policy: Policy,
+    /// In the vendor's words.
+    pub description: String,
+}
+
+/// A licence that was issued. Its key does not print.
+#[derive(Clone)]
+pub struct Issued {
+    /// What is stored.
+    pub license: LicenseRow,
+    /// What the customer types in.
+    pub key: String,
+}
+
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued").field("license", &self.license).finish_non_exhaustive()
+    }
+}
+
+/// How a licence is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LicenseSelector {
+    /// By its number.
+    Number(i64),
+    /// By its UUID.
+    Uuid(LicenseId),
+}
+
+impl Store {
+    /// Issues a licence with a new random key.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for the site, [`Error::Conflict`] if it has a licence of this name, [`Error::Invalid`].
+    pub async fn issue_license(&self, act: &Act, new: NewLicense) -> Result<Issued, Error> {
+        let new = checked(new)?;
+        let uuid = LicenseId::new(act.at, secrets::random()?);
+        // Sixteen times the bytes that a key needs: so many are skipped as unfair about never.
+        let key = random_key(secrets::random::<512>()?);
+        let (act, store_secrets) = (act.clone(), Arc::clone(&self.0.secrets));
+        self.write(move |tx| {
+            let id = insert(tx, &act, &new, uuid, &key, &store_secrets)?;
+            let license = find(tx, LicenseSelector::Number(id))?;
+            changed(tx, &act, "license.issue", None, &license)?;
+            Ok(Issued { license, key })
+        })
+        .await
+    }
+
+    /// Licences in the order of their numbers, after one of them; of one site, if given.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn list_licenses(
+        &self,
+        site: Option<SiteId>,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<LicenseRow>, Error> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM licenses WHERE id > ?1 AND (?2 IS NULL OR site = ?2) ORDER BY id LIMIT ?3"
+            );
+            let mut query = connection.prepare_cached(&sql)?;
+            let mut rows = query.query(params![after.unwrap_or(0), site.map(|id| *id.as_bytes()), page_size(limit)])?;
+            let mut licenses = Vec::new();
+            while let Some(row) = rows.next()? {
+                licenses.push(license_row(row)?);
+            }
+            Ok(licenses)
+        })
+        .await
+    }
+
+    /// One licence.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn show_license(&self, which: LicenseSelector) -> Result<LicenseRow, Error> {
+        self.read(move |connection| find(connection, which)).await
+    }
+
+    /// One licence and its key, to be shown to an administrator again.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::Damaged`] if the key was sealed with another secret.
+    pub async fn reveal_license(&self, which: LicenseSelector) -> Result<Issued, Error> {
+        let store_secrets = Arc::clone(&self.0.secrets);
+        self.read(move |connection| {
+            let license = find(connection, which)?;
+            let sealed: Vec<u8> = connection
+                .prepare_cached("SELECT key_sealed FROM licenses WHERE id = ?")?
+                .query_row([license.id], |row| row.get(0))?;
+            let key = store_secrets.open(license.uuid, &sealed)?;
+            Ok(Issued { license, key })
+        })
+        .await
+    }
+
+    /// The licence with this key, at whatever site.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn license_by_key(&self, key: &str) -> Result<LicenseRow, Error> {
+        let lookup = self.0.secrets.lookup(key);
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached("SELECT id FROM licenses WHERE key_lookup = ?")?;
+            let id = found(query.query_row([lookup], |row| row.get(0)).optional()?, "license")?;
+            find(connection, LicenseSelector::Number(id))
+        })
+        .await
+    }
+}
+
+fn checked(new: NewLicense) -> Result<NewLicense, Error> {
+    let app = new.app.trim().to_owned();
+    let code = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if app.is_empty() || app.len() > 32 || !app.bytes().all(code) {
+        return Err(Error::Invalid { what: "app", allowed: "1 to 32 letters, digits, '_', '-' or '.'" });
+    }
+    let fits = |feature: &String| !feature.is_empty() && feature.len() <= 100;
+    if new.features.len() > MAX_FEATURES || !new.features.iter().all(fits) {
+        return Err(Error::Invalid { what: "features", allowed: "at most 100, each of 1 to 100 bytes" });
+    }
+    if new.description.len() > 2_000 {
+        return Err(Error::Invalid { what: "description", allowed: "at most 2000 bytes" });
+    }
+    if matches!(new.term, Term::Dates { from, until } if from >= until) {
+        return Err(Error::Invalid { what: "term", allowed: "from a moment until a later one" });
+    }
+    Ok(NewLicense { name: checked_name(&new.name)?, app, ..new })
+}
+
+fn insert(
+    tx: &Tx<'_>,
+    act: &Act,
+    new: &NewLicense,
+    uuid: LicenseId,
+    key: &str,
+    store_secrets: &StoreSecrets,
+) -> Result<i64, Error> {
+    let site = new.site.as_bytes();
+    let mut query = tx.prepare_cached(
+        "SELECT plants.customer FROM sites JOIN plants ON plants.id = sites.plant WHERE sites.id = ?",
+    )?;
+    let customer: i64 = found(query.query_row([site], |row| row.get(0)).optional()?, "site")?;
+    let of_site: i64 =
+        tx.prepare_cached("SELECT count(*) FROM licenses WHERE site = ?")?.query_row([site], |row| row.get(0))?;
+    if of_site >= MAX_OF_SITE {
+        return Err(Error::Invalid { what: "number of licenses", allowed: "at most 500 at one site" });
+    }
+    tx.prepare_cached("INSERT OR IGNORE INTO apps (code, name, created_at) VALUES (?1, ?1, ?2)")?
+        .execute(params![new.app, act.at.0])?;
+    tx.prepare_cached(
+        "INSERT INTO licenses (uuid, site, customer, app, name, description, kind, term, max_monitors, max_users,
+            max_activations, features, policy, status, key_sealed, key_lookup, key_digest, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'Inactive', ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        uuid.as_bytes(),
+        site,
+        customer,
+        new.app,
+        new.name,
+        new.description,
+        row::kind_name(new.kind),
+        row::json(&new.term)?,
+        new.limits.monitors,
+        new.limits.users,
+        new.limits.activations,
+        row::json(&new.features)?,
+        row::json(&new.policy)?,
+        store_secrets.seal(uuid, key)?,
+        store_secrets.lookup(key),
+        codec::encode(&KeyDigest::of(new.site, key)),
+        act.at.0,
+    ])
+    .map_err(|error| Error::or_conflict(error, "license with this name at this site"))?;
+    Ok(tx.last_insert_rowid())
+}
+
+pub(super) fn find(connection: &Connection, which: LicenseSelector) -> Result<LicenseRow, Error> {
+    let read = |condition: &str, value: &dyn rusqlite::ToSql| {
+        let sql = format!("SELECT {COLUMNS} FROM licenses WHERE {condition} = ?");
+        let mut query = connection.prepare_cached(&sql)?;
+        let mut rows = query.query([value])?;
+        found(rows.next()?.map(license_row).transpose()?, "license")
+    };
+    match which {
+        LicenseSelector::Number(id) => read("id", &id),
+        LicenseSelector::Uuid(uuid) => read("uuid", uuid.as_bytes()),
+    }
+}
+
+/// Puts a licence into another status, with its next revision. The row that comes back is the new one.
+pub(super) fn set_status(
+    tx: &Tx<'_>,
+    act: &Act,
+    before: &LicenseRow,
+    status: Status,
+    activated_at: Option<UnixMillis>,
+    expires_at: Option<UnixMillis>,
+) -> Result<LicenseRow, Error> {
+    tx.prepare_cached(
+        "UPDATE licenses SET status = ?, activated_at = ?, expires_at = ?, revision = revision + 1 WHERE id = ?",
+    )?
+    .execute(params![status.name(), activated_at.map(|at| at.0), expires_at.map(|at| at.0), before.id])?;
+    let after = find(tx, LicenseSelector::Number(before.id))?;
+    let action = format!("license.{}", status.name().to_lowercase());
+    changed(tx, act, &action, Some(before), &after)?;
+    Ok(after)
+}
+
+/// What goes with every change of a licence.
+fn changed(tx: &Tx<'_>, act: &Act, action: &str, before: Option<&LicenseRow>, after: &LicenseRow) -> Result<(), Error> {
+    let state = serde_json::json!(after);
+    tx.prepare_cached("INSERT INTO license_revisions (license, revision, at, by, state) VALUES (?, ?, ?, ?, ?)")?
+        .execute(params![after.id, after.revision, act.at.0, act.by, state.to_string()])?;
+    let before = before.map(|before| serde_json::json!(before));
+    audit::write(tx, act, action, &format!("license {}", after.id), before.as_ref(), Some(&state))?;
+    sites::bump(tx, after.site)
+}

@@ -1,0 +1,87 @@
+//! Plants: the places of a customer.
+
+use super::{Act, Store, audit, customers, customers::checked_name, error::Error, error::found, page_size};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use sitewarden_protocol::{id::PlantId, time::UnixMillis};
+
+/// A place of a customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plant {
+    /// Which.
+    pub id: PlantId,
+    /// Unique at its customer.
+    pub name: String,
+    /// Whose.
+    pub customer: i64,
+    /// Since when.
+    pub created_at: UnixMillis,
+}
+
+const COLUMNS: &str = "id, name, customer, created_at";
+
+impl Store {
+    /// Adds a plant.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for the customer, [`Error::Conflict`] if the customer has one of this name.
+    pub async fn add_plant(&self, act: &Act, name: &str, customer: i64) -> Result<Plant, Error> {
+        let id = PlantId::new(act.at, super::secrets::random()?);
+        let plant = Plant { id, name: checked_name(name)?, customer, created_at: act.at };
+        let act = act.clone();
+        self.write(move |tx| {
+            customers::find(tx, customer)?;
+            tx.prepare_cached("INSERT INTO plants (id, name, customer, created_at) VALUES (?, ?, ?, ?)")?
+                .execute(params![plant.id.as_bytes(), plant.name, plant.customer, act.at.0])
+                .map_err(|error| Error::or_conflict(error, "plant with this name at this customer"))?;
+            let after = serde_json::json!(plant);
+            audit::write(tx, &act, "plant.add", &format!("plant {}", plant.id), None, Some(&after))?;
+            Ok(plant)
+        })
+        .await
+    }
+
+    /// Plants in the order of their ids, after one of them; of one customer, if given.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn list_plants(
+        &self,
+        customer: Option<i64>,
+        after: Option<PlantId>,
+        limit: usize,
+    ) -> Result<Vec<Plant>, Error> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM plants WHERE id > ?1 AND (?2 IS NULL OR customer = ?2) ORDER BY id LIMIT ?3"
+            );
+            let after = after.map_or([0; 16], |id| *id.as_bytes());
+            let mut query = connection.prepare_cached(&sql)?;
+            let rows = query.query_map(params![after, customer, page_size(limit)], plant)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// One plant.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn show_plant(&self, id: PlantId) -> Result<Plant, Error> {
+        self.read(move |connection| find(connection, id)).await
+    }
+}
+
+pub(super) fn find(connection: &Connection, id: PlantId) -> Result<Plant, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM plants WHERE id = ?");
+    found(connection.prepare_cached(&sql)?.query_row([id.as_bytes()], plant).optional()?, "plant")
+}
+
+fn plant(row: &Row<'_>) -> rusqlite::Result<Plant> {
+    Ok(Plant {
+        id: PlantId::from_bytes(row.get(0)?),
+        name: row.get(1)?,
+        customer: row.get(2)?,
+        created_at: UnixMillis(row.get(3)?),
+    })
+}
