@@ -1,0 +1,289 @@
+//! The settings: `D/hub.toml`, then the environment (`SITEWARDEN_HUB_…`), then flags; the later wins.
+//!
+//! Always true of a [`Config`]: every value is within its bounds. Anything else was refused in one line that names the
+//! file, the key and what is allowed.
+
+use figment::{
+    Figment,
+    error::Kind,
+    providers::{Env, Format, Toml},
+};
+use serde::Deserialize;
+use sitewarden_certs::hub_address::HubAddress;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// What the names of environment variables begin with; `__` stands for the dot: `SITEWARDEN_HUB_SYNC__ADDRESS`.
+pub const ENVIRONMENT: &str = "SITEWARDEN_HUB_";
+
+/// The hub's settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// Where HTTPS is served.
+    pub https: SocketAddr,
+    /// Where plain HTTP is served, for a reverse proxy; `None` for nowhere. Loopback, unless `http_anywhere`.
+    pub http: Option<SocketAddr>,
+    /// Where agents come in (UDP).
+    pub sync: SocketAddr,
+    /// Names and addresses that the hub's certificate is made for, beside the built-in ones.
+    pub hostnames: Vec<String>,
+    /// What new enrolment tokens name as the hub; `None` for the first host name and the real HTTPS port.
+    pub invite_address: Option<HubAddress>,
+    /// Days that a snapshot may be relied on without hearing from the hub, 1 to 3650.
+    pub fresh_days: u16,
+    /// Bounds of the sync listener.
+    pub limits: SyncLimits,
+    /// How the log looks.
+    pub log: LogFormat,
+    /// The least severe level that is logged.
+    pub log_level: LogLevel,
+}
+
+/// Bounds of the sync listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncLimits {
+    /// Connections at the same time, 1 to 65,536; one more is refused.
+    pub max_connections: usize,
+    /// Connections from one address at the same time, 1 to 65,536: many plants may be behind one NAT.
+    pub max_per_address: usize,
+    /// Silence after which a connection is given up, 5 to 300 s.
+    pub idle: Duration,
+    /// Silence after which the hub asks whether the agent is still there; shorter than half of `idle`.
+    pub keep_alive: Duration,
+    /// Whether the network card cuts large sends into packets. Some virtual cards break it.
+    pub segmentation_offload: bool,
+}
+
+/// How the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least severe level that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Only what failed.
+    Error,
+    /// And what was refused.
+    Warn,
+    /// And what happened.
+    Info,
+    /// And how.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// What the command line says beside the files; `None` leaves the setting as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Flags {
+    /// `--https`.
+    pub https: Option<SocketAddr>,
+    /// `--http`.
+    pub http: Option<SocketAddr>,
+    /// `--sync`.
+    pub sync: Option<SocketAddr>,
+}
+
+/// A setting that cannot be used, in one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct Error {
+    /// The file or the environment variable.
+    place: String,
+    problem: String,
+}
+
+impl Error {
+    /// What the process ends with: 2, bad configuration.
+    pub const fn exit_code(&self) -> u8 {
+        2
+    }
+}
+
+/// The settings as they are written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
+    https: SocketAddr,
+    http: Option<SocketAddr>,
+    http_anywhere: bool,
+    hostnames: Vec<String>,
+    invite_address: Option<String>,
+    fresh_days: u16,
+    log: LogFormat,
+    log_level: LogLevel,
+    sync: WrittenSync,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenSync {
+    address: SocketAddr,
+    max_connections: usize,
+    max_per_address: usize,
+    idle_seconds: u64,
+    keep_alive_seconds: u64,
+    segmentation_offload: bool,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self {
+            https: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            http: None,
+            http_anywhere: false,
+            hostnames: Vec::new(),
+            invite_address: None,
+            fresh_days: 30,
+            log: LogFormat::Auto,
+            log_level: LogLevel::Info,
+            sync: WrittenSync::default(),
+        }
+    }
+}
+
+impl Default for WrittenSync {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4433)),
+            max_connections: 4_096,
+            max_per_address: 256,
+            idle_seconds: 30,
+            keep_alive_seconds: 10,
+            segmentation_offload: true,
+        }
+    }
+}
+
+/// What each key takes, in words, for the message that refuses something else.
+const ALLOWED: &[(&str, &str)] = &[
+    ("https", "an address and port, such as 127.0.0.1:8443"),
+    ("http", "a loopback address and port, such as 127.0.0.1:8080 (any other only with http_anywhere = true)"),
+    ("http_anywhere", "true or false"),
+    ("hostnames", "a list of DNS names and IP addresses, such as [\"hub.example.com\"]"),
+    ("invite_address", "the hub as agents see it, such as \"hub.example.com:8443\""),
+    ("fresh_days", "a whole number from 1 to 3650"),
+    ("log", "\"auto\", \"text\" or \"json\""),
+    ("log_level", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\""),
+    ("sync", "a table of settings"),
+    ("sync.address", "an address and port, such as 0.0.0.0:4433"),
+    ("sync.max_connections", "a whole number from 1 to 65536"),
+    ("sync.max_per_address", "a whole number from 1 to 65536"),
+    ("sync.idle_seconds", "a whole number from 5 to 300"),
+    ("sync.keep_alive_seconds", "a whole number from 1 to less than half of sync.idle_seconds"),
+    ("sync.segmentation_offload", "true or false"),
+];
+
+const MAX_CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=65_536;
+
+impl Config {
+    /// Reads the settings of the hub in `data_dir`. A missing file is an empty one.
+    ///
+    /// # Errors
+    /// [`Error`] for an unknown key or a value out of bounds.
+    pub fn load(data_dir: &Path, flags: Flags) -> Result<Self, Error> {
+        let file = data_dir.join(crate::folder::CONFIGURATION);
+        // The data folder itself may be given in the environment; it is no setting.
+        let environment = Env::prefixed(ENVIRONMENT).ignore(&["data_dir"]).split("__");
+        let written = if file.exists() { Figment::from(Toml::file_exact(&file)) } else { Figment::new() };
+        let sources = written.merge(environment);
+        let written: Written = sources.extract().map_err(|error| refused(&file, &error))?;
+        check(data_dir, written, flags).map_err(|key| out_of_bounds(&file, &sources, key))
+    }
+}
+
+/// Answers the key whose value is out of bounds.
+fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'static str> {
+    let bound = |holds: bool, key: &'static str| if holds { Ok(()) } else { Err(key) };
+    let http = flags.http.or(written.http);
+    bound(written.http_anywhere || http.is_none_or(|address| address.ip().is_loopback()), "http")?;
+    bound((1..=3_650).contains(&written.fresh_days), "fresh_days")?;
+    let invite_address = written.invite_address.map(|text| text.parse()).transpose().map_err(|_| "invite_address")?;
+    let sync = written.sync;
+    bound(MAX_CONNECTIONS.contains(&sync.max_connections), "sync.max_connections")?;
+    bound(MAX_CONNECTIONS.contains(&sync.max_per_address), "sync.max_per_address")?;
+    bound((5..=300).contains(&sync.idle_seconds), "sync.idle_seconds")?;
+    let lively = sync.keep_alive_seconds >= 1 && sync.keep_alive_seconds < sync.idle_seconds.div_ceil(2);
+    bound(lively, "sync.keep_alive_seconds")?;
+    Ok(Config {
+        data_dir: data_dir.to_owned(),
+        https: flags.https.unwrap_or(written.https),
+        http,
+        sync: flags.sync.unwrap_or(sync.address),
+        hostnames: written.hostnames,
+        invite_address,
+        fresh_days: written.fresh_days,
+        limits: SyncLimits {
+            max_connections: sync.max_connections,
+            max_per_address: sync.max_per_address,
+            idle: Duration::from_secs(sync.idle_seconds),
+            keep_alive: Duration::from_secs(sync.keep_alive_seconds),
+            segmentation_offload: sync.segmentation_offload,
+        },
+        log: written.log,
+        log_level: written.log_level,
+    })
+}
+
+fn out_of_bounds(file: &Path, sources: &Figment, key: &'static str) -> Error {
+    let from_file = sources.find_metadata(key).and_then(|metadata| metadata.source.as_ref()?.file_path());
+    let place = match (sources.contains(key), from_file) {
+        (false, _) => "command line".to_owned(),
+        (true, Some(path)) => path.display().to_string(),
+        (true, None) if sources.find_metadata(key).is_some() => environment_variable(key),
+        (true, None) => file.display().to_string(),
+    };
+    Error { place, problem: format!("{key} must be {}", allowed(key)) }
+}
+
+fn refused(file: &Path, error: &figment::Error) -> Error {
+    // An element of a list is named as the list.
+    let is_name = |part: &&String| part.parse::<usize>().is_err();
+    let key = error.path.iter().filter(is_name).map(String::as_str).collect::<Vec<_>>().join(".");
+    let from_file = error.metadata.as_ref().and_then(|metadata| metadata.source.as_ref()?.file_path());
+    let place = match (&error.metadata, from_file) {
+        (Some(_), None) if !key.is_empty() => environment_variable(&key),
+        _ => file.display().to_string(),
+    };
+    let problem = match &error.kind {
+        Kind::UnknownField(unknown, known) => {
+            // The path ends with the key itself or with the table that it is in.
+            let named = error.path.last() == Some(unknown);
+            let whole = match (named, key.is_empty()) {
+                (true, _) => key,
+                (false, true) => unknown.clone(),
+                (false, false) => format!("{key}.{unknown}"),
+            };
+            format!("unknown key {whole}; allowed are {}", known.join(", "))
+        }
+        _ if !key.is_empty() => format!("{key} must be {}", allowed(&key)),
+        // A file that is no TOML: the parser's picture of the place, on one line.
+        kind => kind.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+    };
+    Error { place, problem }
+}
+
+fn environment_variable(key: &str) -> String {
+    format!("{ENVIRONMENT}{}", key.to_ascii_uppercase().replace('.', "__"))
+}
+
+fn allowed(key: &str) -> &'static str {
+    ALLOWED.iter().find(|(name, _)| key == *name).map_or("another value", |(_, allowed)| allowed)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+use super::*;
+
+fn load(toml: &str) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(crate::folder::CONFIGURATION), toml).unwrap();
+    Config::load(folder.path(), Flags::default())
+        .map_err(|error| error.to_string().replace(&folder.path().display().to_string(), "D"))
+}
+
+#[test]
+fn an_empty_file_gives_the_documented_defaults() {
+    let config = load("").unwrap();
+    assert_eq!(config.https.to_string(), "127.0.0.1:8443");
+    assert_eq!(config.sync.to_string(), "0.0.0.0:4433");
+    assert_eq!((config.http, config.fresh_days), (None, 30));
+    assert_eq!(config.limits.idle, Duration::from_secs(30));
+}
+
+#[test]
+fn an_unknown_key_is_one_line_with_the_file_the_key_and_what_is_allowed() {
+    let error = load("frish_days = 3").unwrap_err();
+    assert!(error.starts_with("D/hub.toml: unknown key frish_days; allowed are https, http, "), "{error}");
+    let error = load("[sync]\nport = 3").unwrap_err();
+    assert!(error.starts_with("D/hub.toml: unknown key sync.port; allowed are address, "), "{error}");
+}
+
+#[test]
+fn a_bad_value_is_one_line_with_the_file_the_key_and_what_is_allowed() {
+    for (toml, expected) in [
+        ("fresh_days = \"x\"", "D/hub.toml: fresh_days must be a whole number from 1 to 3650"),
+        ("fresh_days = 0", "D/hub.toml: fresh_days must be a whole number from 1 to 3650"),
+        ("fresh_days = 70000", "D/hub.toml: fresh_days must be a whole number from 1 to 3650"),
+        ("https = \"here\"", "D/hub.toml: https must be an address and port, such as 127.0.0.1:8443"),
+        ("log = \"xml\"", "D/hub.toml: log must be \"auto\", \"text\" or \"json\""),
+        ("hostnames = [3]", "D/hub.toml: hostnames must be a list of"),
+        ("invite_address = \"hub\"", "D/hub.toml: invite_address must be the hub as agents see it"),
+        ("sync = 3", "D/hub.toml: sync must be a table of settings"),
+        ("[sync]\nidle_seconds = 1", "D/hub.toml: sync.idle_seconds must be a whole number from 5 to 300"),
+        (
+            "[sync]\nkeep_alive_seconds = 15",
+            "D/hub.toml: sync.keep_alive_seconds must be a whole number from 1 to less",
+        ),
+        ("[sync]\nmax_connections = 0", "D/hub.toml: sync.max_connections must be"),
+        ("https = ", "D/hub.toml: "),
+    ] {
+        let error = load(toml).unwrap_err();
+        assert!(error.starts_with(expected) && error.lines().count() == 1, "{toml}: {error}");
+    }
+}
+
+#[test]
+fn plain_http_beyond_this_machine_must_be_forced() {
+    let error = load("http = \"0.0.0.0:80\"").unwrap_err();
+    assert!(error.starts_with("D/hub.toml: http must be a loopback address"), "{error}");
+    assert!(load("http = \"0.0.0.0:80\"\nhttp_anywhere = true").is_ok());
+    let flags = Flags { http: "0.0.0.0:80".parse().ok(), ..Flags::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let error = Config::load(folder.path(), flags).unwrap_err().to_string();
+    assert!(error.starts_with("command line: http must be"), "{error}");
+}
+
+#[test]
+fn a_flag_wins_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(crate::folder::CONFIGURATION), "https = \"127.0.0.1:1\"").unwrap();
+    let flags = Flags { https: "127.0.0.1:2".parse().ok(), ..Flags::default() };
+    assert_eq!(Config::load(folder.path(), flags).unwrap().https.port(), 2);
+}

@@ -1,0 +1,167 @@
+//! `POST /api/v1/enroll`: an agent with a one-time token becomes known.
+//!
+//! The body is a [`Request`]'s frame, the answer an [`Answer`]'s, with an HTTP status that says the same; both
+//! `application/octet-stream`. Only what is no request at all is answered in JSON.
+
+use super::{error::Error, rate::Rate};
+use crate::metrics::{Metrics, Reason};
+use crate::store::{self, Redeemed, Redemption, Store};
+use crate::sync::Signer;
+use axum::{
+    body::Bytes,
+    extract::{ConnectInfo, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use sitewarden_certs::authority::{self, Authority};
+use sitewarden_protocol::enrolment::{Answer, Enrolled, Refused, Request};
+use sitewarden_protocol::id::AgentId;
+use sitewarden_protocol::time::UnixMillis;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
+
+const BINARY: &str = "application/octet-stream";
+/// How long the store may take.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most characters of a machine's name that are kept (DNS has 253).
+const MAX_HOSTNAME: usize = 255;
+/// The most characters of a program's version that are kept.
+const MAX_PROGRAM: usize = 64;
+/// The most parts of a machine that are kept.
+const MAX_PARTS: usize = 64;
+/// Seconds after which one who tried too often may try again.
+const RETRY_AFTER: &str = "10";
+
+/// What enrolling takes.
+pub(crate) struct Enrolment {
+    pub(crate) store: Store,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) signer: Arc<Signer>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where agents sync, once they are enrolled.
+    pub(crate) sync_port: u16,
+    pub(crate) rate: Rate,
+}
+
+/// The handler.
+pub(super) async fn enroll(
+    State(enrolment): State<Arc<Enrolment>>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Error> {
+    if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != BINARY) {
+        return Err(Error::MediaType);
+    }
+    let request = Request::from_frame(&body?).map_err(|error| {
+        tracing::warn!(%address, %error, "an enrolment could not be read");
+        enrolment.metrics.refuse(Reason::BadEnrolment);
+        Error::NotAnEnrolment
+    })?;
+    Ok(respond(&enrolment.answer(address, request).await))
+}
+
+fn respond(answer: &Answer) -> Response {
+    let status = match answer {
+        Answer::Enrolled(_) => StatusCode::OK,
+        Answer::Refused(Refused::UnknownToken) => StatusCode::FORBIDDEN,
+        Answer::Refused(Refused::Used) => StatusCode::CONFLICT,
+        Answer::Refused(Refused::Expired(_)) => StatusCode::GONE,
+        Answer::Refused(Refused::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+        Answer::Refused(Refused::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut response = (status, [(header::CONTENT_TYPE, BINARY)], answer.to_frame()).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
+    }
+    response
+}
+
+/// Why the hub itself could not enrol an agent.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the store failed")]
+    Store(#[from] store::Error),
+    #[error("the store took too long")]
+    Late(#[from] tokio::time::error::Elapsed),
+    #[error("no certificate could be issued")]
+    Authority(#[from] authority::Error),
+    #[error("no random agent id could be made")]
+    Random(#[from] getrandom::Error),
+}
+
+impl Enrolment {
+    async fn answer(&self, address: SocketAddr, request: Request) -> Answer {
+        if !self.rate.take(address.ip(), Instant::now().into_std()) {
+            self.metrics.refuse(Reason::RateLimit);
+            return Answer::Refused(Refused::Unavailable);
+        }
+        if request.check_proof().is_err() {
+            return self.refuse(address, Refused::Invalid("its proofs do not hold".to_owned()));
+        }
+        match self.enrol(request).await {
+            Ok(Ok(enrolled)) => {
+                tracing::info!(agent = %enrolled.agent, site = %enrolled.site, %address, "enrolled an agent");
+                self.metrics.enrolments.inc();
+                Answer::Enrolled(Box::new(enrolled))
+            }
+            Ok(Err(refused)) => self.refuse(address, refused),
+            Err(Failure::Authority(authority::Error::Request(error))) => {
+                self.refuse(address, Refused::Invalid(error.to_string()))
+            }
+            Err(failure) => {
+                tracing::error!(error = &failure as &dyn std::error::Error, "an agent could not be enrolled");
+                Answer::Refused(Refused::Unavailable)
+            }
+        }
+    }
+
+    fn refuse(&self, address: SocketAddr, refused: Refused) -> Answer {
+        let reason = if matches!(refused, Refused::Invalid(_)) { Reason::BadEnrolment } else { Reason::BadToken };
+        self.metrics.refuse(reason);
+        tracing::warn!(%address, reason = reason.name(), %refused, "refused an enrolment");
+        Answer::Refused(refused)
+    }
+
+    async fn enrol(&self, request: Request) -> Result<Result<Enrolled, Refused>, Failure> {
+        let now = crate::wall_clock();
+        let agent = new_agent_id(now)?;
+        // Issued first because it checks the certificate request, and thrown away if the token is no good.
+        let issued = self.authority.issue_agent(&request.csr, agent, now)?;
+        let redemption = Redemption {
+            token: request.token,
+            secret: Zeroizing::new(request.secret),
+            agent,
+            signing_key: request.signing_key,
+            tls_key: issued.key_digest,
+            hostname: request.hostname.chars().take(MAX_HOSTNAME).collect(),
+            program: request.program.chars().take(MAX_PROGRAM).collect(),
+            fingerprint: request.fingerprint.into_iter().take(MAX_PARTS).collect(),
+        };
+        let authority = Arc::clone(&self.authority);
+        let issue = move |known| match known == agent {
+            true => Ok(issued.cert_der),
+            // A repeat: the answer was lost, and the agent keeps the name that it was given then.
+            false => {
+                authority.issue_agent(&request.csr, known, now).map(|issued| issued.cert_der).map_err(|e| e.to_string())
+            }
+        };
+        let (agent, site, certificate) =
+            match timeout(STORE_TIMEOUT, self.store.redeem(now, redemption, issue)).await?? {
+                Redeemed::Enrolled { agent, site, certificate } => (agent, site, certificate),
+                Redeemed::Unknown => return Ok(Err(Refused::UnknownToken)),
+                Redeemed::Used => return Ok(Err(Refused::Used)),
+                Redeemed::Expired(at) => return Ok(Err(Refused::Expired(at))),
+            };
+        let parts = timeout(STORE_TIMEOUT, self.store.snapshot_of(site)).await??;
+        let snapshot = self.signer.snapshot(parts, now);
+        Ok(Ok(Enrolled { agent, site, certificate, sync_port: self.sync_port, snapshot }))
+    }
+}
+
+fn new_agent_id(now: UnixMillis) -> Result<AgentId, Failure> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random)?;
+    Ok(AgentId::new(now, random))
+}

@@ -1,0 +1,75 @@
+//! The hub's HTTP face. All routes are in `router`.
+
+mod capped;
+mod enroll;
+mod error;
+mod health;
+mod rate;
+mod serve;
+
+pub(crate) use enroll::Enrolment;
+pub(crate) use rate::Rate;
+pub(crate) use serve::{Server, serve_https, serve_plain, serve_socket};
+
+use crate::metrics::Metrics;
+use crate::store::Store;
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, FromRef, Request},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use error::Error;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time::timeout};
+
+/// How long a request may take, its body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most bytes of a request's body: an enrolment has under 2 KiB.
+const MAX_BODY: usize = 64 << 10;
+
+/// What the handlers have; each takes its own part.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) enrolment: Arc<Enrolment>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) store: Store,
+    /// Whether the hub serves, and is not stopping.
+    pub(crate) serving: watch::Receiver<bool>,
+}
+
+/// All routes.
+pub(crate) fn router(parts: Parts) -> Router {
+    let router = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/api/v1/enroll", post(enroll::enroll))
+        .fallback(async || Error::NotFound)
+        .method_not_allowed_fallback(async || Error::Method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(parts);
+    timed(router)
+}
+
+/// The same routes, each request within its time.
+fn timed(router: Router) -> Router {
+    router.layer(middleware::from_fn(in_time))
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| Error::Slow.into_response())
+}
+
+macro_rules! part {
+    ($($field:ident: $type:ty),+) => {$(
+        impl FromRef<Parts> for $type {
+            fn from_ref(parts: &Parts) -> Self {
+                parts.$field.clone()
+            }
+        }
+    )+};
+}
+
+part!(enrolment: Arc<Enrolment>, metrics: Arc<Metrics>);

@@ -1,0 +1,254 @@
+//! Makes a new hub: settings, authority, keys, database and the first administrator.
+//!
+//! Always true: everything is made in a folder beside the target, synced, and renamed into place as the last step. So an
+//! interrupted `init` leaves no hub, and never half of one; what it leaves beside is removed by the next try.
+
+use crate::folder::{self, CONFIGURATION, Folder};
+use crate::keys::{self, Keys};
+use crate::store::{self, Act, Store};
+use argon2::{Argon2, PasswordHasher};
+use sitewarden_certs::{authority, secret_file};
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+/// The name of the first administrator.
+pub const ADMINISTRATOR: &str = "admin";
+/// The fewest bytes of an administrator's password.
+pub const MIN_PASSWORD: usize = 8;
+/// The most bytes of one. argon2 takes far more; a file that is longer was named by mistake.
+pub const MAX_PASSWORD: usize = 1_024;
+
+/// What a new hub is made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where it is to be. Must not exist, or be empty.
+    pub data_dir: PathBuf,
+    /// The file whose content, less one newline at its end, is the administrator's password.
+    pub admin_password_file: PathBuf,
+    /// Names and addresses that agents and browsers will call it by.
+    pub hostnames: Vec<String>,
+}
+
+/// Why no hub was made. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is one.
+    #[error("{0} holds a hub already")]
+    Exists(String),
+    /// There is something else.
+    #[error("{0} is not empty; name a folder that does not exist yet, or an empty one")]
+    NotEmpty(String),
+    /// The password file cannot be read.
+    #[error("cannot read the password file {path}")]
+    PasswordFile {
+        /// Which.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The password is too short or too long.
+    #[error("the administrator's password must have {MIN_PASSWORD} to {MAX_PASSWORD} bytes")]
+    Password,
+    /// The password cannot be hashed.
+    #[error("the administrator's password cannot be hashed: {0}")]
+    Hash(argon2::password_hash::Error),
+    /// A host name is neither a DNS name nor an IP address.
+    #[error(transparent)]
+    Hostname(authority::Error),
+    /// A folder or file cannot be made.
+    #[error("cannot {doing} {path}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With what.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The folder beside the target cannot be used; another `init` may be at work.
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] secret_file::Error),
+    /// The keys cannot be made.
+    #[error(transparent)]
+    Keys(#[from] keys::Error),
+    /// The database cannot be made.
+    #[error("the database cannot be made")]
+    Store(#[from] store::Error),
+}
+
+impl Error {
+    /// What the process ends with: 2 for what was asked wrongly, 4 if another `init` is at work, otherwise 1.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Folder(folder::Error::InUse(_)) => 4,
+            Self::Exists(_) | Self::NotEmpty(_) | Self::PasswordFile { .. } | Self::Password | Self::Hostname(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Makes a hub. Blocks for the second that hashing the password takes.
+///
+/// # Errors
+/// Any of [`Error`]; nothing has changed then.
+pub async fn init(plan: &Plan) -> Result<(), Error> {
+    check_target(&plan.data_dir)?;
+    let password_hash = password_hash(&plan.admin_password_file)?;
+    let beside = Beside::make(&plan.data_dir)?;
+    fill(&beside, plan, &password_hash).await?;
+    beside.rename_to(&plan.data_dir)
+}
+
+async fn fill(beside: &Beside, plan: &Plan, password_hash: &str) -> Result<(), Error> {
+    let now = crate::wall_clock();
+    let keys = Keys::create(&beside.folder.keys(), now)?;
+    // Made for nobody: it shows now, and not at the first start, that the names can be put into a certificate.
+    keys.authority.issue_hub(&plan.hostnames, now).map_err(Error::Hostname)?;
+    let settings = settings(&plan.hostnames);
+    secret_file::write(&beside.folder.path().join(CONFIGURATION), settings.as_bytes())?;
+    let store = Store::create(&beside.folder.database(), keys.store_secrets()).await?;
+    let act = Act { by: ADMINISTRATOR.to_owned(), at: now };
+    let added = store.add_first_administrator(&act, ADMINISTRATOR, password_hash).await;
+    // Closed in any case, so that no half-written log is renamed, nor a file removed under the writer.
+    store.close().await;
+    Ok(added?)
+}
+
+fn check_target(target: &Path) -> Result<(), Error> {
+    let shown = || target.display().to_string();
+    if folder::is_hub(target)? {
+        return Err(Error::Exists(shown()));
+    }
+    match fs::read_dir(target) {
+        Ok(mut entries) => entries.next().map_or(Ok(()), |_| Err(Error::NotEmpty(shown()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::Io { doing: "look into", path: shown(), source }),
+    }
+}
+
+fn password_hash(file: &Path) -> Result<String, Error> {
+    let unreadable = |source| Error::PasswordFile { path: file.display().to_string(), source };
+    let content = Zeroizing::new(fs::read(file).map_err(unreadable)?);
+    let password = content.strip_suffix(b"\n").unwrap_or(&content);
+    let password = password.strip_suffix(b"\r").unwrap_or(password);
+    if !(MIN_PASSWORD..=MAX_PASSWORD).contains(&password.len()) {
+        return Err(Error::Password);
+    }
+    // The library's defaults are argon2id with the parameters that OWASP recommends.
+    Ok(Argon2::default().hash_password(password).map_err(Error::Hash)?.to_string())
+}
+
+/// The folder in which the hub is made; removed when dropped, unless it was renamed.
+struct Beside {
+    folder: Folder,
+    renamed: bool,
+}
+
+impl Beside {
+    fn make(target: &Path) -> Result<Self, Error> {
+        let path = beside(target)?;
+        if path.exists() {
+            // Of an init that was interrupted, or of one that is at work: then its lock is held.
+            drop(Folder::lock(&path)?);
+            fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
+        }
+        secret_file::create_folder(&path)?;
+        Ok(Self { folder: Folder::lock(&path)?, renamed: false })
+    }
+
+    fn rename_to(mut self, target: &Path) -> Result<(), Error> {
+        let path = self.folder.path();
+        sync(path)?;
+        fs::rename(path, target).map_err(failed("rename the finished folder to", target))?;
+        self.renamed = true;
+        sync(&parent(target))
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // The error to tell is the one that led here.
+            let _ = fs::remove_dir_all(self.folder.path());
+        }
+    }
+}
+
+fn beside(target: &Path) -> Result<PathBuf, Error> {
+    let name = target.file_name().ok_or_else(|| failed("make", target)(io::ErrorKind::InvalidInput.into()))?;
+    let mut beside = OsString::from(".");
+    beside.push(name);
+    beside.push(".init");
+    Ok(parent(target).join(beside))
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn sync(folder: &Path) -> Result<(), Error> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", folder))
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Io { doing, path: path.display().to_string(), source }
+}
+
+/// The settings file of a new hub: everything at its default, in comments.
+fn settings(hostnames: &[String]) -> String {
+    format!(
+        r#"# Settings of this hub. The environment (SITEWARDEN_HUB_HTTPS, SITEWARDEN_HUB_SYNC__ADDRESS, …) wins over this
+# file, flags win over both. What is commented out is the default.
+
+# Names and addresses that the hub's certificate is made for, beside localhost.
+hostnames = {hostnames:?}
+
+# Where HTTPS is served.
+# https = "127.0.0.1:8443"
+
+# Where plain HTTP is served, for a reverse proxy on this machine; nowhere by default.
+# http = "127.0.0.1:8080"
+# Only with this may it be another address than a loopback one: passwords then cross the network in the clear.
+# http_anywhere = false
+
+# What new enrolment tokens name as the hub; by default the first host name and the HTTPS port.
+# invite_address = "hub.example.com:8443"
+
+# Days that a plant may rely on its licences without hearing from this hub, 1 to 3650.
+# fresh_days = 30
+
+# "auto" is text on a terminal and JSON otherwise; or "text", "json".
+# log = "auto"
+# "error", "warn", "info", "debug" or "trace".
+# log_level = "info"
+
+[sync]
+# Where agents come in (UDP).
+# address = "0.0.0.0:4433"
+# Agents connected at the same time, 1 to 65536, in all and from one address.
+# max_connections = 4096
+# max_per_address = 256
+# Silence after which an agent is given up, 5 to 300 s, and after which it is asked; less than half of it.
+# idle_seconds = 30
+# keep_alive_seconds = 10
+# Some virtual network cards break large sends; then set this to false.
+# segmentation_offload = true
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests;

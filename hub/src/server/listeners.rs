@@ -1,0 +1,181 @@
+//! The four listeners: HTTPS, plain HTTP, QUIC and the administration socket.
+
+use super::Error;
+use super::certificate::Certificate;
+use crate::admin::{self, AdminState, InviteSettings};
+use crate::config::Config;
+use crate::folder::Folder;
+use crate::http::{self, Enrolment, Parts, Rate, Server, serve_https, serve_plain, serve_socket};
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::sync::{Backing, Listener, Registry, Signer};
+use axum_server::tls_rustls::RustlsConfig;
+use sitewarden_certs::hub_address::HubAddress;
+use std::{
+    fs::{self, Permissions},
+    io,
+    net::{SocketAddr, TcpListener},
+    os::unix::{fs::PermissionsExt, net as unix},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// How long requests that run may take to end.
+const HTTP_GRACE: Duration = Duration::from_secs(5);
+/// How long sessions may take to end: batches being committed (5 s) and a goodbye (2 s), and a little.
+const SYNC_GRACE: Duration = Duration::from_secs(8);
+/// The administration socket's name in `run/`.
+pub(super) const ADMIN_SOCKET: &str = "admin.sock";
+
+/// What the listeners are made of.
+pub(super) struct Listeners<'a> {
+    pub(super) config: &'a Config,
+    pub(super) folder: &'a Folder,
+    pub(super) keys: Keys,
+    pub(super) store: &'a Store,
+    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) registry: Arc<Registry>,
+}
+
+/// The listeners, serving.
+pub(super) struct Running {
+    https: (SocketAddr, Server<SocketAddr>),
+    http: Option<(SocketAddr, Server<SocketAddr>)>,
+    admin: Server<unix::SocketAddr>,
+    sync: (SocketAddr, JoinHandle<()>),
+    certificate: JoinHandle<()>,
+    serving: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
+}
+
+impl Listeners<'_> {
+    pub(super) fn start(self) -> Result<Running, Error> {
+        let Keys { authority, signing, quic_reset, quic_token, .. } = self.keys;
+        let authority = Arc::new(authority);
+        let trusted = vec![authority.cert_der().to_vec()];
+        let signer = Arc::new(Signer::new(signing, trusted, self.config.fresh_days));
+        let certificate =
+            Certificate { authority: Arc::clone(&authority), config: self.config.clone(), token_key: quic_token };
+        let issued = certificate.issue()?;
+
+        let backing = Backing::new(self.store.clone(), Arc::clone(&signer), Arc::clone(self.metrics), self.registry);
+        let sync = Listener::open(self.config.sync, issued.sync.clone(), &quic_reset, self.config.limits, backing)?;
+        let sync_addr = sync.endpoint().local_addr().map_err(listening(self.config.sync))?;
+        let https = tcp(self.config.https)?;
+        let http = self.config.http.map(tcp).transpose()?;
+        let socket = self.folder.run(ADMIN_SOCKET);
+        let admin_listener = admin_socket(&socket).map_err(listening(socket.display()))?;
+
+        let (serving, is_serving) = watch::channel(false);
+        let enrolment = Enrolment {
+            store: self.store.clone(),
+            authority: Arc::clone(&authority),
+            signer,
+            metrics: Arc::clone(self.metrics),
+            sync_port: sync_addr.port(),
+            rate: Rate::default(),
+        };
+        let parts = Parts {
+            enrolment: Arc::new(enrolment),
+            metrics: Arc::clone(self.metrics),
+            store: self.store.clone(),
+            serving: is_serving,
+        };
+        let invite = InviteSettings {
+            hub_host_port: invite_address(self.config, https.address.port())?,
+            ca: authority.fingerprint(),
+        };
+        let admin = admin::router(AdminState { store: self.store.clone(), invite });
+
+        let router = http::router(parts);
+        let tls = RustlsConfig::from_config(Arc::clone(&issued.https));
+        let (stop, stopped) = watch::channel(false);
+        let endpoint = sync.endpoint().clone();
+        Ok(Running {
+            https: (https.address, serve_https(https.listener, tls.clone(), router.clone())?),
+            http: http.map(|http| Ok::<_, Error>((http.address, serve_plain(http.listener, router)?))).transpose()?,
+            admin: serve_socket(admin_listener, admin)?,
+            sync: (sync_addr, tokio::spawn(sync.serve(stopped, SYNC_GRACE))),
+            certificate: tokio::spawn(certificate.keep(issued, tls, endpoint)),
+            serving,
+            stop,
+        })
+    }
+}
+
+impl Running {
+    pub(super) const fn https_addr(&self) -> SocketAddr {
+        self.https.0
+    }
+
+    pub(super) fn http_addr(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|(address, _)| *address)
+    }
+
+    pub(super) const fn sync_addr(&self) -> SocketAddr {
+        self.sync.0
+    }
+
+    /// What `/readyz` answers by.
+    pub(super) fn serving(&self, serving: bool) {
+        self.serving.send_replace(serving);
+    }
+
+    /// Ends all of them side by side, each within its grace.
+    pub(super) async fn drain(self) {
+        self.serving(false);
+        self.certificate.abort();
+        self.stop.send_replace(true);
+        let plain = async {
+            if let Some((_, http)) = self.http {
+                http.drain(HTTP_GRACE).await;
+            }
+        };
+        let sync = async {
+            if let Err(error) = self.sync.1.await {
+                tracing::error!(%error, "the sync listener ended badly");
+            }
+        };
+        tokio::join!(self.https.1.drain(HTTP_GRACE), plain, self.admin.drain(HTTP_GRACE), sync);
+    }
+}
+
+struct Tcp {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+fn tcp(address: SocketAddr) -> Result<Tcp, Error> {
+    let listener = TcpListener::bind(address).map_err(listening(address))?;
+    let address = listener.local_addr().map_err(listening(address))?;
+    Ok(Tcp { listener, address })
+}
+
+/// The folder's lock is held, so a socket that is there was left by a hub that is gone.
+fn admin_socket(path: &Path) -> io::Result<unix::UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = unix::UnixListener::bind(path)?;
+    // Between the two nobody else can come: the folder is its owner's alone.
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// What tokens name as the hub. A host name that cannot be one was refused when the certificate was issued.
+fn invite_address(config: &Config, port: u16) -> Result<HubAddress, Error> {
+    if let Some(address) = &config.invite_address {
+        return Ok(address.clone());
+    }
+    let host = config.hostnames.first().map_or("localhost", String::as_str);
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    format!("{host}:{port}").parse().map_err(Error::InviteAddress)
+}
+
+fn listening(place: impl ToString) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Listen { place: place.to_string(), source }
+}

@@ -1,0 +1,117 @@
+//! Why a session ends, and what that means to the metrics, to the log and to the peer.
+//!
+//! The peer gets a number and a fixed word; what exactly was wrong goes to the log alone.
+
+use crate::metrics::Reason;
+use quinn::{ConnectionError, ReadError, VarInt, WriteError};
+use sitewarden_certs::peer;
+use sitewarden_protocol::{frame, message::Unreadable, sync::hub::Closing};
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ending {
+    /// The agent ended it, between two messages.
+    #[error("the agent ended the session")]
+    Finished,
+    /// The agent closed the connection, or the line is gone.
+    #[error("the connection is gone")]
+    Gone(#[from] ConnectionError),
+    /// The agent reset its stream.
+    #[error("the agent gave up its stream")]
+    Reset,
+    /// The rules of the session ended it.
+    #[error("{0}")]
+    Closed(Closing),
+    /// What came is no frame.
+    #[error("{0}")]
+    Frame(#[from] frame::Error),
+    /// What came is no message.
+    #[error("{0}")]
+    Unreadable(#[from] Unreadable),
+    /// The peer does not read what it is sent.
+    #[error("the agent does not read what it is sent")]
+    Slow,
+    /// The certificate names no agent.
+    #[error("{0}")]
+    NoAgent(#[from] peer::Error),
+    /// The certificate names an agent that this hub does not know.
+    #[error("this hub knows no such agent")]
+    Unknown,
+    /// The certificate is for another key than the agent's current one.
+    #[error("the certificate is not for the agent's current key")]
+    OldKey,
+    /// The agent has newer sessions.
+    #[error("the agent has come back on another connection")]
+    Replaced,
+    /// All memory for frames is taken.
+    #[error("the hub has no room for another batch")]
+    Overloaded,
+    /// The hub's own fault.
+    #[error("the hub could not look up or store what it needed")]
+    Hub,
+}
+
+impl Ending {
+    /// What to count it as; `None` if nothing was refused.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        Some(match self {
+            Self::Finished | Self::Gone(_) | Self::Reset | Self::Replaced | Self::Hub => return None,
+            Self::Closed(Closing::Draining) => return None,
+            Self::Closed(closing) => match closing {
+                Closing::Mute => Reason::Mute,
+                Closing::WrongAgent { .. } => Reason::WrongAgent,
+                Closing::NoCommonVersion { .. } => Reason::Version,
+                Closing::BadBatch(_) => Reason::BadBatch,
+                Closing::Revoked => Reason::Revoked,
+                Closing::OutOfTurn(_) | Closing::TooManyEpochs | Closing::Draining => Reason::OutOfTurn,
+            },
+            Self::Frame(frame::Error::Oversize(_)) => Reason::Oversize,
+            Self::Frame(frame::Error::Truncated) => Reason::Truncated,
+            Self::Frame(frame::Error::Checksum) => Reason::Checksum,
+            Self::Frame(frame::Error::Magic | frame::Error::Version(_) | frame::Error::Reserved) => Reason::NotAFrame,
+            Self::Unreadable(_) => Reason::Unreadable,
+            Self::Slow => Reason::Slow,
+            Self::Overloaded => Reason::Overloaded,
+            Self::NoAgent(_) | Self::Unknown => Reason::UnknownAgent,
+            Self::OldKey => Reason::OldKey,
+        })
+    }
+
+    /// The number and the word that the peer gets. Numbers stay what they are; new ones are added.
+    pub(crate) fn close(&self) -> (VarInt, &'static [u8]) {
+        let (code, word): (u32, &[u8]) = match self {
+            Self::Finished | Self::Gone(_) | Self::Reset => (0, b"done"),
+            Self::Closed(Closing::Draining) => (1, b"the hub is stopping"),
+            Self::Replaced => (2, b"newer session"),
+            Self::Overloaded | Self::Hub => (3, b"try again later"),
+            Self::Frame(_) | Self::Unreadable(_) => (4, b"bad frame"),
+            Self::Closed(Closing::BadBatch(_)) => (5, b"bad batch"),
+            Self::Closed(Closing::WrongAgent { .. }) => (6, b"wrong agent"),
+            Self::Closed(Closing::OutOfTurn(_) | Closing::TooManyEpochs) => (7, b"out of turn"),
+            Self::Closed(Closing::NoCommonVersion { .. }) => (8, b"no common version"),
+            Self::Closed(Closing::Mute) => (9, b"no hello"),
+            Self::Slow => (10, b"too slow"),
+            Self::NoAgent(_) | Self::Unknown | Self::OldKey => (11, b"unknown agent"),
+            Self::Closed(Closing::Revoked) => (12, b"revoked"),
+        };
+        (VarInt::from_u32(code), word)
+    }
+}
+
+impl From<ReadError> for Ending {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::ConnectionLost(error) => Self::Gone(error),
+            _ => Self::Reset,
+        }
+    }
+}
+
+impl From<WriteError> for Ending {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::ConnectionLost(error) => Self::Gone(error),
+            _ => Self::Reset,
+        }
+    }
+}

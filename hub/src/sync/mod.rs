@@ -1,0 +1,88 @@
+//! Sessions with agents over QUIC.
+//!
+//! Always true: whoever is in a session has shown a certificate of this hub's authority, for the key that the store has
+//! for that agent now; every connection, frame, buffer and wait has a bound; what is refused is counted under a fixed
+//! reason and logged in one line.
+
+mod doors;
+mod ending;
+mod endpoint;
+mod frames;
+mod listener;
+mod pipeline;
+mod registry;
+mod session;
+mod signer;
+
+pub use endpoint::Error;
+pub(crate) use endpoint::server_config;
+pub(crate) use listener::Listener;
+pub(crate) use quinn::{Endpoint, ServerConfig as SyncConfig};
+pub(crate) use registry::Registry;
+pub(crate) use signer::Signer;
+
+use crate::ingest::Ingest;
+use crate::metrics::Metrics;
+use crate::store::{self, AgentStatus, SnapshotParts, Standing, StatusReport, Store};
+use ending::Ending;
+use frames::Budget;
+use sitewarden_protocol::chain::Cursor;
+use sitewarden_protocol::id::{AgentId, SiteId};
+use sitewarden_protocol::sync::hub::Closing;
+use std::{error::Error as StdError, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// How long a look-up may take; the agent is told to try again after it.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What sessions stand on.
+#[derive(Debug)]
+pub(crate) struct Backing {
+    store: Store,
+    signer: Arc<Signer>,
+    ingest: Arc<Ingest>,
+    metrics: Arc<Metrics>,
+    registry: Arc<Registry>,
+    budget: Budget,
+}
+
+impl Backing {
+    pub(crate) fn new(store: Store, signer: Arc<Signer>, metrics: Arc<Metrics>, registry: Arc<Registry>) -> Arc<Self> {
+        let ingest = Arc::new(Ingest::new(store.clone(), Arc::clone(&signer), Arc::clone(&metrics)));
+        Arc::new(Self { store, signer, ingest, metrics, registry, budget: Budget::new() })
+    }
+
+    /// How an agent stands; revoked or unknown is an ending.
+    async fn standing(&self, agent: AgentId) -> Result<Standing, Ending> {
+        match within(self.store.agent_standing(agent)).await? {
+            Some(standing) if standing.status == AgentStatus::Active => Ok(standing),
+            Some(_) => Err(Ending::Closed(Closing::Revoked)),
+            None => Err(Ending::Unknown),
+        }
+    }
+
+    async fn cursors(&self, agent: AgentId, epochs: &[u64]) -> Result<Vec<Cursor>, Ending> {
+        within(self.store.cursors(agent, epochs)).await
+    }
+
+    async fn snapshot_parts(&self, site: SiteId) -> Result<SnapshotParts, Ending> {
+        within(self.store.snapshot_of(site)).await
+    }
+
+    async fn report(&self, agent: AgentId, report: StatusReport) -> Result<(), Ending> {
+        within(self.store.report_status(agent, crate::wall_clock(), report)).await
+    }
+}
+
+/// The whole chain of a failure goes to the log here; the session only learns that it was the hub's.
+async fn within<T>(operation: impl Future<Output = Result<T, store::Error>>) -> Result<T, Ending> {
+    let failed = |error: &(dyn StdError + 'static)| {
+        tracing::error!(error, "a session could not use the store");
+        Ending::Hub
+    };
+    match timeout(STORE_TIMEOUT, operation).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(failed(&error)),
+        Err(late) => Err(failed(&late)),
+    }
+}

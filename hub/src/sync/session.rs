@@ -1,0 +1,305 @@
+//! Drives one session: moves messages between the connection and `protocol::sync::hub::Session`, and carries out what
+//! that asks for. All rules are there; here are time limits, the store and the wire.
+
+use super::Backing;
+use super::ending::Ending;
+use super::frames::{self, Reader, Share};
+use super::pipeline::Pipeline;
+use super::registry::{End, Word};
+use super::signer::{RESIGN_AFTER, is_outdated};
+use crate::ingest::Verified;
+use crate::metrics::Held;
+use crate::store::StatusReport;
+use quinn::{Connection, RecvStream, SendStream};
+use sitewarden_protocol::id::{AgentId, SiteId};
+use sitewarden_protocol::message::{Hello, LiveStatus, ToAgent, ToHub};
+use sitewarden_protocol::snapshot::Version;
+use sitewarden_protocol::sync::hub::{Action, Closing, Greeting, HELLO_TIMEOUT, Ingested, Session};
+use std::{collections::VecDeque, future, net::IpAddr, sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
+
+/// Between two writes of what one agent says of itself: in between only the last word counts.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// The most characters of a program's version that are kept.
+const MAX_PROGRAM: usize = 64;
+/// How long batches that are being committed may hold up the end of a session.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last message may take to arrive.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+/// After a restart agents come back at once, spread by their own jitter.
+const COME_BACK: u32 = 0;
+/// A revoked agent need not ask often.
+const COME_BACK_REVOKED: u32 = 3_600;
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) agent: AgentId,
+    pub(crate) site: SiteId,
+    /// Of the key that its certificate is for.
+    pub(crate) key_digest: [u8; 32],
+    /// From where it came first.
+    pub(crate) address: IpAddr,
+}
+
+/// Runs a session to its end, and closes the connection with the number that belongs to it.
+pub(crate) async fn run(
+    connection: &Connection,
+    peer: Peer,
+    backing: Arc<Backing>,
+    mut word: watch::Receiver<Word>,
+) -> Ending {
+    let ending = match stream(connection, &mut word).await {
+        Ok((send, receive)) => Driver::new(peer, backing, word, send, receive).run().await,
+        Err(ending) => ending,
+    };
+    let (code, text) = ending.close();
+    connection.close(code, text);
+    ending
+}
+
+/// The stream that the agent opens, unless the session is to end before that.
+async fn stream(connection: &Connection, word: &mut watch::Receiver<Word>) -> Result<(SendStream, RecvStream), Ending> {
+    let told = async {
+        match word.wait_for(|word| word.end.is_some()).await {
+            Ok(word) => word.end,
+            Err(_) => None,
+        }
+    };
+    tokio::select! {
+        stream = timeout(HELLO_TIMEOUT, connection.accept_bi()) => Ok(stream.map_err(|_| Ending::Closed(Closing::Mute))??),
+        end = told => Err(end.map_or(Ending::Finished, Ending::from)),
+    }
+}
+
+struct Driver {
+    peer: Peer,
+    backing: Arc<Backing>,
+    word: watch::Receiver<Word>,
+    send: SendStream,
+    reader: Reader,
+    session: Session,
+    begun: Instant,
+    pipeline: Pipeline<Verified, Ingested>,
+    /// The memory of the batches that the session has been given and not yet handed to the pipeline, oldest first.
+    shares: VecDeque<Share>,
+    /// Whether the agent has said hello.
+    greeted: bool,
+    /// The snapshot that the agent has.
+    snapshot: Version,
+    resign_at: Instant,
+    /// The agent's last word on itself, not stored yet.
+    status: Option<Box<LiveStatus>>,
+    /// When it may be stored at the earliest.
+    report_at: Instant,
+    /// The session is to end, at the latest at this moment, when nothing is being committed any more.
+    finish: Option<(End, Instant)>,
+}
+
+impl Driver {
+    fn new(
+        peer: Peer,
+        backing: Arc<Backing>,
+        word: watch::Receiver<Word>,
+        send: SendStream,
+        receive: RecvStream,
+    ) -> Self {
+        let ingest = Arc::clone(&backing.ingest);
+        let begun = Instant::now();
+        Self {
+            peer,
+            word,
+            send,
+            reader: Reader::start(receive, backing.budget.clone()),
+            session: Session::new(Duration::ZERO, peer.agent),
+            begun,
+            pipeline: Pipeline::new(move |verified| Arc::clone(&ingest).commit(verified)),
+            shares: VecDeque::new(),
+            greeted: false,
+            snapshot: Version::default(),
+            resign_at: begun + RESIGN_AFTER,
+            status: None,
+            report_at: begun,
+            finish: None,
+            backing,
+        }
+    }
+
+    async fn run(mut self) -> Ending {
+        loop {
+            while let Some(action) = self.session.poll_action() {
+                if let Err(ending) = self.act(action).await {
+                    return ending;
+                }
+            }
+            if let Err(ending) = self.report().await {
+                return ending;
+            }
+            if let Err(ending) = self.wait().await {
+                return ending;
+            }
+        }
+    }
+
+    /// Waits for whatever comes first, and tells the state machine.
+    async fn wait(&mut self) -> Result<(), Ending> {
+        if let Some((end, deadline)) = self.finish
+            && (self.pipeline.is_empty() || deadline <= Instant::now())
+        {
+            return self.end(end);
+        }
+        let timer = self.timer();
+        let reading = self.finish.is_none() && self.session.wants_input();
+        tokio::select! {
+            received = self.reader.next(), if reading => match received? {
+                Some((message, share)) => self.received(message, share),
+                None => return Err(Ending::Finished),
+            },
+            outcome = self.pipeline.next(), if !self.pipeline.is_empty() => {
+                self.session.handle_ingested(outcome.map_err(|_| Ending::Hub)?);
+            }
+            changed = self.word.changed() => {
+                if changed.is_ok() { self.told().await? } else { future::pending::<()>().await }
+            }
+            () = sleep_until(timer) => self.time_passed().await?,
+        }
+        Ok(())
+    }
+
+    fn timer(&self) -> Instant {
+        let session = self.session.poll_timeout().map(|at| self.begun + at);
+        let finish = self.finish.map(|(_, deadline)| deadline);
+        let report = self.status.as_ref().map(|_| self.report_at);
+        [session, finish, report].into_iter().flatten().fold(self.resign_at, Instant::min)
+    }
+
+    fn received(&mut self, message: ToHub, share: Share) {
+        if matches!(message, ToHub::Batch(_)) {
+            self.shares.push_back(share);
+        }
+        self.session.handle_message(message);
+    }
+
+    async fn time_passed(&mut self) -> Result<(), Ending> {
+        self.session.handle_timeout(self.begun.elapsed());
+        if self.resign_at <= Instant::now() {
+            self.resign_at = Instant::now() + RESIGN_AFTER;
+            self.look_again().await?;
+        }
+        Ok(())
+    }
+
+    async fn told(&mut self) -> Result<(), Ending> {
+        let word = *self.word.borrow_and_update();
+        match (word.end, self.finish) {
+            (Some(end), None) => self.finish = Some((end, Instant::now() + FINISH_TIMEOUT)),
+            (Some(_), Some(_)) => {}
+            (None, _) => self.look_again().await?,
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, end: End) -> Result<(), Ending> {
+        self.finish = None;
+        match end {
+            End::Draining => self.session.handle_end(Closing::Draining, COME_BACK),
+            End::Replaced => return Err(end.into()),
+        }
+        Ok(())
+    }
+
+    /// The site or the agent's standing may have changed.
+    async fn look_again(&mut self) -> Result<(), Ending> {
+        match self.backing.standing(self.peer.agent).await {
+            Ok(standing) if standing.key_digest == self.peer.key_digest => {}
+            Ok(_) => return Err(Ending::OldKey),
+            Err(Ending::Closed(Closing::Revoked)) => {
+                self.session.handle_end(Closing::Revoked, COME_BACK_REVOKED);
+                return Ok(());
+            }
+            Err(ending) => return Err(ending),
+        }
+        // Before the hello nothing can be sent, and the greeting will hold the newest snapshot anyway.
+        if !self.greeted {
+            return Ok(());
+        }
+        if let Some(snapshot) = self.newer_snapshot().await? {
+            self.session.handle_snapshot(snapshot);
+            self.backing.metrics.snapshots_pushed.inc();
+        }
+        Ok(())
+    }
+
+    async fn newer_snapshot(&mut self) -> Result<Option<sitewarden_protocol::snapshot::Signed>, Ending> {
+        let parts = self.backing.snapshot_parts(self.peer.site).await?;
+        let now = crate::wall_clock();
+        let revision = parts.revision;
+        if !is_outdated(self.snapshot, revision, now) {
+            return Ok(None);
+        }
+        self.snapshot = Version { revision, issued_at: now };
+        Ok(Some(self.backing.signer.snapshot(parts, now)))
+    }
+
+    async fn act(&mut self, action: Action) -> Result<(), Ending> {
+        match action {
+            Action::Greet(hello) => {
+                let greeting = self.greet(&hello).await?;
+                self.session.handle_greeting(greeting);
+            }
+            Action::Ingest(batch) => {
+                let share = self.shares.pop_front();
+                let held =
+                    Held::new(&self.backing.metrics.held_bytes, share.as_ref().map_or(0, |share| share.bytes as i64));
+                self.pipeline.push(self.backing.ingest.verify(self.peer.agent, batch, (share, held)));
+            }
+            Action::Report(status) => self.status = Some(status),
+            Action::Send(message) => self.deliver(&message).await?,
+            Action::Close(closing) => return Err(Ending::Closed(closing)),
+        }
+        Ok(())
+    }
+
+    /// Stores the agent's last word on itself, when that is due.
+    async fn report(&mut self) -> Result<(), Ending> {
+        if self.report_at <= Instant::now()
+            && let Some(status) = self.status.take()
+        {
+            self.report_at = Instant::now() + REPORT_INTERVAL;
+            let report = StatusReport { live: Some(*status), ..StatusReport::default() };
+            self.backing.report(self.peer.agent, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn greet(&mut self, hello: &Hello) -> Result<Greeting, Ending> {
+        self.greeted = true;
+        self.snapshot = hello.snapshot;
+        let report = StatusReport {
+            live: None,
+            address: Some(self.peer.address),
+            program: Some(hello.program.chars().take(MAX_PROGRAM).collect()),
+            boot_id: Some(hello.boot_id),
+        };
+        self.backing.report(self.peer.agent, report).await?;
+        let epochs: Vec<u64> = hello.epochs.iter().map(|extent| extent.head.position.epoch).collect();
+        let cursors = self.backing.cursors(self.peer.agent, &epochs).await?;
+        let now = crate::wall_clock();
+        let sign = |cursor| self.backing.signer.receipt(self.peer.agent, cursor, now);
+        let receipts = cursors.into_iter().map(sign).collect();
+        Ok(Greeting { receipts, snapshot: self.newer_snapshot().await? })
+    }
+
+    async fn deliver(&mut self, message: &ToAgent) -> Result<(), Ending> {
+        frames::send(&mut self.send, message).await?;
+        if matches!(message, ToAgent::Goodbye(_)) {
+            // The state machine closes next; the goodbye must arrive before the connection is gone.
+            let _ = self.send.finish();
+            let _ = timeout(FAREWELL_TIMEOUT, self.send.stopped()).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! The hub's signed word: receipts and snapshots.
+
+use crate::store::SnapshotParts;
+use sitewarden_protocol::chain::Cursor;
+use sitewarden_protocol::id::AgentId;
+use sitewarden_protocol::receipt::{self, Receipt};
+use sitewarden_protocol::signing::PrivateKey;
+use sitewarden_protocol::snapshot::{self, Snapshot, Trust, Version};
+use sitewarden_protocol::time::UnixMillis;
+use std::time::Duration;
+
+/// How old a snapshot gets at an agent before it is signed anew although nothing changed: half a day, so that a
+/// connected plant is always good for nearly the whole of its `fresh_until`.
+pub(crate) const RESIGN_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Signs with the hub's key.
+#[derive(Debug)]
+pub(crate) struct Signer {
+    key: PrivateKey,
+    trust: Trust,
+    /// For sites that have none of their own.
+    fresh_days: u16,
+}
+
+impl Signer {
+    /// `authorities` are the certificates (DER) that agents are to trust.
+    pub(crate) fn new(key: PrivateKey, authorities: Vec<Vec<u8>>, fresh_days: u16) -> Self {
+        let trust = Trust { authorities, signing_keys: vec![key.public()] };
+        Self { key, trust, fresh_days }
+    }
+
+    /// Says that everything up to `through` is on disk; call it only when that is so.
+    pub(crate) fn receipt(&self, agent: AgentId, through: Cursor, now: UnixMillis) -> receipt::Signed {
+        receipt::Signed::make(&Receipt { agent, through, hub_time: now }, &self.key)
+    }
+
+    /// Says what a site may do.
+    pub(crate) fn snapshot(&self, parts: SnapshotParts, now: UnixMillis) -> snapshot::Signed {
+        let fresh_days = parts.fresh_days.unwrap_or(self.fresh_days);
+        let snapshot = Snapshot {
+            site: parts.site,
+            site_name: parts.site_name,
+            plant: parts.plant,
+            plant_name: parts.plant_name,
+            customer_name: parts.customer_name,
+            version: Version { revision: parts.revision, issued_at: now },
+            fresh_until: now.after(DAY * u32::from(fresh_days)),
+            licenses: parts.licenses,
+            trust: self.trust.clone(),
+        };
+        snapshot::Signed::make(&snapshot, &self.key)
+    }
+}
+
+/// Whether an agent that has `held` is to get the snapshot of `revision` at `now`.
+pub(crate) fn is_outdated(held: Version, revision: u64, now: UnixMillis) -> bool {
+    held.revision < revision || now.since(held.issued_at) >= RESIGN_AFTER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_sent_when_it_is_newer_or_the_one_held_is_getting_old() {
+        let held = Version { revision: 5, issued_at: UnixMillis(1_000) };
+        assert!(is_outdated(held, 6, UnixMillis(1_000)));
+        assert!(!is_outdated(held, 5, UnixMillis(2_000)));
+        assert!(!is_outdated(held, 5, UnixMillis(0)));
+        assert!(is_outdated(held, 5, UnixMillis(1_000).after(RESIGN_AFTER)));
+    }
+}

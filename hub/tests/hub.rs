@@ -1,0 +1,20 @@
+//! The hub as agents, browsers and operators meet it: a real one, in process, on ports of the system's choice.
+//!
+//! Nothing here sleeps: a test waits until something holds, and fails when it takes longer than `support::PATIENCE`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+
+#[path = "hub/bad_input.rs"]
+mod bad_input;
+#[path = "hub/enrolment.rs"]
+mod enrolment;
+#[path = "hub/http.rs"]
+mod http;
+#[path = "hub/lifecycle.rs"]
+mod lifecycle;
+#[path = "hub/log.rs"]
+mod log;
+#[path = "hub/sessions.rs"]
+mod sessions;
+#[path = "hub/support.rs"]
+mod support;
