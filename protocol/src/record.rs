@@ -165,6 +165,11 @@ pub struct Denial {
 pub struct EpochBegun {
     /// The epoch before, or 0 for the first one of an enrolment.
     pub previous: u64,
+    /// The last record of that epoch that the journal still had.
+    pub kept: u64,
+    /// The last record of that epoch that is known to have been written: those after `kept` are lost at the agent. The
+    /// hub may have received some of them before.
+    pub written: u64,
     /// Why, in words.
     pub cause: String,
 }
@@ -324,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_record_over_the_limit_is_refused() {
-        let body = Body::EpochBegun(EpochBegun { previous: 1, cause: "x".repeat(MAX_BYTES) });
+        let body = Body::EpochBegun(EpochBegun { previous: 1, kept: 0, written: 0, cause: "x".repeat(MAX_BYTES) });
         assert!(Record::encode(UnixMillis(0), &body).is_err());
     }
 

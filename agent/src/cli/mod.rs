@@ -50,6 +50,7 @@ enum Command {
     /// Activate the licence with this key.
     Activate {
         /// The licence key.
+        #[arg(allow_hyphen_values = true)]
         key: String,
         /// Give up the licence that is in force for the same app.
         #[arg(long)]

@@ -9,6 +9,7 @@ use super::mark::Mark;
 use super::store::{Error, sync_folder};
 use super::{Counters, quarantine};
 use sitewarden_protocol::chain::{Cursor, Position};
+use sitewarden_protocol::record::EpochBegun;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -31,10 +32,8 @@ pub(super) enum Tail {
     Begin {
         /// The new epoch's number.
         epoch: u64,
-        /// The epoch before; 0 if there was none.
-        previous: u64,
-        /// Why, in words.
-        cause: String,
+        /// What its first record says.
+        begun: EpochBegun,
     },
 }
 
@@ -84,7 +83,9 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
                 None if newest_epoch == 0 => "enrolled".to_owned(),
                 None => format!("the journal was removed; it was written up to {marked}"),
             };
-            Tail::Begin { epoch: newest_epoch + 1, previous: newest_epoch, cause }
+            let kept = heads.get(&newest_epoch).map_or(0, |head| head.position.seq);
+            let written = if marked.epoch == newest_epoch { marked.seq.max(kept) } else { kept };
+            Tail::Begin { epoch: newest_epoch + 1, begun: EpochBegun { previous: newest_epoch, kept, written, cause } }
         }
     };
     Ok(Recovered { closed, heads, tail })

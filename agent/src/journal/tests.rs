@@ -154,6 +154,7 @@ async fn a_damaged_newest_generation_is_set_aside_and_a_new_epoch_says_so() {
         panic!("not an epoch's begin")
     };
     assert!(begun.cause.contains("damaged"), "{}", begun.cause);
+    assert_eq!((begun.previous, begun.kept, begun.written), (1, 0, 501));
 }
 
 #[tokio::test]

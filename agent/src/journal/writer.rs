@@ -9,7 +9,7 @@ use super::shelf::Shelf;
 use super::store::Error;
 use sitewarden_protocol::chain::{Cursor, Position};
 use sitewarden_protocol::id::AgentId;
-use sitewarden_protocol::record::{Body, EpochBegun, Record};
+use sitewarden_protocol::record::{Body, Record};
 use sitewarden_protocol::time::UnixMillis;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -84,9 +84,9 @@ pub(super) fn start(
 ) -> Result<(Handle, watch::Receiver<Position>), Error> {
     let (generation, end, begun) = match tail {
         Tail::Resume(generation, end) => (generation, end, None),
-        Tail::Begin { epoch, previous, cause } => {
+        Tail::Begin { epoch, begun } => {
             let generation = Generation::open(&shelf.folder, Id { epoch, first: 1 })?;
-            (generation, Cursor::start(agent, epoch), Some(EpochBegun { previous, cause }))
+            (generation, Cursor::start(agent, epoch), Some(begun))
         }
     };
     super::store::sync_folder(&shelf.folder)?;

@@ -43,7 +43,7 @@ pub(crate) fn bodies() -> Vec<Body> {
             by: "operator".into(),
         }),
         Body::Denial(Denial { app: "EMS".into(), action: "reserve".into(), cause: "over quota".into() }),
-        Body::EpochBegun(EpochBegun { previous: 1, cause: "enrolment".into() }),
+        Body::EpochBegun(EpochBegun { previous: 1, kept: 300, written: 305, cause: "damaged".into() }),
     ]
 }
 

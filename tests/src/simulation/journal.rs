@@ -245,13 +245,14 @@ impl Journal {
             }
         }
         if cut > 0 {
-            self.begin_epoch(&format!("damage: {cut} records are lost"), at);
+            self.begin_epoch(&format!("damage: {cut} records are lost"), cut, at);
         }
     }
 
-    fn begin_epoch(&mut self, cause: &str, at: UnixMillis) {
-        let previous = self.newest().epoch;
-        let body = Body::EpochBegun(EpochBegun { previous, cause: cause.to_owned() });
+    fn begin_epoch(&mut self, cause: &str, cut: u64, at: UnixMillis) {
+        let Position { epoch: previous, seq: kept } = self.newest();
+        let written = kept + cut;
+        let body = Body::EpochBegun(EpochBegun { previous, kept, written, cause: cause.to_owned() });
         self.epochs.push(Epoch::begin(self.agent, previous + 1));
         self.push(Record::encode(at, &body).expect("small"));
         let begun = self.epochs.last_mut().expect("just pushed");

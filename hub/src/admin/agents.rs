@@ -1,0 +1,138 @@
+//! Agents.
+
+use super::{
+    AdminState, act,
+    error::Error,
+    extract::{Id, Parameters},
+    page::{Limit, Page},
+    time,
+};
+use crate::store::{Agent, AgentPage, AgentStatus, EpochState};
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use sitewarden_protocol::{
+    id::{AgentId, SiteId},
+    message::LiveStatus,
+    signing::PublicKey,
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    site: Option<SiteId>,
+    after: Option<AgentId>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct View {
+    id: AgentId,
+    site: SiteId,
+    status: AgentStatus,
+    hostname: String,
+    program: String,
+    signing_key: PublicKey,
+    enrolled_at: String,
+    revoked_at: Option<String>,
+    last_seen: Option<String>,
+    address: Option<String>,
+    records_received: u64,
+    records_lost: u64,
+    /// What it last said of itself; null before its first word.
+    live: Option<Live>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epochs: Option<Vec<Epoch>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Live {
+    at: String,
+    backlog: u64,
+    oldest_unacknowledged: Option<String>,
+    journal_bytes: u64,
+    snapshot_revision: u64,
+    quotas: Vec<Quota>,
+}
+
+#[derive(Debug, Serialize)]
+struct Quota {
+    app: String,
+    used: u32,
+    permitted: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct Epoch {
+    epoch: u64,
+    through: u64,
+    records: u64,
+    lost: u64,
+    moved: String,
+}
+
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    Parameters(query): Parameters<Query>,
+) -> Result<Json<Page<View>>, Error> {
+    let agents = state.store.list_agents(query.site, query.after, query.limit.rows()).await?;
+    Ok(Json(Page::of(agents, query.limit, |agent| agent.id.to_string(), View::from)))
+}
+
+pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<AgentId>) -> Result<Json<View>, Error> {
+    let AgentPage { agent, epochs } = state.store.show_agent(id).await?;
+    Ok(Json(View { epochs: Some(epochs.into_iter().map(Epoch::from).collect()), ..View::from(agent) }))
+}
+
+pub(super) async fn revoke(State(state): State<AdminState>, Id(id): Id<AgentId>) -> Result<Json<View>, Error> {
+    Ok(Json(state.store.revoke_agent(&act(), id).await?.into()))
+}
+
+impl From<Agent> for View {
+    fn from(agent: Agent) -> Self {
+        Self {
+            id: agent.id,
+            site: agent.site,
+            status: agent.status,
+            hostname: agent.hostname,
+            program: agent.program,
+            signing_key: agent.signing_key,
+            enrolled_at: time::text(agent.enrolled_at),
+            revoked_at: agent.revoked_at.map(time::text),
+            last_seen: agent.last_seen.map(time::text),
+            address: agent.address,
+            records_received: agent.records_received,
+            records_lost: agent.records_lost,
+            live: agent.live.map(Live::from),
+            epochs: None,
+        }
+    }
+}
+
+impl From<LiveStatus> for Live {
+    fn from(live: LiveStatus) -> Self {
+        let quotas = live.quotas.into_iter();
+        Self {
+            at: time::text(live.at),
+            backlog: live.backlog,
+            oldest_unacknowledged: live.oldest_unacknowledged.map(time::text),
+            journal_bytes: live.journal_bytes,
+            snapshot_revision: live.snapshot.revision,
+            quotas: quotas
+                .map(|quota| Quota { app: quota.app, used: quota.used, permitted: quota.permitted })
+                .collect(),
+        }
+    }
+}
+
+impl From<EpochState> for Epoch {
+    fn from(state: EpochState) -> Self {
+        Self {
+            epoch: state.epoch,
+            through: state.through,
+            records: state.records,
+            lost: state.lost,
+            moved: time::text(state.moved),
+        }
+    }
+}

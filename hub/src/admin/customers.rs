@@ -1,0 +1,66 @@
+//! Customers.
+
+use super::{
+    AdminState, act,
+    error::Error,
+    extract::{Body, CREATED, Id, Parameters},
+    page::{Limit, Page},
+    time,
+};
+use crate::store::Customer;
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    name: String,
+    email: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    after: Option<i64>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct View {
+    id: i64,
+    name: String,
+    email: Option<String>,
+    created_at: String,
+}
+
+pub(super) async fn add(
+    State(state): State<AdminState>,
+    Body(new): Body<New>,
+) -> Result<(StatusCode, Json<View>), Error> {
+    let customer = state.store.add_customer(&act(), &new.name, new.email.as_deref()).await?;
+    Ok((CREATED, Json(customer.into())))
+}
+
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    Parameters(query): Parameters<Query>,
+) -> Result<Json<Page<View>>, Error> {
+    let customers = state.store.list_customers(query.after, query.limit.rows()).await?;
+    Ok(Json(Page::of(customers, query.limit, |customer| customer.id.to_string(), View::from)))
+}
+
+pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<i64>) -> Result<Json<View>, Error> {
+    Ok(Json(state.store.show_customer(id).await?.into()))
+}
+
+impl From<Customer> for View {
+    fn from(customer: Customer) -> Self {
+        Self {
+            id: customer.id,
+            name: customer.name,
+            email: customer.email,
+            created_at: time::text(customer.created_at),
+        }
+    }
+}

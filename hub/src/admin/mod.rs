@@ -1,0 +1,82 @@
+//! The administration API: JSON over the socket that only the hub's owner can open. What the command line talks to.
+//!
+//! Always true: whoever gets here is the owner of the data folder, so nobody is asked for a password; every list is
+//! bounded; a field that is not known is refused by its name; what went wrong inside is in the log, never in an answer.
+//!
+//! One resource a file. A handler extracts, makes one call to the store, and maps the result.
+
+mod agents;
+mod customers;
+mod error;
+mod extract;
+mod invite;
+mod licenses;
+mod page;
+mod plants;
+mod records;
+mod sites;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+use crate::store::{Act, Store};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
+use sitewarden_certs::{fingerprint::Fingerprint, hub_address::HubAddress};
+
+/// The most bytes of a request's body. The largest is a licence with its features.
+const MAX_BODY: usize = 64 << 10;
+
+/// Who is named in the audit log: the socket tells no more.
+const ADMINISTRATOR: &str = "local administrator";
+
+/// What the handlers work with.
+#[derive(Debug, Clone)]
+pub struct AdminState {
+    /// The store.
+    pub store: Store,
+    /// What goes into enrolment tokens.
+    pub invite: InviteSettings,
+}
+
+/// What goes into enrolment tokens.
+#[derive(Debug, Clone)]
+pub struct InviteSettings {
+    /// Where agents find the hub over HTTPS, unless the administrator says otherwise.
+    pub hub_host_port: HubAddress,
+    /// The authority that the hub's certificate is from.
+    pub ca: Fingerprint,
+}
+
+/// All routes of the administration API.
+pub fn router(state: AdminState) -> Router {
+    let api = Router::new()
+        .route("/customers", get(customers::list).post(customers::add))
+        .route("/customers/{id}", get(customers::show))
+        .route("/plants", get(plants::list).post(plants::add))
+        .route("/plants/{id}", get(plants::show))
+        .route("/sites", get(sites::list).post(sites::add))
+        .route("/sites/{id}", get(sites::show))
+        .route("/licenses", get(licenses::list).post(licenses::issue))
+        .route("/licenses/{id}", get(licenses::show))
+        .route("/agents", get(agents::list))
+        .route("/agents/invite", post(invite::invite))
+        .route("/agents/{id}", get(agents::show))
+        .route("/agents/{id}/revoke", post(agents::revoke))
+        .route("/records", get(records::list));
+    Router::new()
+        .nest("/api/v1/admin", api)
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(state)
+}
+
+/// What is done now, by whom.
+fn act() -> Act {
+    Act { by: ADMINISTRATOR.to_owned(), at: crate::wall_clock() }
+}

@@ -1,0 +1,63 @@
+//! Plants.
+
+use super::{
+    AdminState, act,
+    error::Error,
+    extract::{Body, CREATED, Id, Parameters},
+    page::{Limit, Page},
+    time,
+};
+use crate::store::Plant;
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use sitewarden_protocol::id::PlantId;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    name: String,
+    customer: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    customer: Option<i64>,
+    after: Option<PlantId>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct View {
+    id: PlantId,
+    name: String,
+    customer: i64,
+    created_at: String,
+}
+
+pub(super) async fn add(
+    State(state): State<AdminState>,
+    Body(new): Body<New>,
+) -> Result<(StatusCode, Json<View>), Error> {
+    let plant = state.store.add_plant(&act(), &new.name, new.customer).await?;
+    Ok((CREATED, Json(plant.into())))
+}
+
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    Parameters(query): Parameters<Query>,
+) -> Result<Json<Page<View>>, Error> {
+    let plants = state.store.list_plants(query.customer, query.after, query.limit.rows()).await?;
+    Ok(Json(Page::of(plants, query.limit, |plant| plant.id.to_string(), View::from)))
+}
+
+pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<PlantId>) -> Result<Json<View>, Error> {
+    Ok(Json(state.store.show_plant(id).await?.into()))
+}
+
+impl From<Plant> for View {
+    fn from(plant: Plant) -> Self {
+        Self { id: plant.id, name: plant.name, customer: plant.customer, created_at: time::text(plant.created_at) }
+    }
+}

@@ -1,0 +1,70 @@
+//! Sites.
+
+use super::{
+    AdminState, act,
+    error::Error,
+    extract::{Body, CREATED, Id, Parameters},
+    page::{Limit, Page},
+    time,
+};
+use crate::store::Site;
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use sitewarden_protocol::id::{PlantId, SiteId};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    name: String,
+    plant: PlantId,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    plant: Option<PlantId>,
+    after: Option<SiteId>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct View {
+    id: SiteId,
+    name: String,
+    plant: PlantId,
+    revision: u64,
+    created_at: String,
+}
+
+pub(super) async fn add(
+    State(state): State<AdminState>,
+    Body(new): Body<New>,
+) -> Result<(StatusCode, Json<View>), Error> {
+    let site = state.store.add_site(&act(), &new.name, new.plant).await?;
+    Ok((CREATED, Json(site.into())))
+}
+
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    Parameters(query): Parameters<Query>,
+) -> Result<Json<Page<View>>, Error> {
+    let sites = state.store.list_sites(query.plant, query.after, query.limit.rows()).await?;
+    Ok(Json(Page::of(sites, query.limit, |site| site.id.to_string(), View::from)))
+}
+
+pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<SiteId>) -> Result<Json<View>, Error> {
+    Ok(Json(state.store.show_site(id).await?.into()))
+}
+
+impl From<Site> for View {
+    fn from(site: Site) -> Self {
+        Self {
+            id: site.id,
+            name: site.name,
+            plant: site.plant,
+            revision: site.revision,
+            created_at: time::text(site.created_at),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What can be typed. Each resource's own commands are with the resource.
+
+use super::{
+    agents::AgentCommand, customers::CustomerCommand, licenses::LicenseCommand, plants::PlantCommand,
+    records::RecordCommand, sites::SiteCommand,
+};
+use clap::{Args, Parser, Subcommand};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Where packages put the hub's data.
+const DATA_DIR: &str = "/var/lib/sitewarden/hub";
+const DATA_DIR_VARIABLE: &str = "SITEWARDEN_HUB_DATA_DIR";
+
+/// Sitewarden's hub: issues licences, takes in what agents send, answers what happened where.
+#[derive(Debug, Parser)]
+#[command(name = "sitewarden-hub", version, max_term_width = 100, arg_required_else_help = true)]
+pub(super) struct Cli {
+    /// The hub's data folder [default: $SITEWARDEN_HUB_DATA_DIR, else /var/lib/sitewarden/hub].
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Print JSON for programs in place of text for people.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+impl Cli {
+    pub(super) fn data_dir(&self) -> PathBuf {
+        let from_environment = || std::env::var_os(DATA_DIR_VARIABLE).filter(|value| !value.is_empty());
+        let given = self.data_dir.clone().or_else(|| from_environment().map(PathBuf::from));
+        given.unwrap_or_else(|| PathBuf::from(DATA_DIR))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a new hub: configuration, authority, keys, database and the first administrator, `admin`.
+    Init(InitArgs),
+    /// Run the hub in the foreground until SIGTERM.
+    Serve(ServeArgs),
+    #[command(flatten)]
+    Running(Running),
+}
+
+/// What is asked of the running hub.
+#[derive(Debug, Subcommand)]
+pub(super) enum Running {
+    /// Add, list and show customers.
+    #[command(subcommand)]
+    Customer(CustomerCommand),
+    /// Add, list and show plants.
+    #[command(subcommand)]
+    Plant(PlantCommand),
+    /// Add, list and show sites.
+    #[command(subcommand)]
+    Site(SiteCommand),
+    /// Issue, list and show licences.
+    #[command(subcommand)]
+    License(LicenseCommand),
+    /// Invite, list, show and revoke agents.
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// List what agents sent.
+    #[command(subcommand)]
+    Record(RecordCommand),
+}
+
+/// How a hub is made.
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// File with the first administrator's password; a newline at its end does not count.
+    #[arg(long, value_name = "FILE")]
+    pub(super) admin_password_file: PathBuf,
+    /// Name or address that agents and browsers reach the hub by; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(super) hostname: Vec<String>,
+}
+
+/// What a hub is served with. Each overrides hub.toml.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Where HTTPS listens; port 0 picks one [default: 127.0.0.1:8443].
+    #[arg(long, value_name = "ADDR")]
+    pub(super) https: Option<SocketAddr>,
+    /// Where plain HTTP listens, for a reverse proxy on this machine [default: nowhere].
+    #[arg(long, value_name = "ADDR")]
+    pub(super) http: Option<SocketAddr>,
+    /// Where agents come in over QUIC (UDP) [default: 0.0.0.0:4433].
+    #[arg(long, value_name = "ADDR")]
+    pub(super) sync: Option<SocketAddr>,
+}

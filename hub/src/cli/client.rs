@@ -1,0 +1,175 @@
+//! Calls the running hub over its administration socket.
+
+use super::failure::{FAILED, Failure, NOT_INITIALISED};
+use crate::folder;
+use axum::body::{Body, to_bytes};
+use hyper::{Method, Request, StatusCode, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde_json::Value;
+use std::{
+    fmt::Write,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{net::UnixStream, time::timeout};
+
+/// How long the hub may take to answer: more than it gives itself for a request.
+const TIMEOUT: Duration = Duration::from_secs(40);
+/// How long it may take to accept a connection on this very machine.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most bytes of an answer: a page of 1,000 records, each of 3.5 KiB before it became JSON, with room to spare.
+const MAX_ANSWER: usize = 64 << 20;
+
+const SOCKET: &str = "run/admin.sock";
+
+/// Names and values behind the question mark; those without a value are left out.
+pub(super) type Parameters<'a> = &'a [(&'a str, Option<String>)];
+
+pub(super) struct Client {
+    data_dir: PathBuf,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error("nobody listens")]
+    NotRunning(#[source] io::Error),
+    #[error("the socket cannot be used")]
+    Socket(#[source] io::Error),
+    #[error("no answer in time")]
+    Late,
+    #[error("the connection broke")]
+    Broken(#[from] hyper::Error),
+    #[error("the request cannot be made")]
+    Request(#[from] hyper::http::Error),
+    #[error("the answer cannot be read")]
+    Answer(#[source] axum::Error),
+    #[error("the answer is not JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Client {
+    pub(super) fn new(data_dir: &Path) -> Result<Self, Failure> {
+        if !folder::is_hub(data_dir).map_err(|error| Failure::of(FAILED, &error))? {
+            let shown = data_dir.display();
+            let message = format!(
+                "{shown} holds no hub: run `sitewarden-hub init --data-dir {shown} --admin-password-file FILE`, \
+                 or name another folder with --data-dir"
+            );
+            return Err(Failure::new(NOT_INITIALISED, message));
+        }
+        Ok(Self { data_dir: data_dir.to_owned() })
+    }
+
+    pub(super) async fn get(&self, path: &str, parameters: Parameters<'_>) -> Result<Value, Failure> {
+        self.call(Method::GET, &format!("{path}{}", query(parameters)), Body::empty()).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
+        let body = serde_json::to_vec(body).map_err(|error| Failure::of(FAILED, &error))?;
+        self.call(Method::POST, path, Body::from(body)).await
+    }
+
+    /// All pages of a list, as one.
+    pub(super) async fn all(&self, path: &str, parameters: Parameters<'_>) -> Result<Value, Failure> {
+        let (mut items, mut after) = (Vec::new(), None);
+        loop {
+            let page = [("limit", Some("1000".to_owned())), ("after", after)];
+            let mut answer = self.get(path, &[parameters, &page].concat()).await?;
+            if let Value::Array(of_page) = answer["items"].take() {
+                items.extend(of_page);
+            }
+            after = answer["next"].as_str().map(str::to_owned);
+            if after.is_none() {
+                return Ok(Value::Array(items));
+            }
+        }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Body) -> Result<Value, Failure> {
+        let answer = timeout(TIMEOUT, self.exchange(method, path, body)).await.unwrap_or(Err(Unanswered::Late));
+        let (status, body) = answer.map_err(|error| self.failure(&error))?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let message = body["error"]["message"].as_str().map_or_else(|| status.to_string(), str::to_owned);
+        Err(Failure::new(FAILED, message))
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Body) -> Result<(StatusCode, Value), Unanswered> {
+        let connect = timeout(CONNECT_TIMEOUT, UnixStream::connect(self.data_dir.join(SOCKET)));
+        let stream = connect.await.map_err(|_| Unanswered::Late)?.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Unanswered::NotRunning(error),
+            _ => Unanswered::Socket(error),
+        })?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // Ends with the request; what breaks it shows in the answer.
+        let driver = tokio::spawn(connection);
+        // The host is a formality: the socket decides who answers.
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1/admin/{path}"))
+            .header(header::HOST, "hub")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)?;
+        let (parts, body) = sender.send_request(request).await?.into_parts();
+        let bytes = to_bytes(Body::new(body), MAX_ANSWER).await.map_err(Unanswered::Answer)?;
+        driver.abort();
+        Ok((parts.status, serde_json::from_slice(&bytes)?))
+    }
+
+    fn failure(&self, error: &Unanswered) -> Failure {
+        let shown = self.data_dir.display();
+        match error {
+            Unanswered::NotRunning(_) => Failure::new(
+                FAILED,
+                format!("the hub in {shown} does not run: start it with `sitewarden-hub serve --data-dir {shown}`"),
+            ),
+            Unanswered::Late => {
+                Failure::new(FAILED, format!("the hub in {shown} did not answer in time; its log may say why"))
+            }
+            _ => Failure::of(FAILED, error),
+        }
+    }
+}
+
+fn query(parameters: Parameters<'_>) -> String {
+    let mut text = String::new();
+    for (name, value) in parameters {
+        let Some(value) = value else { continue };
+        text.push(if text.is_empty() { '?' } else { '&' });
+        text.push_str(name);
+        text.push('=');
+        for byte in value.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
+                // Writing to a string does not fail.
+                _ => drop(write!(text, "%{byte:02X}")),
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_cannot_become_another_question() {
+        let parameters = [("kind", Some("a&limit=1 é".to_owned())), ("after", None), ("limit", Some("5".to_owned()))];
+        assert_eq!(query(&parameters), "?kind=a%26limit%3D1%20%C3%A9&limit=5");
+    }
+
+    #[test]
+    fn a_folder_without_a_hub_is_told_apart_from_a_hub_that_does_not_run() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Client::new(folder.path()).is_err());
+        std::fs::write(folder.path().join(folder::CONFIGURATION), "").unwrap();
+        let client = Client::new(folder.path()).unwrap();
+        let failed = super::super::process::once(async { client.get("agents", &[]).await.map(drop) });
+        assert!(format!("{failed:?}").contains("does not run"), "{failed:?}");
+    }
+}

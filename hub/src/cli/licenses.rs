@@ -1,0 +1,132 @@
+//! `license`.
+
+use super::{
+    Client, Failure, Output,
+    output::{field, pairs, table},
+};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use sitewarden_protocol::{id::SiteId, license::Validity};
+
+/// What can be done with licences.
+#[derive(Debug, Subcommand)]
+pub(super) enum LicenseCommand {
+    /// Issue a licence; prints its key.
+    Issue(IssueArgs),
+    /// List licences.
+    List {
+        /// Of this site only.
+        #[arg(long, value_name = "ID")]
+        site: Option<SiteId>,
+    },
+    /// Show one licence, its key included.
+    Show {
+        /// Its number or its UUID.
+        id: String,
+    },
+}
+
+/// A licence to be issued.
+#[derive(Debug, Args)]
+pub(super) struct IssueArgs {
+    /// The site that it is for.
+    #[arg(long, value_name = "ID")]
+    site: SiteId,
+    /// The app that it is for, such as EMS.
+    #[arg(long)]
+    app: String,
+    /// Its name, unique at the site.
+    #[arg(long)]
+    name: String,
+    /// Monitors at the same time [default: without limit].
+    #[arg(long, value_name = "NUMBER")]
+    quota: Option<u32>,
+    /// Users at the same time [default: without limit].
+    #[arg(long, value_name = "NUMBER")]
+    users: Option<u32>,
+    /// How long it lasts from its activation on, such as 1y, 6m or 30d [default: without end].
+    #[arg(long, conflicts_with_all = ["from", "until"])]
+    validity: Option<Validity>,
+    /// When it begins, such as 2026-01-31T08:00:00Z.
+    #[arg(long, value_name = "TIME", requires = "until")]
+    from: Option<String>,
+    /// When it ends.
+    #[arg(long, value_name = "TIME", requires = "from")]
+    until: Option<String>,
+    /// How it is sold [default: subscription, or perpetual without an end].
+    #[arg(long)]
+    kind: Option<Kind>,
+    /// A feature that it switches on; may be given several times.
+    #[arg(long = "feature", value_name = "NAME")]
+    features: Vec<String>,
+    /// What it is, in your own words.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Perpetual,
+    Subscription,
+    Trial,
+}
+
+pub(super) async fn run(client: &Client, command: LicenseCommand, output: Output) -> Result<(), Failure> {
+    match command {
+        LicenseCommand::Issue(args) => output.print(&client.post("licenses", &request(&args)).await?, one)?,
+        LicenseCommand::List { site } => {
+            let site = site.map(|id| id.to_string());
+            output.print(&client.all("licenses", &[("site", site)]).await?, many)?;
+        }
+        LicenseCommand::Show { id } => {
+            // A path's part must not lead elsewhere; neither form has any other character.
+            if !id.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
+                return Err(Failure::new(super::failure::MISUSE, "a license is named by its number or its UUID"));
+            }
+            output.print(&client.get(&format!("licenses/{id}"), &[]).await?, one)?;
+        }
+    }
+    Ok(())
+}
+
+fn request(args: &IssueArgs) -> Value {
+    let kind = args.kind.and_then(|kind| kind.to_possible_value()).map(|kind| kind.get_name().to_owned());
+    json!({
+        "site": args.site, "app": args.app, "name": args.name, "kind": kind, "validity": args.validity,
+        "from": args.from, "until": args.until, "quota": args.quota, "users": args.users,
+        "features": args.features, "description": args.description,
+    })
+}
+
+fn one(license: &Value) -> String {
+    let shown = |name| field(license, name);
+    let quota = Some(shown("quota")).filter(|quota| !quota.is_empty()).unwrap_or_else(|| "without limit".to_owned());
+    pairs(&[
+        ("key", shown("key")),
+        ("license", shown("id")),
+        ("uuid", shown("uuid")),
+        ("name", shown("name")),
+        ("app", shown("app")),
+        ("site", shown("site")),
+        ("kind", shown("kind")),
+        ("status", shown("status")),
+        ("quota", quota),
+        ("users", shown("users")),
+        ("validity", shown("validity")),
+        ("from", shown("from")),
+        ("until", shown("until")),
+        ("features", shown("features")),
+        ("description", shown("description")),
+        ("activated", shown("activated_at")),
+        ("expires", shown("expires_at")),
+        ("revision", shown("revision")),
+        ("issued", shown("created_at")),
+    ])
+}
+
+fn many(licenses: &Value) -> String {
+    let columns = ["id", "name", "app", "status", "quota", "validity", "expires_at", "site"];
+    let row = |license| columns.map(|name| field(license, name)).to_vec();
+    let rows: Vec<_> = licenses.as_array().into_iter().flatten().map(row).collect();
+    table(&["ID", "NAME", "APP", "STATUS", "QUOTA", "VALIDITY", "EXPIRES", "SITE"], &rows)
+}

@@ -1,0 +1,62 @@
+//! The command line.
+//!
+//! Always true: what was asked for goes to standard output, everything else to standard error; the exit code says how it
+//! went: 0 done, 1 failed, 2 misuse or bad configuration, 3 not initialised, 4 in use by another process.
+
+mod agents;
+mod arguments;
+mod client;
+mod customers;
+mod failure;
+mod licenses;
+mod output;
+mod plants;
+mod process;
+mod records;
+mod sites;
+
+#[cfg(test)]
+mod tests;
+
+use arguments::{Cli, Command};
+use clap::Parser;
+use client::Client;
+use failure::Failure;
+use output::Output;
+use std::process::ExitCode;
+
+/// Runs the program with the process's arguments.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come here too, with 0. If even this cannot be printed, nobody is there to read it.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { failure::MISUSE } else { 0 });
+        }
+    };
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let data_dir = cli.data_dir();
+    let output = Output::new(cli.json);
+    match cli.command {
+        Command::Init(init) => process::init(data_dir, init, output),
+        Command::Serve(serve) => process::serve(data_dir, &serve),
+        Command::Running(command) => process::once(async {
+            let client = Client::new(&data_dir)?;
+            match command {
+                arguments::Running::Customer(command) => customers::run(&client, command, output).await,
+                arguments::Running::Plant(command) => plants::run(&client, command, output).await,
+                arguments::Running::Site(command) => sites::run(&client, command, output).await,
+                arguments::Running::License(command) => licenses::run(&client, command, output).await,
+                arguments::Running::Agent(command) => agents::run(&client, command, output).await,
+                arguments::Running::Record(command) => records::run(&client, command, output).await,
+            }
+        }),
+    }
+}

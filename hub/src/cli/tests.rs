@@ -1,0 +1,70 @@
+use super::{agents::Span, arguments::Cli, output};
+use clap::{CommandFactory, Parser};
+
+#[test]
+fn the_arguments_contradict_nothing() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_data_folder_is_taken_before_and_after_the_command() {
+    for line in
+        ["sitewarden-hub --data-dir /d --json customer list", "sitewarden-hub customer list --json --data-dir /d"]
+    {
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        assert_eq!(cli.data_dir(), std::path::Path::new("/d"), "{line}");
+        assert!(cli.json);
+    }
+}
+
+#[test]
+fn the_documented_commands_are_taken() {
+    let id = "0190c8a0-0000-7000-8000-000000000000";
+    for line in [
+        "init --data-dir /d --admin-password-file /f --hostname a --hostname b",
+        "serve --data-dir /d --https 127.0.0.1:0 --http 127.0.0.1:0 --sync 127.0.0.1:0",
+        "customer add NAME",
+        "customer show 1",
+        "plant add NAME --customer 1",
+        "site add NAME --plant ID",
+        "site list --plant ID",
+        "license issue --site ID --app EMS --quota 100 --validity 1y --name L1",
+        "license list --site ID",
+        "agent invite --site ID --valid-for 7d --hub hub.example.com:8443",
+        "agent list",
+        "agent show ID",
+        "agent revoke ID",
+        "record list --site ID --kind event --limit 5",
+        "record list --agent ID --all",
+    ] {
+        let line = format!("sitewarden-hub {}", line.replace("ID", id));
+        let parsed = Cli::try_parse_from(line.split(' '));
+        assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+    }
+}
+
+#[test]
+fn what_is_misused_is_refused() {
+    for line in ["", "record list", "license issue --app EMS", "agent invite --site x", "serve --https nowhere"] {
+        let words = std::iter::once("sitewarden-hub").chain(line.split(' ').filter(|word| !word.is_empty()));
+        assert!(Cli::try_parse_from(words).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn a_span_is_read() {
+    assert_eq!("7d".parse(), Ok(Span(604_800)));
+    assert_eq!("90m".parse(), Ok(Span(5_400)));
+    for wrong in ["", "d", "0d", "7", "7w", "-1d", "99999999999999999d"] {
+        assert!(wrong.parse::<Span>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn tables_are_aligned_and_the_terminal_is_spared() {
+    let rows = [vec!["1".to_owned(), "long name".to_owned()], vec!["22".to_owned(), "x".to_owned()]];
+    assert_eq!(output::table(&["ID", "NAME"], &rows), "ID  NAME\n1   long name\n22  x");
+    assert_eq!(output::table(&["ID"], &[]), "none");
+    assert_eq!(output::shown(&serde_json::json!("a\u{1b}[31m")), "a\u{fffd}[31m");
+    assert_eq!(output::bytes(&serde_json::json!(1_572_864)), "1.5 MiB");
+}
