@@ -218,7 +218,7 @@ async fn record_sample(observer: host::Observer, journal: &Journal) -> host::Obs
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     };
     let appended = match Record::encode(clock::now(), &Body::Host(sample)) {
-        Ok(record) => journal.append(vec![record]).await.map(drop).map_err(|error| error.to_string()),
+        Ok(record) => journal.append([record].into_iter().collect()).await.map(drop).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     if let Err(error) = appended {

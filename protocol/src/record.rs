@@ -301,6 +301,15 @@ impl Run {
     }
 }
 
+impl<R: AsRef<[u8]>> FromIterator<R> for Run {
+    /// The encoded records as one run.
+    fn from_iter<I: IntoIterator<Item = R>>(records: I) -> Self {
+        let mut run = Self::default();
+        records.into_iter().for_each(|record| run.push(record.as_ref()));
+        run
+    }
+}
+
 fn length_at(bytes: &[u8], at: usize) -> Option<usize> {
     let head = bytes.get(at..)?.first_chunk::<2>()?;
     let length = usize::from(u16::from_le_bytes(*head));

@@ -89,7 +89,8 @@ impl Enforcement {
         replay(&journal, checkpoint.through, &mut site)?;
         let state = Arc::new(ArcSwap::from_pointee(site.state()));
         let (commands, waiting) = mpsc::channel(QUEUE);
-        let writer = Writer::new(folder.clone(), journal, site, trusted, Arc::clone(&state), checkpoint.through);
+        let known = (checkpoint.through, checkpoint.acknowledged);
+        let writer = Writer::new(folder.clone(), journal, site, trusted, Arc::clone(&state), known);
         let task = tokio::spawn(writer.run(waiting));
         Ok((Self { state, commands }, task))
     }

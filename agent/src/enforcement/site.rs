@@ -140,9 +140,9 @@ impl Site {
 
     /// Decides on one more monitor; the permitted number if it may be.
     pub(super) fn may_reserve(&self, app: &str, now: UnixMillis) -> Result<Option<u32>, Denied> {
-        let Some(license) = license::access(&self.licenses, app, now, self.snapshot.fresh_until)? else {
-            return Ok(None);
-        };
+        let allowed = license::access(&self.licenses, app, now, self.snapshot.fresh_until)?;
+        // License management needs no license, and so has no quota to take from.
+        let license = allowed.ok_or_else(|| Cause::NoLicense { app: app.to_owned() })?;
         let standing = license.standing(now, self.snapshot.fresh_until);
         if standing.rung >= Some(Rung::BlockNew) {
             let cause =

@@ -13,7 +13,7 @@ use sitewarden_certs::secret_file;
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::codec;
 use sitewarden_protocol::license::{self, ActivationError, License};
-use sitewarden_protocol::record::{Activation, Body, Denial, MonitorChange, Record};
+use sitewarden_protocol::record::{Activation, Body, Denial, MonitorChange, Record, Run};
 use sitewarden_protocol::signing::PublicKey;
 use sitewarden_protocol::snapshot;
 use sitewarden_protocol::time::UnixMillis;
@@ -91,7 +91,8 @@ pub(super) struct Writer {
     trusted: Vec<PublicKey>,
     state: Arc<ArcSwap<State>>,
     acknowledged: Position,
-    checkpointed: Position,
+    /// What the checkpoint on disk says: derived up to, and acknowledged up to.
+    written: (Position, Position),
 }
 
 impl Writer {
@@ -101,9 +102,9 @@ impl Writer {
         site: Site,
         trusted: Vec<PublicKey>,
         state: Arc<ArcSwap<State>>,
-        checkpointed: Position,
+        (through, acknowledged): (Position, Position),
     ) -> Self {
-        Self { folder, journal, site, trusted, state, acknowledged: Position::default(), checkpointed }
+        Self { folder, journal, site, trusted, state, acknowledged, written: (through, acknowledged) }
     }
 
     /// Until every handle is gone.
@@ -150,8 +151,12 @@ impl Writer {
 
     async fn write(&mut self, group: Group) {
         let Group { at, bodies, replies } = group;
-        let encoded: Vec<Vec<u8>> = bodies.iter().filter_map(|body| Record::encode(at, body).ok()).collect();
-        let written = if encoded.is_empty() { Ok(()) } else { self.journal.append(encoded).await.map(drop) };
+        let records: Result<Run, _> = bodies.iter().map(|body| Record::encode(at, body)).collect();
+        let written = match records {
+            Ok(records) if records.count() == 0 => Ok(()),
+            Ok(records) => self.journal.append(records).await.map(drop),
+            Err(error) => Err(AppendError::TooLarge(error.0)),
+        };
         match &written {
             Ok(()) => self.state.store(Arc::new(self.site.state())),
             Err(_) => bodies.iter().rev().for_each(|body| self.site.revert(body)),
@@ -260,11 +265,12 @@ impl Writer {
         Ok(true)
     }
 
-    /// Writes what was derived so far, if the journal has grown since the last time.
+    /// Writes what was derived so far, if the journal has grown or the hub has confirmed more since the last time.
     async fn checkpoint(&mut self) {
         // Every record that changes the site comes from this task, so all of them up to the head are applied.
         let through = *self.journal.head().borrow();
-        if through == self.checkpointed {
+        let known = (through, self.acknowledged);
+        if known == self.written {
             return;
         }
         let view = View {
@@ -285,7 +291,7 @@ impl Writer {
             Err(error) => Err(error),
         };
         match written {
-            Ok(()) => self.checkpointed = through,
+            Ok(()) => self.written = known,
             Err(error) => {
                 tracing::error!(%error, "the checkpoint cannot be written; the journal keeps its records until it can")
             }

@@ -47,6 +47,7 @@ impl Plant {
 fn append_status(error: &AppendError) -> StatusCode {
     match error {
         AppendError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+        AppendError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         AppendError::Busy | AppendError::Failed => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
-use sitewarden_protocol::record::{Body, Event, Record, Value};
+use sitewarden_protocol::record::{Body, Event, Record, Run, Value};
 use sitewarden_protocol::time::UnixMillis;
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ pub(super) async fn events(
 ) -> Result<(StatusCode, Json<Json_>), Detail> {
     let body = body.map_err(|rejection| Detail(rejection.status(), too_large_or_cut(rejection.status())))?;
     let records = parse(&body, clock::now()).map_err(|reason| Detail(StatusCode::BAD_REQUEST, reason))?;
-    let accepted = records.len();
+    let accepted = records.count();
     api.journal.append(records).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"accepted": accepted}))))
 }
@@ -76,7 +76,7 @@ fn too_large_or_cut(status: StatusCode) -> String {
 }
 
 /// One event or an array of them, as encoded records. The error names the field.
-fn parse(body: &[u8], now: UnixMillis) -> Result<Vec<Vec<u8>>, String> {
+fn parse(body: &[u8], now: UnixMillis) -> Result<Run, String> {
     let many = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let reported: Vec<Reported> = if many { read(body)? } else { vec![read(body)?] };
     if reported.is_empty() || reported.len() > MAX_EVENTS {
@@ -154,11 +154,11 @@ mod tests {
 
     #[test]
     fn one_event_and_many_are_taken() {
-        assert_eq!(parse(br#"{"app": "EMS", "kind": "start"}"#, UnixMillis(5)).unwrap().len(), 1);
+        assert_eq!(parse(br#"{"app": "EMS", "kind": "start"}"#, UnixMillis(5)).unwrap().count(), 1);
         let many = parse(br#" [{"app": "EMS", "kind": "a", "at": "2026-01-31T08:00:00Z", "attributes": {"x": 1, "y": "z", "n": null_}}]"#, UnixMillis(5));
         assert!(many.is_err());
         let many = parse(br#"[{"app": "EMS", "kind": "a", "at": "2026-01-31T08:00:00Z", "attributes": {"x": 1.5, "y": "z"}}, {"app": "EMS", "kind": "b"}]"#, UnixMillis(5)).unwrap();
-        let record = Record::decode(&many[0]).unwrap();
+        let record = Record::decode(many.iter().next().unwrap()).unwrap();
         assert_eq!(record.at.to_string(), "2026-01-31T08:00:00Z");
         let Body::Event(event) = record.decode_body().unwrap() else { panic!("not an event") };
         assert_eq!(event.attributes, [("x".into(), Value::Number(1.5)), ("y".into(), Value::Text("z".into()))]);

@@ -70,24 +70,26 @@ impl Generation {
         self.database.from(seq).map(|entry| entry.and_then(|(first, bytes)| Ok((first, decode(&bytes)?))))
     }
 
-    /// Where the generation ends; `None` if it is empty.
-    pub(super) fn end(&self) -> Result<Option<Cursor>, Error> {
-        let Some((first, bytes)) = self.database.last()? else { return Ok(None) };
-        Ok(Some(self.end_of(first, &decode(&bytes)?)))
-    }
-
-    /// Reads every page and checks that numbers and chain run on; the end, or `None` if it is empty.
-    pub(super) fn verify(&self) -> Result<Option<Cursor>, Error> {
+    /// Reads every page and checks that numbers and chain run on: where what is sound ends, `None` if nothing is, and
+    /// what is wrong after it.
+    ///
+    /// # Errors
+    /// If the file system fails; damage is an answer.
+    pub(super) fn verify(&self) -> Result<(Option<Cursor>, Option<String>), Error> {
         let mut end: Option<Cursor> = None;
         for entry in self.pages_from(0) {
-            let (first, page) = entry?;
+            let (first, page) = match entry {
+                Ok(entry) => entry,
+                Err(Error::Damaged(reason)) => return Ok((end, Some(reason))),
+                Err(error) => return Err(error),
+            };
             let expected = end.map_or(self.id.first, |end| end.position.seq + 1);
             if first != expected || end.is_some_and(|end| end.chain != page.prev) {
-                return Err(Error::Damaged(format!("records from {first} on do not join on to those before")));
+                return Ok((end, Some(format!("records from {first} on do not join on to those before"))));
             }
             end = Some(self.end_of(first, &page));
         }
-        Ok(end)
+        Ok((end, None))
     }
 
     fn end_of(&self, first: u64, page: &Page) -> Cursor {

@@ -25,6 +25,7 @@ use sitewarden_protocol::batch::Draft;
 use sitewarden_protocol::chain::{Chain, Position};
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::message::EpochExtent;
+use sitewarden_protocol::record::Run;
 use sitewarden_protocol::time::UnixMillis;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,11 +92,12 @@ impl Journal {
         Ok(Self { shelf, writer, head })
     }
 
-    /// Appends encoded records and answers when they are on disk: the position of the last one.
+    /// Appends encoded records and answers when they are on disk: the position of the last one. They come as one run,
+    /// because thousands of small pieces handed from thread to thread tear the heap.
     ///
     /// # Errors
     /// See [`AppendError`]. After `Full` or `Busy` none of them is stored.
-    pub async fn append(&self, records: Vec<Vec<u8>>) -> Result<Position, AppendError> {
+    pub async fn append(&self, records: Run) -> Result<Position, AppendError> {
         self.writer.append(records).await
     }
 
@@ -143,6 +145,12 @@ impl Journal {
     /// When the oldest unacknowledged record was made. Reads from disk.
     pub fn oldest_unacknowledged(&self) -> Option<UnixMillis> {
         self.shelf.oldest_unacknowledged()
+    }
+
+    /// Says that the journal cannot go on, as when what is being written turns out to be damaged: the process stops, and
+    /// the next start looks at the disk.
+    pub fn fail(&self, reason: String) {
+        self.writer.fail(reason);
     }
 
     /// Ends when the journal has failed: the process is to stop and be started again.

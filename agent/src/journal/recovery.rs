@@ -49,12 +49,14 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
     let marked = Mark::open(folder)?.read();
     while let Some(id) = ids.pop() {
         match open_whole(folder, id, marked) {
-            Ok((generation, Some(end))) => {
+            Ok((generation, Some(end), unsound)) => {
+                // What is sound is kept and sent; nothing more is written behind it.
+                damage = damage.or(unsound);
                 tail = Some((generation, end));
                 break;
             }
             // What a kill right after its creation leaves.
-            Ok((generation, None)) => {
+            Ok((generation, None, _)) => {
                 drop(generation);
                 fs::remove_dir_all(id.folder(folder)).map_err(Error::io("removing an empty generation"))?;
             }
@@ -91,15 +93,19 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
     Ok(Recovered { closed, heads, tail })
 }
 
-/// Opens a generation and reads all of it.
-fn open_whole(folder: &Path, id: Id, marked: Position) -> Result<(Generation, Option<Cursor>), Error> {
+/// A generation, where what is sound of it ends, and what is wrong after that.
+type Opened = (Generation, Option<Cursor>, Option<String>);
+
+/// Opens a generation and reads all of it. One of which nothing is sound is an error.
+fn open_whole(folder: &Path, id: Id, marked: Position) -> Result<Opened, Error> {
     let generation = Generation::open(folder, id)?;
-    let end = generation.verify()?;
+    let (end, unsound) = generation.verify()?;
     let had = Position { epoch: id.epoch, seq: id.first };
-    if end.is_none() && marked >= had {
-        return Err(Error::Damaged("it is empty, and was not".to_owned()));
+    match (end, unsound) {
+        (None, Some(reason)) => Err(Error::Damaged(reason)),
+        (None, None) if marked >= had => Err(Error::Damaged("it is empty, and was not".to_owned())),
+        (end, unsound) => Ok((generation, end, unsound)),
     }
-    Ok((generation, end))
 }
 
 fn generations(folder: &Path) -> Result<Vec<Id>, Error> {
@@ -125,7 +131,7 @@ fn highest_set_aside(folder: &Path) -> Result<u64, Error> {
 type Older = (BTreeMap<Id, u64>, BTreeMap<u64, Cursor>);
 
 /// Where the older generations end. The next one of the same epoch says so by its name; only the last of an epoch is
-/// opened, for the chain there.
+/// opened and read, for what is sound of it and the chain there.
 fn older(folder: &Path, ids: &[Id], tail: Option<Id>, counters: &Counters) -> Result<Older, Error> {
     let (mut closed, mut heads) = (BTreeMap::new(), BTreeMap::new());
     let mut next = tail;
@@ -133,12 +139,12 @@ fn older(folder: &Path, ids: &[Id], tail: Option<Id>, counters: &Counters) -> Re
         if let Some(next) = next.filter(|next| next.epoch == id.epoch) {
             closed.insert(*id, next.first - 1);
         } else {
-            match Generation::open(folder, *id).and_then(|generation| generation.end()) {
-                Ok(Some(end)) => {
+            match Generation::open(folder, *id).and_then(|generation| generation.verify()) {
+                Ok((Some(end), _)) => {
                     closed.insert(*id, end.position.seq);
                     heads.insert(id.epoch, end);
                 }
-                Ok(None) => continue,
+                Ok((None, _)) => continue,
                 Err(Error::Damaged(reason)) => {
                     tracing::error!(generation = %id, reason, "a generation of the journal is damaged; it is set aside");
                     set_aside(folder, *id, counters)?;

@@ -59,7 +59,9 @@ impl Shelf {
 
     /// The writer begins with, or changes to, this generation.
     pub(super) fn begin(&self, generation: &Arc<Generation>, end: Cursor) {
-        let mut reader = lock(&self.reader);
+        // While this is held nobody reads, so the handle that is replaced is the last one and its database closes: a
+        // generation kept open for a reader that may not come for days would cost some 15 MiB.
+        let _reader = lock(&self.reader);
         let mut state = lock(&self.state);
         let id = generation.id;
         if let Some(before) = state.current.replace(Arc::clone(generation)) {
@@ -67,7 +69,6 @@ impl Shelf {
             if let Some(extent) = state.generations.get_mut(&before.id) {
                 extent.bytes = bytes;
             }
-            *reader = Some(before);
         }
         state.generations.insert(id, Extent { last: end.position.seq, bytes: 0 });
         state.heads.insert(id.epoch, end);
@@ -115,8 +116,9 @@ impl Shelf {
         loop {
             let Some((id, current)) = lock(&self.state).holding(from) else { return Ok(None) };
             let is_current = current.is_some();
+            let last = if is_current { u64::MAX } else { lock(&self.state).last_of(id) };
             let start = from.max(id.before());
-            let read = self.open(&mut reader, id, current).and_then(|generation| collect(&generation, start));
+            let read = self.open(&mut reader, id, current).and_then(|generation| collect(&generation, start, last));
             match read {
                 Ok(Some(draft)) => return Ok(Some(declare_loss(draft, after))),
                 Ok(None) => from = Position { epoch: id.epoch, seq: lock(&self.state).last_of(id).max(from.seq + 1) },
@@ -266,11 +268,14 @@ impl State {
     }
 }
 
-/// One batch's records after `after`; `None` if the generation holds none.
-fn collect(generation: &Generation, after: Position) -> Result<Option<Draft>, Error> {
+/// One batch's records after `after` and up to `last`; `None` if the generation holds none.
+fn collect(generation: &Generation, after: Position, last: u64) -> Result<Option<Draft>, Error> {
     let mut draft: Option<Draft> = None;
     let mut expected = None;
     for entry in generation.pages_from(after.seq + 1) {
+        if expected.is_some_and(|expected| expected > last) {
+            break;
+        }
         let (first, page): (u64, Page) = entry?;
         if expected.is_some_and(|expected| expected != first) {
             return Err(Error::Damaged(format!("the records before {first} are missing")));

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Cache of one database, bytes. Two are open at a time; sled uses somewhat more than it is told.
-const CACHE: u64 = 8 << 20;
+const CACHE: u64 = 2 << 20;
 /// The largest value, bytes: larger ones would leave the database file for unsynced blobs.
 pub(super) const MAX_VALUE: usize = 4 << 10;
 
@@ -99,12 +99,6 @@ impl Database {
             }
         });
         failed.into_iter().chain(values)
-    }
-
-    /// The last value.
-    pub(super) fn last(&self) -> Result<Option<(u64, Vec<u8>)>, Error> {
-        let last = self.guard(|| self.db.last())?;
-        last.map(|(key, value)| Ok((number(&key)?, value.to_vec()))).transpose()
     }
 
     fn guard<T>(&self, read: impl FnOnce() -> sled::Result<T>) -> Result<T, Error> {

@@ -28,6 +28,10 @@ fn records(from: u64, count: u64) -> Vec<Vec<u8>> {
     (from..from + count).map(|number| format!("record {number}").into_bytes()).collect()
 }
 
+fn run(from: u64, count: u64) -> Run {
+    records(from, count).into_iter().collect()
+}
+
 /// Everything in the journal after its first record, which says why the epoch began.
 fn read_all(journal: &Journal) -> (Vec<Vec<u8>>, u64) {
     let mut after = Position { epoch: 1, seq: 1 };
@@ -53,7 +57,7 @@ async fn what_was_appended_is_read_back_in_order_also_after_reopening() {
     let folder = TempDir::new().unwrap();
     let journal = open(&folder, ROOM);
     for batch in 0..20 {
-        let at = journal.append(records(batch * 100, 100)).await.unwrap();
+        let at = journal.append(run(batch * 100, 100)).await.unwrap();
         assert_eq!(at, Position { epoch: 1, seq: 1 + (batch + 1) * 100 });
     }
     assert_eq!(read_all(&journal), (records(0, 2_000), 0));
@@ -62,7 +66,7 @@ async fn what_was_appended_is_read_back_in_order_also_after_reopening() {
     assert_eq!(journal.chain_at(Position { epoch: 1, seq: 2_002 }).unwrap(), None);
     let journal = reopen(&folder, journal);
     assert_eq!(read_all(&journal), (records(0, 2_000), 0));
-    assert_eq!(journal.append(records(2_000, 1)).await.unwrap().seq, 2_002);
+    assert_eq!(journal.append(run(2_000, 1)).await.unwrap().seq, 2_002);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +78,7 @@ async fn many_callers_share_a_sync() {
             let journal = journal.clone();
             tokio::spawn(async move {
                 for number in 0..20 {
-                    journal.append(records(caller * 100 + number, 1)).await.unwrap();
+                    journal.append(run(caller * 100 + number, 1)).await.unwrap();
                 }
             })
         })
@@ -92,7 +96,7 @@ async fn acknowledged_generations_give_their_space_back_once_a_checkpoint_holds_
     let folder = TempDir::new().unwrap();
     let journal = open(&folder, ROOM);
     for batch in 0..(3 * RECORDS / 5_000) {
-        journal.append(records(batch * 5_000, 5_000)).await.unwrap();
+        journal.append(run(batch * 5_000, 5_000)).await.unwrap();
     }
     let folders = || {
         std::fs::read_dir(folder.path().join("journal"))
@@ -114,7 +118,7 @@ async fn past_its_quota_the_journal_refuses_and_takes_records_again_once_the_hub
     let folder = TempDir::new().unwrap();
     let quota = 16 << 20;
     let journal = open(&folder, Settings { quota, reserve: 0 });
-    let large = || vec![vec![7; 3_000]; 500];
+    let large = || std::iter::repeat_n([7; 3_000], 500).collect::<Run>();
     let mut stored = 0;
     let refused = loop {
         match journal.append(large()).await {
@@ -138,7 +142,7 @@ async fn past_its_quota_the_journal_refuses_and_takes_records_again_once_the_hub
 async fn a_damaged_newest_generation_is_set_aside_and_a_new_epoch_says_so() {
     let folder = TempDir::new().unwrap();
     let journal = open(&folder, ROOM);
-    journal.append(records(0, 500)).await.unwrap();
+    journal.append(run(0, 500)).await.unwrap();
     let shelf = Arc::downgrade(&journal.shelf);
     drop(journal);
     while shelf.strong_count() > 0 {
@@ -162,7 +166,7 @@ async fn a_damaged_generation_in_the_middle_is_declared_lost_and_reading_goes_on
     let folder = TempDir::new().unwrap();
     let journal = open(&folder, ROOM);
     for batch in 0..(3 * RECORDS / 5_000) {
-        journal.append(records(batch * 5_000, 5_000)).await.unwrap();
+        journal.append(run(batch * 5_000, 5_000)).await.unwrap();
     }
     let shelf = Arc::downgrade(&journal.shelf);
     drop(journal);

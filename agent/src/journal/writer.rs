@@ -9,18 +9,22 @@ use super::shelf::Shelf;
 use super::store::Error;
 use sitewarden_protocol::chain::{Cursor, Position};
 use sitewarden_protocol::id::AgentId;
-use sitewarden_protocol::record::{Body, Record};
+use sitewarden_protocol::record::{Body, Record, Run};
 use sitewarden_protocol::time::UnixMillis;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 /// Appends that may wait for the writer; more are refused as busy. Far above the connections that are served at once.
 const QUEUE: usize = 4_096;
+/// What may wait for the writer in all, KiB: bounds the memory that callers can take.
+const ROOM: usize = 32 << 10;
 /// Records after which a commit waits for no more appends.
-const COMMIT_RECORDS: usize = 8_192;
+const COMMIT_RECORDS: u32 = 8_192;
+/// Bytes after which a commit waits for no more appends: with one request more, what a commit may pass the quota by.
+const COMMIT_BYTES: usize = 1 << 20;
 /// How long a commit waits for callers that took part in the one before: they are on their way back with their next
 /// records, and a sync shared is a sync saved. A caller alone never waits.
 const GATHER: Duration = Duration::from_millis(2);
@@ -33,40 +37,47 @@ pub enum AppendError {
     /// Too many appends wait already. Nothing was stored.
     #[error("too many records are waiting to be written")]
     Busy,
+    /// A record does not fit into a page. Nothing was stored.
+    #[error("a record of {0} bytes is too large")]
+    TooLarge(usize),
     /// The journal has failed and the process is about to stop. Whether the records are stored is not known.
     #[error("the journal has failed")]
     Failed,
 }
 
 struct Append {
-    records: Vec<Vec<u8>>,
+    records: Run,
     answer: oneshot::Sender<Result<Position, AppendError>>,
 }
 
 /// Hands records to the writer.
 #[derive(Clone)]
 pub(super) struct Handle {
-    /// Emptied to stop the writer.
-    queue: Arc<Mutex<Option<SyncSender<Append>>>>,
-    failure: watch::Receiver<Option<String>>,
+    queue: SyncSender<Append>,
+    /// Places for what waits, one a KiB.
+    room: Arc<Semaphore>,
+    failure: watch::Sender<Option<String>>,
 }
 
 impl Handle {
-    pub(super) async fn append(&self, records: Vec<Vec<u8>>) -> Result<Position, AppendError> {
+    pub(super) async fn append(&self, records: Run) -> Result<Position, AppendError> {
+        let size = u32::try_from(records.as_bytes().len() / 1_024 + 1).unwrap_or(u32::MAX);
+        let _room = self.room.try_acquire_many(size).map_err(|_| AppendError::Busy)?;
         let (answer, answered) = oneshot::channel();
-        {
-            let queue = self.queue.lock().map_err(|_| AppendError::Failed)?;
-            let queue = queue.as_ref().ok_or(AppendError::Failed)?;
-            queue.try_send(Append { records, answer }).map_err(|error| match error {
-                TrySendError::Full(_) => AppendError::Busy,
-                TrySendError::Disconnected(_) => AppendError::Failed,
-            })?;
-        }
+        self.queue.try_send(Append { records, answer }).map_err(|error| match error {
+            TrySendError::Full(_) => AppendError::Busy,
+            TrySendError::Disconnected(_) => AppendError::Failed,
+        })?;
         answered.await.unwrap_or(Err(AppendError::Failed))
     }
 
+    /// Says that the journal cannot go on, whoever found it.
+    pub(super) fn fail(&self, reason: String) {
+        self.failure.send_replace(Some(reason));
+    }
+
     pub(super) async fn failed(&self) -> String {
-        let mut failure = self.failure.clone();
+        let mut failure = self.failure.subscribe();
         match failure.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
             Err(_) => "the journal's thread ended".to_owned(),
@@ -99,17 +110,18 @@ pub(super) fn start(
         begun.cause = begun.cause.chars().take(500).collect();
         let record =
             Record::encode(now, &Body::EpochBegun(begun)).map_err(|error| Error::Damaged(error.to_string()))?;
-        writer.commit(&[record])?;
+        writer.commit(std::iter::once(&[record].into_iter().collect()))?;
     }
     let (queue, waiting) = sync_channel(QUEUE);
-    let (failed, failure) = watch::channel(None);
+    let (failure, _) = watch::channel(None);
+    let failed = failure.clone();
     let run = move || {
         if let Err(error) = writer.run(&waiting) {
             failed.send_replace(Some(error.to_string()));
         }
     };
     thread::Builder::new().name("journal".to_owned()).spawn(run).map_err(Error::io("starting the journal's thread"))?;
-    Ok((Handle { queue: Arc::new(Mutex::new(Some(queue))), failure }, head_seen))
+    Ok((Handle { queue, room: Arc::new(Semaphore::new(ROOM)), failure }, head_seen))
 }
 
 struct Writer {
@@ -129,20 +141,19 @@ impl Writer {
             let group = gather(waiting, first, callers_before);
             callers_before = group.len();
             if let Some(full) = self.full()? {
-                let refused: usize = group.iter().map(|append| append.records.len()).sum();
-                self.shelf.counters.refused_full.inc_by(refused as u64);
+                let refused: u64 = group.iter().map(|append| u64::from(append.records.count())).sum();
+                self.shelf.counters.refused_full.inc_by(refused);
                 group.into_iter().for_each(|append| drop(append.answer.send(Err(AppendError::Full(full)))));
                 continue;
             }
-            let records: Vec<&Vec<u8>> = group.iter().flat_map(|append| &append.records).collect();
             let before = self.end.position;
-            if let Err(error) = self.commit(&records) {
+            if let Err(error) = self.commit(group.iter().map(|append| &append.records)) {
                 group.into_iter().for_each(|append| drop(append.answer.send(Err(AppendError::Failed))));
                 return Err(error);
             }
             let mut seq = before.seq;
             for append in group {
-                seq += append.records.len() as u64;
+                seq += u64::from(append.records.count());
                 // A caller that went away has its records stored all the same; it just will not hear of it.
                 drop(append.answer.send(Ok(Position { epoch: before.epoch, seq })));
             }
@@ -163,13 +174,13 @@ impl Writer {
     }
 
     /// Writes records into pages of the current generation and syncs once.
-    fn commit<R: AsRef<[u8]>>(&mut self, records: &[R]) -> Result<(), Error> {
+    fn commit<'a>(&mut self, runs: impl Iterator<Item = &'a Run>) -> Result<(), Error> {
         if self.generation_is_full()? {
             self.roll()?;
         }
         let mut pages: Vec<(u64, Page)> = Vec::new();
         let mut end = self.end;
-        for record in records.iter().map(AsRef::as_ref) {
+        for record in runs.flat_map(Run::iter) {
             if pages.last().is_none_or(|(_, page)| !page.fits(record.len())) {
                 pages.push((end.position.seq + 1, Page::after(end.chain)));
             }
@@ -182,7 +193,7 @@ impl Writer {
         self.generation.commit(&pages)?;
         self.mark.write(end.position)?;
         self.shelf.counters.syncs.inc();
-        self.shelf.counters.records.inc_by(records.len() as u64);
+        self.shelf.counters.records.inc_by(end.position.seq - self.end.position.seq);
         self.end = end;
         self.shelf.grown(end);
         self.head.send_replace(end.position);
@@ -208,25 +219,19 @@ impl Writer {
 
 /// What is waiting, and what the callers of the group before bring within [`GATHER`].
 fn gather(waiting: &Receiver<Append>, first: Append, callers_before: usize) -> Vec<Append> {
-    let mut records = first.records.len();
+    let (mut records, mut bytes) = (first.records.count(), first.records.as_bytes().len());
     let mut group = vec![first];
-    let mut take = |append: Append, records: &mut usize| {
-        *records += append.records.len();
-        group.push(append);
-        group.len()
-    };
     let deadline = Instant::now() + GATHER;
-    let mut callers = 1;
-    while records < COMMIT_RECORDS {
-        let next = if callers < callers_before {
+    while records < COMMIT_RECORDS && bytes < COMMIT_BYTES {
+        let next = if group.len() < callers_before {
             waiting.recv_timeout(deadline.saturating_duration_since(Instant::now()))
         } else {
             waiting.try_recv().map_err(|_| RecvTimeoutError::Timeout)
         };
-        match next {
-            Ok(append) => callers = take(append, &mut records),
-            Err(_) => break,
-        }
+        let Ok(append) = next else { break };
+        records += append.records.count();
+        bytes += append.records.as_bytes().len();
+        group.push(append);
     }
     group
 }

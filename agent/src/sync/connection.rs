@@ -8,7 +8,7 @@ use sitewarden_certs::{HUB_NAME, tls};
 use sitewarden_protocol::frame;
 use sitewarden_protocol::message::ToAgent;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::lookup_host;
@@ -24,7 +24,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the rest of a frame may take once it has begun.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the name may take to be looked up, and the handshake after it.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// Addresses of the hub's name that are tried; all of them fit into the protocol's time for dialling.
+const MAX_ADDRESSES: usize = 3;
 /// What the hub may send without being read: one snapshot of the largest size.
 const RECEIVE_WINDOW: u32 = 2 << 20;
 /// What may be on the way to the hub: a full window of batches.
@@ -108,9 +110,9 @@ impl Dialer {
     pub(super) async fn dial(&self, events: mpsc::Sender<Event>) -> Result<Connection, Error> {
         let place = format!("{}:{}", self.host, self.port);
         let late = |_| Error::Timeout(place.clone());
-        let address = timeout(CONNECT_TIMEOUT, self.resolve()).await.map_err(late)??;
-        let connecting = self.endpoint.connect_with(self.config.clone(), address, HUB_NAME)?;
-        let connection = timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)??;
+        let addresses =
+            timeout(CONNECT_TIMEOUT, lookup_host((self.host.as_str(), self.port))).await.map_err(late)??;
+        let connection = self.connect(addresses.take(MAX_ADDRESSES), &place).await?;
         let (send, receive) = timeout(CONNECT_TIMEOUT, connection.open_bi()).await.map_err(late)??;
         let (outbox, frames) = mpsc::channel(OUTBOX);
         tokio::spawn(write(send, frames, connection.clone()));
@@ -118,9 +120,28 @@ impl Dialer {
         Ok(Connection { connection, outbox })
     }
 
-    async fn resolve(&self) -> Result<SocketAddr, Error> {
-        let mut addresses = lookup_host((self.host.as_str(), self.port)).await?;
-        addresses.next().ok_or_else(|| Error::NoAddress(self.host.clone()))
+    /// Tries one address after the other: a name often stands for an IPv6 address that leads nowhere, too.
+    async fn connect(
+        &self,
+        addresses: impl Iterator<Item = SocketAddr>,
+        place: &str,
+    ) -> Result<quinn::Connection, Error> {
+        let mut failed = Error::NoAddress(self.host.clone());
+        for address in addresses {
+            let connecting = match self.endpoint.connect_with(self.config.clone(), address, HUB_NAME) {
+                Ok(connecting) => connecting,
+                Err(error) => {
+                    failed = error.into();
+                    continue;
+                }
+            };
+            match timeout(CONNECT_TIMEOUT, connecting).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => failed = error.into(),
+                Err(_) => failed = Error::Timeout(place.to_owned()),
+            }
+        }
+        Err(failed)
     }
 
     /// Says goodbye on the wire.
@@ -134,8 +155,6 @@ impl Dialer {
 /// Takes both address families where the system has both.
 fn endpoint() -> io::Result<Endpoint> {
     let any_v4 = || SocketAddr::from(([0, 0, 0, 0], 0));
-    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).or_else(|_| UdpSocket::bind(any_v4()))?;
-    drop(socket);
     Endpoint::client((Ipv6Addr::UNSPECIFIED, 0).into()).or_else(|_| Endpoint::client(any_v4()))
 }
 

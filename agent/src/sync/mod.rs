@@ -171,7 +171,9 @@ impl Driver {
                 _ = stop.changed() => break,
             }
         }
-        self.hang_up("the agent is stopping");
+        if let Some(connection) = self.connection.take() {
+            connection.close("the agent is stopping");
+        }
         self.dialer.close().await;
     }
 
@@ -208,14 +210,16 @@ impl Driver {
                 self.agent.handle_closed(self.now(), random());
             }
             Happened::Read(after, Ok(batch)) => {
+                if self.ends.len() >= ENDS {
+                    self.ends.pop_front();
+                }
                 self.ends.extend(batch.as_ref().map(|(end, _)| *end));
-                self.ends.truncate(ENDS);
                 self.agent.handle_read(self.now(), after, batch);
             }
             Happened::Read(_, Err(reason)) => {
+                // What is written to cannot be read: nothing more may be promised.
                 tracing::error!(reason, "the journal cannot be read");
-                self.lost("journal", &reason);
-                self.agent.handle_closed(self.now(), random());
+                self.parts.journal.fail(reason);
             }
         }
     }
