@@ -110,12 +110,14 @@ impl Config {
         let config: Self = figment
             .extract()
             .map_err(|error| Invalid(error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")))?;
-        config.check()?;
+        config.check(&folder.config().display().to_string())?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), Invalid> {
-        let require = |holds: bool, what: &str| if holds { Ok(()) } else { Err(Invalid(what.to_owned())) };
+    fn check(&self, file: &str) -> Result<(), Invalid> {
+        let require = |holds: bool, what: &str| {
+            if holds { Ok(()) } else { Err(Invalid(format!("{what} (set in {file}, the environment or a flag)"))) }
+        };
         let seconds = 1..=86_400;
         require(
             self.http.ip().is_loopback(),

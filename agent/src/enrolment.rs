@@ -65,6 +65,11 @@ pub enum Error {
         /// Why, in words.
         reason: String,
     },
+    /// The hub has enrolled the agent, and what it answered cannot be kept here.
+    #[error(
+        "the hub has enrolled this agent, but its answer cannot be stored: {0}. Mend that and run the same command again"
+    )]
+    Store(#[source] Box<Self>),
     /// The first snapshot is not signed by the keys that it names.
     #[error("the hub's first snapshot is not acceptable: {0}")]
     Snapshot(#[from] sitewarden_protocol::snapshot::Error),
@@ -91,7 +96,10 @@ pub enum Error {
 impl Error {
     /// Whether the hub may have enrolled the agent although no answer came.
     fn may_have_reached(&self) -> bool {
-        matches!(self, Self::NoAnswer { .. } | Self::Answer { .. } | Self::Refused(Refused::Unavailable))
+        matches!(
+            self,
+            Self::NoAnswer { .. } | Self::Answer { .. } | Self::Refused(Refused::Unavailable) | Self::Store(_)
+        )
     }
 }
 
@@ -123,15 +131,22 @@ pub async fn enrol(folder: &Folder, token_text: &str) -> Result<Outcome, Error> 
         secret_file::create_folder(folder.path())?;
     }
     let _lock = folder.lock()?;
+    let tried_before = folder.pending_identity().exists();
     let result = try_enrol(folder, &token).await;
-    if result.as_ref().is_err_and(|error| !error.may_have_reached()) {
-        undo(folder, made);
+    if let Err(error) = &result {
+        undo(folder, made, tried_before, error);
     }
     result
 }
 
-/// Removes what a refused try has made. What cannot be removed does no harm: the next try begins with it.
-fn undo(folder: &Folder, made_folder: bool) {
+/// Removes what a refused try has made, and the keys of an earlier try only once the hub says that they are of no use:
+/// until then they are the only ones that its answer fits. What cannot be removed does no harm; the next try begins
+/// with it.
+fn undo(folder: &Folder, made_folder: bool, tried_before: bool, error: &Error) {
+    let refused = matches!(error, Error::Refused(Refused::UnknownToken | Refused::Used | Refused::Expired(_)));
+    if error.may_have_reached() || (tried_before && !refused) {
+        return;
+    }
     let _ = fs::remove_dir_all(folder.pending_identity());
     if made_folder {
         let _ = fs::remove_dir_all(folder.path());
@@ -155,7 +170,7 @@ async fn try_enrol(folder: &Folder, token: &EnrolmentToken) -> Result<Outcome, E
         Answer::Enrolled(enrolled) => *enrolled,
         Answer::Refused(refused) => return Err(refused.into()),
     };
-    store(folder, token, &enrolled)
+    store(folder, token, &enrolled).map_err(|error| Error::Store(Box::new(error)))
 }
 
 fn store(folder: &Folder, token: &EnrolmentToken, enrolled: &Enrolled) -> Result<Outcome, Error> {

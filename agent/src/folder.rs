@@ -11,6 +11,7 @@
 
 use sitewarden_certs::secret_file;
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A data folder.
@@ -26,6 +27,16 @@ pub enum Error {
     /// There is no enrolled agent in it.
     #[error("{0} holds no enrolled agent; enrol it with: sitewarden-agent enroll --data-dir {0} --token TOKEN")]
     NotEnrolled(PathBuf),
+    /// It belongs to another user, whose service could not read what we would leave in it.
+    #[error("{path} belongs to user {owner}, not to {us}; run the command as that user, such as: sudo -u '#{owner}' sitewarden-agent …", path = .path.display())]
+    Owner {
+        /// The folder.
+        path: PathBuf,
+        /// Its owner's number.
+        owner: u32,
+        /// Our number.
+        us: u32,
+    },
     /// It can be read or written by others, or not by us.
     #[error(transparent)]
     Secret(#[from] secret_file::Error),
@@ -92,7 +103,11 @@ impl Folder {
         secret_file::check_folder(&self.0)?;
         let path = self.0.join("lock");
         let io = |source| Error::Io { path: path.clone(), source };
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+        let (owner, us) = (fs::metadata(&self.0).map_err(io)?.uid(), rustix::process::geteuid().as_raw());
+        if owner != us {
+            return Err(Error::Owner { path: self.0.clone(), owner, us });
+        }
+        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => Ok(Lock(file)),
             Err(TryLockError::WouldBlock) => Err(Error::InUse(self.0.clone())),

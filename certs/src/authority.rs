@@ -29,8 +29,9 @@ pub const AUTHORITY_LIFE: Duration = DAY.saturating_mul(20 * 365 + 5);
 /// How long a hub's certificate lives: 397 days, the most that browsers take from a server. The hub renews it itself.
 pub const HUB_LIFE: Duration = DAY.saturating_mul(397);
 
-/// How long an agent's certificate lives: 90 days. It is renewed at two thirds, see [`crate::renewal`].
-pub const AGENT_LIFE: Duration = DAY.saturating_mul(90);
+/// How long an agent's certificate lives: ten years. Nothing renews it yet, and a plant must not lose its line for that;
+/// whether an agent may come in is decided by its standing at the hub, which is looked at for every session and batch.
+pub const AGENT_LIFE: Duration = DAY.saturating_mul(3_652);
 
 /// The most characters in an authority's name (X.520, upper bound of a common name).
 pub const MAX_NAME: usize = 64;

@@ -12,10 +12,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use client::Client;
 use output::Output;
 use serde_json::{Value, json};
+use std::io::{BufRead, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use zeroize::Zeroizing;
+
+/// The longest line that is read from standard input, bytes.
+const MAX_LINE: u64 = 8 << 10;
 
 /// Enforces licences on site, offline, and carries telemetry to the hub.
 #[derive(Parser)]
@@ -35,7 +39,8 @@ struct Cli {
 enum Command {
     /// Make this machine known to its hub, with a token from `sitewarden-hub agent invite`.
     Enroll {
-        /// The token, one line that begins with swt1.
+        /// The token, one line that begins with swt1; - reads it from standard input, so that no list of processes and
+        /// no shell history shows it.
         #[arg(long)]
         token: String,
     },
@@ -49,7 +54,7 @@ enum Command {
     Status,
     /// Activate the licence with this key.
     Activate {
-        /// The licence key.
+        /// The licence key; - reads it from standard input, which spares quoting its signs.
         #[arg(allow_hyphen_values = true)]
         key: String,
         /// Give up the licence that is in force for the same app.
@@ -141,7 +146,7 @@ impl From<folder::Error> for Failure {
         let code = match error {
             folder::Error::NotEnrolled(_) => 3,
             folder::Error::InUse(_) => 4,
-            folder::Error::Secret(_) | folder::Error::Io { .. } => 1,
+            folder::Error::Owner { .. } | folder::Error::Secret(_) | folder::Error::Io { .. } => 1,
         };
         Self { code, message: error.to_string() }
     }
@@ -165,14 +170,14 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async {
         match cli.command {
-            Command::Enroll { token } => enroll(&folder, &token, output).await,
+            Command::Enroll { token } => enroll(&folder, &typed(token)?, output).await,
             Command::Serve { http } => serve::run(&folder, http).await,
             Command::Status => {
                 let status: Status = Client::new(&folder)?.get("/agent/v1/status", &[]).await?;
                 output.status(&status)
             }
             Command::Activate { key, replace } => {
-                let request = ActivateRequest { key, replace };
+                let request = ActivateRequest { key: typed(key)?, replace };
                 let answer: Value = Client::new(&folder)?.post("/agent/v1/activate", &request).await?;
                 output.value(&answer, |answer| {
                     format!("License {} for {} activated.", text(answer, "name"), text(answer, "app"))
@@ -227,7 +232,8 @@ async fn monitors(folder: &Folder, command: Monitors, output: &mut Output) -> Re
         Monitors::Remove(one) => {
             let answer: Value = client.delete(path, &request(one)).await?;
             output.value(&answer, |answer| {
-                format!("Monitor {} released from {}.", text(answer, "monitor"), text(answer, "app"))
+                let done = if answer["released"] == true { "released" } else { "was not reserved" };
+                format!("Monitor {} of {}: {done}.", text(answer, "monitor"), text(answer, "app"))
             })
         }
     }
@@ -266,6 +272,16 @@ async fn add_user(
         Err(error) => return Err(error.into()),
     }
     output.value(&json!({"name": name, "role": role}), |_| format!("User {name} added."))
+}
+
+/// What was given, or the first line of standard input for `-`.
+fn typed(given: String) -> Result<String, Failure> {
+    if given != "-" {
+        return Ok(given);
+    }
+    let mut line = String::new();
+    std::io::stdin().lock().take(MAX_LINE).read_line(&mut line).map_err(Failure::failed)?;
+    Ok(line.trim().to_owned())
 }
 
 fn text<'a>(answer: &'a Value, field: &str) -> &'a str {

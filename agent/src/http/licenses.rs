@@ -5,18 +5,24 @@ use super::error::Plant;
 use super::who::PlantUser;
 use crate::clock;
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::request::Parts;
 use serde::Deserialize;
 
+/// The app that `?app=` names.
+pub(super) struct AppName(pub(super) String);
+
 #[derive(Deserialize)]
-pub(super) struct ForApp {
+struct ForApp {
     app: Option<String>,
 }
 
-impl ForApp {
-    /// The app that was named.
-    pub(super) fn named(self) -> Result<String, Plant> {
-        self.app.filter(|app| !app.is_empty()).ok_or_else(|| Plant::bad_request("App not given"))
+impl<S: Sync> FromRequestParts<S> for AppName {
+    type Rejection = Plant;
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Plant> {
+        let query = Query::<ForApp>::try_from_uri(&parts.uri);
+        let Query(ForApp { app }) = query.map_err(|_| Plant::bad_request("app: one app can be given, as ?app=NAME"))?;
+        app.filter(|app| !app.is_empty()).map(Self).ok_or_else(|| Plant::bad_request("App not given"))
     }
 }
 
@@ -24,9 +30,8 @@ impl ForApp {
 pub(super) async fn verify(
     _user: PlantUser,
     State(api): State<Api>,
-    Query(query): Query<ForApp>,
+    AppName(app): AppName,
 ) -> Result<Json<&'static str>, Plant> {
-    let app = query.named()?;
     match api.enforcement.state().access(&app, clock::now()) {
         Ok(_) => {
             api.metrics.allowed.inc();

@@ -2,24 +2,35 @@
 
 use super::Api;
 use super::error::Plant;
-use super::licenses::ForApp;
+use super::licenses::AppName;
 use super::who::PlantUser;
 use crate::enforcement::Reserved;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use serde_json::{Value, json};
 
 /// The longest monitor identifier, bytes.
 const MAX_ID: usize = 128;
 
+/// The monitor that the path names.
+pub(super) struct MonitorId(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for MonitorId {
+    type Rejection = Plant;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Plant> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(monitor)| Self(monitor)).map_err(|_| Plant::bad_request("monitor_id: it is not UTF-8"))
+    }
+}
+
 pub(super) async fn reserve(
     _user: PlantUser,
     State(api): State<Api>,
-    Path(monitor): Path<String>,
-    Query(query): Query<ForApp>,
+    MonitorId(monitor): MonitorId,
+    AppName(app): AppName,
 ) -> Result<Json<Value>, Plant> {
-    let app = query.named()?;
     check_names(&app, &monitor)?;
     let Reserved { before, in_use, quota } = api.enforcement.reserve(app.clone(), monitor.clone()).await?;
     Ok(Json(json!({"monitor_id": monitor, "app": app, "reserved_before": before, "in_use": in_use, "quota": quota})))
@@ -28,10 +39,9 @@ pub(super) async fn reserve(
 pub(super) async fn release(
     _user: PlantUser,
     State(api): State<Api>,
-    Path(monitor): Path<String>,
-    Query(query): Query<ForApp>,
+    MonitorId(monitor): MonitorId,
+    AppName(app): AppName,
 ) -> Result<Json<Value>, Plant> {
-    let app = query.named()?;
     let released = api.enforcement.release(app.clone(), monitor.clone()).await?;
     Ok(Json(json!({"monitor_id": monitor, "app": app, "released": released})))
 }
@@ -39,9 +49,8 @@ pub(super) async fn release(
 pub(super) async fn list(
     _user: PlantUser,
     State(api): State<Api>,
-    Query(query): Query<ForApp>,
+    AppName(app): AppName,
 ) -> Result<Json<Value>, Plant> {
-    let app = query.named()?;
     let stopping = |_| Plant(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned());
     let monitors = api.enforcement.monitors(app.clone()).await.map_err(stopping)?;
     Ok(Json(json!({"app": app, "in_use": monitors.len(), "monitors": monitors})))

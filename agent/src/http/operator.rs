@@ -2,17 +2,18 @@
 
 use super::Api;
 use super::error::Plant;
-use super::licenses::ForApp;
+use super::licenses::AppName;
 use super::monitors::check_names;
 use crate::clock;
 use crate::users::{AddError, Role};
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sitewarden_protocol::license::License;
+use sitewarden_protocol::license::{self, License, Rung};
+use sitewarden_protocol::time::UnixMillis;
 use std::fmt;
 
 /// How the agent stands.
@@ -150,20 +151,46 @@ pub(super) async fn activate(
     })))
 }
 
-pub(super) async fn explain(State(api): State<Api>, Query(query): Query<ForApp>) -> Result<Json<Value>, Plant> {
-    let app = query.named()?;
-    let state = api.enforcement.state();
-    Ok(Json(match state.access(&app, clock::now()) {
-        Ok(Some(license)) => json!({
-            "app": app,
-            "allowed": true,
-            "reason": format!("the license {} is active", license.name),
-            "changes_at": license.expires_at.map(|end| end.to_string()),
-        }),
-        Ok(None) => {
-            json!({"app": app, "allowed": true, "reason": "license management needs no license", "changes_at": null})
+pub(super) async fn explain(State(api): State<Api>, AppName(app): AppName) -> Result<Json<Value>, Plant> {
+    let (state, now) = (api.enforcement.state(), clock::now());
+    let fresh_until = state.snapshot.fresh_until;
+    let answer = |allowed: bool, reason: String, new_monitors: bool, changes_at: Option<UnixMillis>| {
+        let changes_at = changes_at.map(|at| at.to_string());
+        json!({"app": app, "allowed": allowed, "reason": reason, "new_monitors": new_monitors, "changes_at": changes_at})
+    };
+    Ok(Json(match state.access(&app, now) {
+        Ok(Some(license)) => {
+            let standing = license.standing(now, fresh_until);
+            let in_use = state.in_use.get(&license.app).copied().unwrap_or(0);
+            let (reason, new_monitors) = match (standing.rung, license::may_reserve(license, in_use)) {
+                (Some(Rung::BlockNew), _) if standing.expired => (
+                    format!("the license {} has expired; what runs may go on, nothing new may start", license.name),
+                    false,
+                ),
+                (Some(Rung::BlockNew), _) => (
+                    format!(
+                        "the license information is out of date since {fresh_until}; what runs may go on, nothing new may start until the hub was heard of"
+                    ),
+                    false,
+                ),
+                (_, Err(over)) => (
+                    format!("the license {} is active; no monitor more may be reserved, because {over}", license.name),
+                    false,
+                ),
+                (Some(rung), Ok(())) if rung >= Rung::Warn => (
+                    format!(
+                        "the license {} is active, with a warning: it has ended or could not be refreshed since {fresh_until}",
+                        license.name
+                    ),
+                    true,
+                ),
+                (_, Ok(())) => (format!("the license {} is active", license.name), true),
+            };
+            let next = [license.expires_at, Some(fresh_until)].into_iter().flatten().filter(|at| *at > now).min();
+            answer(true, reason, new_monitors, next)
         }
-        Err(cause) => json!({"app": app, "allowed": false, "reason": cause.to_string(), "changes_at": null}),
+        Ok(None) => answer(true, "license management needs no license".to_owned(), false, None),
+        Err(cause) => answer(false, cause.to_string(), false, None),
     }))
 }
 
@@ -177,8 +204,7 @@ pub struct MonitorRequest {
     pub monitor: String,
 }
 
-pub(super) async fn monitors(State(api): State<Api>, Query(query): Query<ForApp>) -> Result<Json<Value>, Plant> {
-    let app = query.named()?;
+pub(super) async fn monitors(State(api): State<Api>, AppName(app): AppName) -> Result<Json<Value>, Plant> {
     let monitors = api.enforcement.monitors(app.clone()).await;
     let monitors = monitors.map_err(|error| Plant(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
     Ok(Json(json!({"app": app, "monitors": monitors})))

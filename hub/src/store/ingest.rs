@@ -78,6 +78,10 @@ fn ingest(tx: &Tx<'_>, now: UnixMillis, batch: &VerifiedBatch) -> Result<IngestO
         Err(_) => admit_unopened(&have, header),
     };
     match admission {
+        Ok(Admission::Duplicate) if arrival.contradicts(tx)? => {
+            arrival.keep_fork(tx, &have)?;
+            Ok(IngestOutcome::Refused(Refusal::Fork))
+        }
         Ok(Admission::Duplicate) => Ok(IngestOutcome::Stored { through: have, new: 0 }),
         Ok(Admission::Append { skip, lost }) => {
             let new = arrival.store(tx, skip, lost)?;

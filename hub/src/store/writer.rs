@@ -179,7 +179,8 @@ impl Scribe {
         while open {
             let Some(first) = jobs.blocking_recv() else { break };
             let (group, closing) = gather(first, &mut jobs);
-            open = !closing && self.commit_group(group);
+            // The group first: what was handed on before the end is done.
+            open = self.commit_group(group) && !closing;
             if open && jobs.is_empty() && self.rows_since_checkpoint >= CHECKPOINT_ROWS {
                 self.checkpoint("PASSIVE");
             }

@@ -113,6 +113,10 @@ async fn connection(incoming: Incoming, mut place: Place, address: SocketAddr, b
         }
         Err(refused) => {
             backing.metrics.refuse(refused.reason);
+            // Anybody who reaches the port can fail a handshake, as often as he likes.
+            if !backing.handshakes_logged.may_log() {
+                return;
+            }
             warn!(%address, reason = refused.reason.name(), error = refused.error, "refused a connection");
         }
     }

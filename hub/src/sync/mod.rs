@@ -29,11 +29,18 @@ use frames::Budget;
 use sitewarden_protocol::chain::Cursor;
 use sitewarden_protocol::id::{AgentId, SiteId};
 use sitewarden_protocol::sync::hub::Closing;
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
 
 /// How long a look-up may take; the agent is told to try again after it.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two lines about handshakes that strangers fail.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What sessions stand on.
 #[derive(Debug)]
@@ -44,12 +51,36 @@ pub(crate) struct Backing {
     metrics: Arc<Metrics>,
     registry: Arc<Registry>,
     budget: Budget,
+    handshakes_logged: Throttle,
+}
+
+/// Lets one line a while into the log; the metrics count every one.
+#[derive(Debug, Default)]
+struct Throttle(Mutex<Option<Instant>>);
+
+impl Throttle {
+    fn may_log(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
+        if may {
+            *last = Some(Instant::now());
+        }
+        may
+    }
 }
 
 impl Backing {
     pub(crate) fn new(store: Store, signer: Arc<Signer>, metrics: Arc<Metrics>, registry: Arc<Registry>) -> Arc<Self> {
         let ingest = Arc::new(Ingest::new(store.clone(), Arc::clone(&signer), Arc::clone(&metrics)));
-        Arc::new(Self { store, signer, ingest, metrics, registry, budget: Budget::new() })
+        Arc::new(Self {
+            store,
+            signer,
+            ingest,
+            metrics,
+            registry,
+            budget: Budget::new(),
+            handshakes_logged: Throttle::default(),
+        })
     }
 
     /// How an agent stands; revoked or unknown is an ending.

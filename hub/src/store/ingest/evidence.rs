@@ -68,6 +68,17 @@ impl Arrival<'_> {
         Ok(kept > 0)
     }
 
+    /// Whether a batch that ended where this one does told another history. A repeat that was cut elsewhere has no such
+    /// counterpart, and is taken for the repeat that it claims to be.
+    pub(super) fn contradicts(&self, tx: &Tx<'_>) -> Result<bool, Error> {
+        let header = &self.batch.header;
+        let head: Option<[u8; 32]> = tx
+            .prepare_cached("SELECT head FROM batches WHERE agent = ? AND epoch = ? AND last = ? AND state = 'stored'")?
+            .query_row(params![self.sender.row, whole(header.epoch), whole(header.last)], |row| row.get(0))
+            .optional()?;
+        Ok(head.is_some_and(|head| head != *header.head.as_bytes()))
+    }
+
     /// Keeps the other half of a fork, once, with a red flag.
     pub(super) fn keep_fork(&self, tx: &Tx<'_>, have: &Cursor) -> Result<(), Error> {
         let header = &self.batch.header;

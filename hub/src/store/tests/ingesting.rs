@@ -65,6 +65,21 @@ async fn a_fork_is_refused_and_both_halves_are_kept_once() {
 }
 
 #[tokio::test]
+async fn a_copy_that_has_fallen_behind_is_a_fork_where_a_batch_ended_and_no_repeat() {
+    let fixture = Fixture::new().await;
+    let mut plant = fixture.agent(1).await;
+    plant.events("EMS", 6);
+    let mut clone = plant.fork(1);
+    clone.events("CBM", 2);
+    fixture.store.ingest(NOW, plant.batch(0, 3, 0)).await.unwrap();
+    fixture.store.ingest(NOW, plant.batch(3, 6, 0)).await.unwrap();
+    let refused = fixture.store.ingest(NOW, clone.batch(1, 3, 0)).await.unwrap();
+    assert_eq!(refused, IngestOutcome::Refused(Refusal::Fork));
+    let repeat = fixture.store.ingest(NOW, plant.batch(1, 3, 0)).await.unwrap();
+    assert_eq!(repeat, stored(plant.cursor(6), 0));
+}
+
+#[tokio::test]
 async fn a_signed_batch_that_cannot_be_read_is_set_aside_and_the_stream_goes_on() {
     let fixture = Fixture::new().await;
     let mut plant = fixture.agent(1).await;
