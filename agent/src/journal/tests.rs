@@ -13,15 +13,22 @@ fn open(folder: &TempDir, settings: Settings) -> Journal {
         .unwrap()
 }
 
-/// Closing is asynchronous: the writer's thread ends when the last handle is gone. Opening waits for sled's own lock.
-fn reopen(folder: &TempDir, journal: Journal) -> Journal {
-    let (mut journal, folder) = (Some(journal), folder.path().join("journal"));
-    let shelf = Arc::downgrade(&journal.as_ref().unwrap().shelf);
-    journal.take();
-    while shelf.strong_count() > 0 {
-        std::thread::yield_now();
+/// Closing is asynchronous: the writer's thread ends when the last handle is gone, and then sled lets go of its files.
+fn close(folder: &TempDir, journal: Journal) {
+    drop(journal);
+    let files =
+        || std::fs::read_dir(folder.path().join("journal")).unwrap().map(|entry| entry.unwrap().path().join("db"));
+    for file in files().filter(|file| file.exists()) {
+        let file = std::fs::File::open(file).unwrap();
+        while file.try_lock().is_err() {
+            std::thread::yield_now();
+        }
     }
-    Journal::open(&folder, AGENT, ROOM, Position::default(), Arc::new(Counters::default()), UnixMillis(1)).unwrap()
+}
+
+fn reopen(folder: &TempDir, journal: Journal) -> Journal {
+    close(folder, journal);
+    open(folder, ROOM)
 }
 
 fn records(from: u64, count: u64) -> Vec<Vec<u8>> {
@@ -143,11 +150,7 @@ async fn a_damaged_newest_generation_is_set_aside_and_a_new_epoch_says_so() {
     let folder = TempDir::new().unwrap();
     let journal = open(&folder, ROOM);
     journal.append(run(0, 500)).await.unwrap();
-    let shelf = Arc::downgrade(&journal.shelf);
-    drop(journal);
-    while shelf.strong_count() > 0 {
-        std::thread::yield_now();
-    }
+    close(&folder, journal);
     let file = folder.path().join("journal/00000001-0000000000000001/db");
     std::fs::write(&file, vec![0xa5; 70_000]).unwrap();
     let journal = open(&folder, ROOM);
@@ -168,11 +171,7 @@ async fn a_damaged_generation_in_the_middle_is_declared_lost_and_reading_goes_on
     for batch in 0..(3 * RECORDS / 5_000) {
         journal.append(run(batch * 5_000, 5_000)).await.unwrap();
     }
-    let shelf = Arc::downgrade(&journal.shelf);
-    drop(journal);
-    while shelf.strong_count() > 0 {
-        std::thread::yield_now();
-    }
+    close(&folder, journal);
     let mut middle: Vec<_> =
         std::fs::read_dir(folder.path().join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
     middle.sort();
