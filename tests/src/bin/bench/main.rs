@@ -12,7 +12,7 @@ mod memory;
 mod table;
 mod verify;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use sitewarden_tests::harness::Line;
 use std::env;
 use std::process::ExitCode;
@@ -44,5 +44,7 @@ fn run() -> Result<()> {
     memory::with_backlog(&mut line, records, &mut table)?;
     drain::measure(&mut line, &mut table)?;
     println!("\n{table}");
+    let missed = table.missed();
+    ensure!(missed.is_empty(), "targets missed: {}", missed.join("; "));
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+const MISSED: &str = "MISSED";
+
 /// What is to be reached.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
@@ -38,13 +40,18 @@ impl Table {
         println!("{row}");
         self.0.push(row);
     }
+
+    /// What did not reach its target.
+    pub(crate) fn missed(&self) -> Vec<&str> {
+        self.0.iter().filter(|row| row.verdict().1 == MISSED).map(|row| row.what.trim()).collect()
+    }
 }
 
 impl Row {
     fn verdict(&self) -> (String, &'static str) {
         let (figure, _) = self.figure;
         let share = self.yardstick.map_or(f64::NAN, |(yardstick, _)| figure / yardstick);
-        let word = |met: bool| if met { "met" } else { "MISSED" };
+        let word = |met: bool| if met { "met" } else { MISSED };
         match self.target {
             Target::Share(least) => (format!("≥ {:.0} %", least * 100.0), word(share >= least)),
             Target::AtLeast(least) => (format!("≥ {least}"), word(figure >= least)),
