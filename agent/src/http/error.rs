@@ -6,11 +6,11 @@ use axum::Json;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// `{"error": {"status": N, "message": …}}`: the plant licence API, and everything that is in no other dialect.
 #[derive(Debug)]
-pub(super) struct Plant(pub(super) StatusCode, pub(super) String);
+pub(super) struct Plant(pub(super) StatusCode, pub(super) Value);
 
 /// `{"detail": …}`: the telemetry API.
 #[derive(Debug)]
@@ -34,12 +34,16 @@ impl IntoResponse for Detail {
 }
 
 impl Plant {
+    pub(super) fn message(status: StatusCode, message: impl Into<String>) -> Self {
+        Self(status, Value::String(message.into()))
+    }
+
     pub(super) fn unauthorised() -> Self {
-        Self(StatusCode::UNAUTHORIZED, "Unauthorised".to_owned())
+        Self::message(StatusCode::UNAUTHORIZED, "Unauthorised")
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
-        Self(StatusCode::BAD_REQUEST, message.into())
+        Self::message(StatusCode::BAD_REQUEST, message)
     }
 }
 
@@ -54,7 +58,7 @@ fn append_status(error: &AppendError) -> StatusCode {
 
 impl From<AppendError> for Plant {
     fn from(error: AppendError) -> Self {
-        Self(append_status(&error), error.to_string())
+        Self::message(append_status(&error), error.to_string())
     }
 }
 
@@ -69,8 +73,10 @@ impl From<ReserveError> for Plant {
         use crate::enforcement::Denied;
         match error {
             ReserveError::Journal(error) => error.into(),
-            ReserveError::Denied(Denied::Quota(over)) => Self(StatusCode::CONFLICT, Denied::Quota(over).to_string()),
-            ReserveError::Denied(denied) => Self(StatusCode::FORBIDDEN, denied.to_string()),
+            ReserveError::Denied(Denied::Quota(over)) => {
+                Self::message(StatusCode::CONFLICT, Denied::Quota(over).to_string())
+            }
+            ReserveError::Denied(denied) => Self::message(StatusCode::FORBIDDEN, denied.to_string()),
         }
     }
 }
@@ -82,7 +88,7 @@ impl From<ActivateError> for Plant {
             ActivateError::Journal(error) => error.into(),
             ActivateError::Refused(
                 refused @ (ActivationError::QuotaTooSmall { .. } | ActivationError::Occupied { .. }),
-            ) => Self(StatusCode::CONFLICT, refused.to_string()),
+            ) => Self::message(StatusCode::CONFLICT, refused.to_string()),
             ActivateError::Refused(refused) => Self::bad_request(refused.to_string()),
         }
     }
@@ -101,6 +107,6 @@ fn refuse(uri: &Uri, status: StatusCode, message: &str) -> Response {
     if telemetry {
         Detail(status, message.to_owned()).into_response()
     } else {
-        Plant(status, message.to_owned()).into_response()
+        Plant::message(status, message).into_response()
     }
 }

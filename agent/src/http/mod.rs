@@ -3,11 +3,13 @@
 //! Two faces: for apps, over loopback TCP with Basic authentication; for the operator's command line, over a unix
 //! socket that only the agent's own user can open, which is its authentication.
 
+mod activation;
 mod error;
 mod health;
 mod licenses;
 mod listener;
 mod monitors;
+mod notification;
 mod operator;
 mod telemetry;
 mod who;
@@ -54,6 +56,9 @@ pub struct Api {
 pub fn app_routes(api: Api) -> Router {
     let router = Router::new()
         .route("/_config/licenses/_verify", get(licenses::verify))
+        .route("/_config/licenses/_activate", post(activation::activate))
+        .route("/_config/licenses/_notification", get(notification::notification))
+        .route("/_config/_notification/", get(notification::notification))
         .route("/_config/monitors/_list", get(monitors::list))
         .route("/_config/monitors/{monitor}", put(monitors::reserve).delete(monitors::release))
         .route("/api/v1/telemetry/events", post(telemetry::events))

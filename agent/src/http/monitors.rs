@@ -51,7 +51,7 @@ pub(super) async fn list(
     State(api): State<Api>,
     AppName(app): AppName,
 ) -> Result<Json<Value>, Plant> {
-    let stopping = |_| Plant(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned());
+    let stopping = |_| Plant::message(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned());
     let monitors = api.enforcement.monitors(app.clone()).await.map_err(stopping)?;
     Ok(Json(json!({"app": app, "in_use": monitors.len(), "monitors": monitors})))
 }

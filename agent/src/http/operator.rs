@@ -206,7 +206,7 @@ pub struct MonitorRequest {
 
 pub(super) async fn monitors(State(api): State<Api>, AppName(app): AppName) -> Result<Json<Value>, Plant> {
     let monitors = api.enforcement.monitors(app.clone()).await;
-    let monitors = monitors.map_err(|error| Plant(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+    let monitors = monitors.map_err(|error| Plant::message(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
     Ok(Json(json!({"app": app, "monitors": monitors})))
 }
 
@@ -258,19 +258,19 @@ pub(super) async fn add_user(
     let result = tokio::task::spawn_blocking(move || users.add(&added, role, &password)).await;
     match result {
         Ok(Ok(())) => Ok(Json(json!({"name": name, "role": role}))),
-        Ok(Err(error @ AddError::Exists(_))) => Err(Plant(StatusCode::CONFLICT, error.to_string())),
+        Ok(Err(error @ AddError::Exists(_))) => Err(Plant::message(StatusCode::CONFLICT, error.to_string())),
         Ok(Err(error @ (AddError::Name | AddError::Password))) => Err(Plant::bad_request(error.to_string())),
         Ok(Err(error @ (AddError::Hash(_) | AddError::File(_)))) => {
             tracing::error!(%error, "a user could not be stored");
-            Err(Plant(
+            Err(Plant::message(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the user could not be stored; see the agent's log".to_owned(),
             ))
         }
-        Err(_) => Err(Plant(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned())),
+        Err(_) => Err(Plant::message(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned())),
     }
 }
 
 fn accept<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Plant> {
-    body.map(|Json(value)| value).map_err(|rejection| Plant(rejection.status(), rejection.body_text()))
+    body.map(|Json(value)| value).map_err(|rejection| Plant::message(rejection.status(), rejection.body_text()))
 }

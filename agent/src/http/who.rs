@@ -2,7 +2,7 @@
 
 use super::Api;
 use super::error::{Detail, Plant};
-use crate::users::User;
+use crate::users::{Role, User};
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
@@ -13,6 +13,9 @@ use std::sync::Arc;
 pub(super) struct PlantUser(
     #[expect(dead_code, reason = "every role may do what the routes so far do")] pub(super) Arc<User>,
 );
+
+/// A user who may change licences: an app may not.
+pub(super) struct Technician(pub(super) Arc<User>);
 
 /// A user, where errors are in the telemetry API's dialect.
 pub(super) struct TelemetryUser(#[expect(dead_code, reason = "every role may report events")] pub(super) Arc<User>);
@@ -40,5 +43,16 @@ impl FromRequestParts<Api> for TelemetryUser {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Detail> {
         let user = authenticate(parts, api).await.map(Self);
         user.ok_or_else(|| Detail(StatusCode::UNAUTHORIZED, "Unauthorised".to_owned()))
+    }
+}
+
+impl FromRequestParts<Api> for Technician {
+    type Rejection = Plant;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Plant> {
+        let user = authenticate(parts, api).await.ok_or_else(Plant::unauthorised)?;
+        if user.role >= Role::Operator {
+            return Ok(Self(user));
+        }
+        Err(Plant::message(StatusCode::FORBIDDEN, "Only an operator or an administrator of this site may do this"))
     }
 }

@@ -3,6 +3,7 @@
 //! Always true: a rule is a function of the licence, the count in use and the time given; it changes nothing.
 
 mod key;
+pub mod notice;
 mod rules;
 mod validity;
 

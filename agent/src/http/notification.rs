@@ -1,0 +1,56 @@
+//! `GET /_config/licenses/_notification`: what has expired or is about to, told from memory. Which, and in which words, is
+//! in `protocol::license::notice`.
+//!
+//! An agent has one site. Parameters that name another one are refused in the words of the document for places that are
+//! not known.
+
+use super::Api;
+use super::error::Plant;
+use super::who::PlantUser;
+use crate::clock;
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use serde::{Deserialize, Serialize};
+use sitewarden_protocol::license::notice::{AHEAD_DAYS, Brief, Notice, notices};
+
+/// What was asked for, and is said again.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Asked {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plant_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Answer {
+    notification: Brief,
+    #[serde(flatten)]
+    asked: Asked,
+}
+
+pub(super) async fn notification(
+    _user: PlantUser,
+    State(api): State<Api>,
+    query: Result<Query<Asked>, QueryRejection>,
+) -> Result<Json<Answer>, Plant> {
+    let Query(asked) = query.map_err(|_| Plant::bad_request("Insufficient inputs"))?;
+    let state = api.enforcement.state();
+    let ours =
+        |given: &Option<String>, own: String| given.as_ref().is_none_or(|given| given.eq_ignore_ascii_case(&own));
+    if !ours(&asked.site_id, state.snapshot.site.to_string())
+        || !ours(&asked.plant_id, state.snapshot.plant.to_string())
+    {
+        return Err(Plant::bad_request("Plant id or Site id not found"));
+    }
+    let told = notices(&state.licenses, asked.app.as_deref(), clock::now(), AHEAD_DAYS);
+    let notification = if asked.site_id.is_none() && asked.plant_id.is_none() && asked.app.is_none() {
+        Brief::of(told.iter().filter_map(|notice| notice.of_plant(&state.snapshot.plant_name)))
+    } else {
+        Brief::Many(told.iter().map(Notice::dated).collect())
+    };
+    Ok(Json(Answer { notification, asked }))
+}
