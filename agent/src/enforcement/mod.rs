@@ -9,7 +9,7 @@ mod checkpoint;
 mod site;
 mod writer;
 
-pub use site::{Denied, ReserveError, Reserved, State};
+pub use site::{Denied, ReserveError, Reserved, ReservedSome, State};
 pub use writer::{ActivateError, InstallError};
 
 use crate::folder::Folder;
@@ -106,6 +106,20 @@ impl Enforcement {
     /// See [`ReserveError`].
     pub async fn reserve(&self, app: String, monitor: String) -> Result<Reserved, ReserveError> {
         self.ask(|answer| Command::Reserve { app, monitor, answer }).await.unwrap_or(Err(AppendError::Failed.into()))
+    }
+
+    /// Reserves several monitors for an app in one step: all or nothing, or as many as fit, in the order given.
+    ///
+    /// # Errors
+    /// See [`ReserveError`]; a denial only where it is all or nothing.
+    pub async fn reserve_some(
+        &self,
+        app: String,
+        monitors: Vec<String>,
+        all_or_nothing: bool,
+    ) -> Result<ReservedSome, ReserveError> {
+        let asked = self.ask(|answer| Command::ReserveSome { app, monitors, all_or_nothing, answer });
+        asked.await.unwrap_or(Err(AppendError::Failed.into()))
     }
 
     /// Gives a monitor back; `false` if it was not reserved.

@@ -53,6 +53,19 @@ pub struct Reserved {
     pub quota: Option<u32>,
 }
 
+/// Several monitors were asked for at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReservedSome {
+    /// Those that are reserved now, those that were before included.
+    pub reserved: Vec<String>,
+    /// Those that did not fit.
+    pub refused: Vec<String>,
+    /// The app's monitors in use, with them.
+    pub in_use: u32,
+    /// How many are permitted; `None` for without limit.
+    pub quota: Option<u32>,
+}
+
 /// Something is not allowed, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {

@@ -176,3 +176,19 @@ async fn nothing_is_granted_before_activation_and_nothing_unknown_activates() {
     );
     assert!(running.enforcement.reserve("EMS".into(), "a".into()).await.unwrap().before);
 }
+
+#[tokio::test]
+async fn several_monitors_are_reserved_all_or_nothing_or_as_many_as_fit() {
+    let (_temporary, folder) = prepare(3);
+    let running = start(&folder);
+    running.enforcement.activate("the key".into(), false, "operator".into()).await.unwrap();
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let ask = |monitors, all| running.enforcement.reserve_some("EMS".into(), monitors, all);
+    assert!(matches!(ask(names(&["a", "b", "c", "d"]), true).await, Err(ReserveError::Denied(Denied::Quota(_)))));
+    assert!(running.enforcement.monitors("EMS".into()).await.unwrap().is_empty());
+    assert_eq!(ask(names(&["a", "b"]), true).await.unwrap().in_use, 2);
+    let some = ask(names(&["b", "c", "d", "e"]), false).await.unwrap();
+    assert_eq!((some.reserved, some.refused, some.in_use), (names(&["b", "c"]), names(&["d", "e"]), 3));
+    stop(&folder, running, false).await;
+    assert_eq!(start(&folder).enforcement.monitors("EMS".into()).await.unwrap(), names(&["a", "b", "c"]));
+}

@@ -4,7 +4,7 @@
 //! records in one go, and only then publishes and answers.
 
 use super::checkpoint::{self, View};
-use super::site::{Denied, ReserveError, Reserved, Site, State};
+use super::site::{Denied, ReserveError, Reserved, ReservedSome, Site, State};
 use crate::clock;
 use crate::folder::Folder;
 use crate::journal::{AppendError, Journal};
@@ -29,12 +29,39 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
 /// A change, with the place for its answer.
 pub(super) enum Command {
-    Reserve { app: String, monitor: String, answer: oneshot::Sender<Result<Reserved, ReserveError>> },
-    Release { app: String, monitor: String, answer: oneshot::Sender<Result<bool, AppendError>> },
-    List { app: String, answer: oneshot::Sender<Vec<String>> },
-    Activate { key: String, replace: bool, by: String, answer: oneshot::Sender<Result<License, ActivateError>> },
-    Install { signed: Box<snapshot::Signed>, answer: oneshot::Sender<Result<bool, InstallError>> },
-    Acknowledged { through: Position },
+    Reserve {
+        app: String,
+        monitor: String,
+        answer: oneshot::Sender<Result<Reserved, ReserveError>>,
+    },
+    ReserveSome {
+        app: String,
+        monitors: Vec<String>,
+        all_or_nothing: bool,
+        answer: oneshot::Sender<Result<ReservedSome, ReserveError>>,
+    },
+    Release {
+        app: String,
+        monitor: String,
+        answer: oneshot::Sender<Result<bool, AppendError>>,
+    },
+    List {
+        app: String,
+        answer: oneshot::Sender<Vec<String>>,
+    },
+    Activate {
+        key: String,
+        replace: bool,
+        by: String,
+        answer: oneshot::Sender<Result<License, ActivateError>>,
+    },
+    Install {
+        signed: Box<snapshot::Signed>,
+        answer: oneshot::Sender<Result<bool, InstallError>>,
+    },
+    Acknowledged {
+        through: Position,
+    },
 }
 
 /// A licence is not activated.
@@ -131,6 +158,13 @@ impl Writer {
         for command in commands {
             match command {
                 Command::Reserve { app, monitor, answer } => self.reserve(app, monitor, answer, &mut group),
+                Command::ReserveSome { app, monitors, all_or_nothing, answer } => {
+                    let decided = self.decide_some(app, monitors, all_or_nothing, &mut group);
+                    group.replies.push(Box::new(move |written| {
+                        let outcome = decided.map_err(ReserveError::from);
+                        drop(answer.send(outcome.and_then(|some| written.map(|()| some).map_err(ReserveError::from))));
+                    }));
+                }
                 Command::Release { app, monitor, answer } => self.release(app, monitor, answer, &mut group),
                 Command::Activate { key, replace, by, answer } => self.activate(&key, replace, by, answer, &mut group),
                 Command::List { app, answer } => {
@@ -193,6 +227,45 @@ impl Writer {
             };
             drop(answer.send(outcome));
         }));
+    }
+
+    fn decide_some(
+        &mut self,
+        app: String,
+        monitors: Vec<String>,
+        all_or_nothing: bool,
+        group: &mut Group,
+    ) -> Result<ReservedSome, Denied> {
+        let before = group.bodies.len();
+        let (mut reserved, mut refused) = (Vec::new(), Vec::new());
+        for monitor in monitors {
+            let allowed = if self.site.has(&app, &monitor) {
+                Ok(false)
+            } else {
+                self.site.may_reserve(&app, group.at).map(|_| true)
+            };
+            match allowed {
+                Ok(new) => {
+                    if new {
+                        let change = MonitorChange { app: app.clone(), monitor: monitor.clone() };
+                        group.change(&mut self.site, Body::MonitorReserved(change));
+                    }
+                    reserved.push(monitor);
+                }
+                Err(denied) if all_or_nothing => {
+                    group.bodies.drain(before..).rev().for_each(|body| self.site.revert(&body));
+                    group.bodies.push(denial(app, "reserve", &denied));
+                    return Err(denied);
+                }
+                Err(denied) => {
+                    if refused.is_empty() {
+                        group.bodies.push(denial(app.clone(), "reserve", &denied));
+                    }
+                    refused.push(monitor);
+                }
+            }
+        }
+        Ok(ReservedSome { reserved, refused, in_use: self.site.in_use(&app), quota: self.quota(&app) })
     }
 
     fn quota(&self, app: &str) -> Option<u32> {

@@ -59,6 +59,7 @@ pub fn app_routes(api: Api) -> Router {
         .route("/_config/licenses/_activate", post(activation::activate))
         .route("/_config/licenses/_notification", get(notification::notification))
         .route("/_config/_notification/", get(notification::notification))
+        .route("/_config/monitors/_bulk", post(monitors::bulk))
         .route("/_config/monitors/_list", get(monitors::list))
         .route("/_config/monitors/{monitor}", put(monitors::reserve).delete(monitors::release))
         .route("/api/v1/telemetry/events", post(telemetry::events))

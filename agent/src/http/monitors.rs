@@ -6,11 +6,15 @@ use super::licenses::AppName;
 use super::who::PlantUser;
 use crate::enforcement::Reserved;
 use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// Monitors in one request.
+const MAX_BULK: usize = 1_000;
 /// The longest monitor identifier, bytes.
 const MAX_ID: usize = 128;
 
@@ -44,6 +48,45 @@ pub(super) async fn release(
 ) -> Result<Json<Value>, Plant> {
     let released = api.enforcement.release(app.clone(), monitor.clone()).await?;
     Ok(Json(json!({"monitor_id": monitor, "app": app, "released": released})))
+}
+
+/// Several monitors in one step.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bulk {
+    app: String,
+    monitors: Vec<String>,
+    #[serde(default)]
+    mode: Mode,
+}
+
+/// What happens if not all of them fit.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    /// None is reserved.
+    #[default]
+    AllOrNothing,
+    /// As many as fit are, in the order given.
+    AsManyAsFit,
+}
+
+pub(super) async fn bulk(
+    _user: PlantUser,
+    State(api): State<Api>,
+    body: Result<Json<Bulk>, JsonRejection>,
+) -> Result<Json<Value>, Plant> {
+    let Json(bulk) = body.map_err(|rejection| Plant::message(rejection.status(), rejection.body_text()))?;
+    if bulk.monitors.is_empty() || bulk.monitors.len() > MAX_BULK {
+        return Err(Plant::bad_request(format!("monitors: 1 to {MAX_BULK} are taken at a time")));
+    }
+    for monitor in &bulk.monitors {
+        check_names(&bulk.app, monitor)?;
+    }
+    let some = api.enforcement.reserve_some(bulk.app.clone(), bulk.monitors, bulk.mode == Mode::AllOrNothing).await?;
+    Ok(Json(json!({
+        "app": bulk.app, "reserved": some.reserved, "refused": some.refused, "in_use": some.in_use, "quota": some.quota,
+    })))
 }
 
 pub(super) async fn list(
