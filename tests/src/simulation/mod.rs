@@ -4,7 +4,7 @@
 //! disk at either end, the line and the callers are models. Always true: a run depends on its seed alone, so a
 //! failure replays; the invariants are checked whenever something they speak of has changed.
 //!
-//! [`plan`] draws what a run goes through; [`world`] turns the wheel; [`plant`] and [`vendor`] are the drivers.
+//! `plan` draws what a run goes through; `world` turns the wheel; `plant` and `vendor` are the drivers.
 
 pub mod invariants;
 pub mod journal;
