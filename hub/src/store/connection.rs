@@ -5,7 +5,8 @@ use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 use std::{fs::File, fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
-const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("migrations/0001_initial.sql"))];
+const MIGRATIONS: &[M<'_>] =
+    &[M::up(include_str!("migrations/0001_initial.sql")), M::up(include_str!("migrations/0002_one_active.sql"))];
 
 /// How long a connection waits for another process's lock, such as a backup's.
 const BUSY: Duration = Duration::from_secs(5);
@@ -78,5 +79,32 @@ mod tests {
     #[test]
     fn the_migrations_apply_to_an_empty_database() {
         Migrations::from_slice(MIGRATIONS).validate().unwrap();
+    }
+
+    /// A database of before the rule, with three licences of one app Active.
+    const BEFORE: &str = "
+        INSERT INTO customers (id, name, created_at) VALUES (1, 'Acme', 0);
+        INSERT INTO plants (id, customer, name, created_at) VALUES (zeroblob(16), 1, 'North', 0);
+        INSERT INTO sites (id, plant, name, created_at) VALUES (zeroblob(16), zeroblob(16), 'Line 1', 0);
+        WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 3)
+        INSERT INTO licenses (id, uuid, site, customer, app, name, kind, term, features, policy, status, activated_at,
+                              key_sealed, key_lookup, created_at)
+            SELECT n, randomblob(16), zeroblob(16), 1, 'EMS', 'L' || n, 'trial', '', '[]', '', 'Active', 4 - n, x'', randomblob(32), 0
+            FROM n;
+        INSERT INTO license_revisions (license, revision, at, by, state)
+            SELECT id, 1, 0, 'tester', '{\"status\":\"Active\",\"revision\":1}' FROM licenses;";
+
+    #[test]
+    fn of_several_active_licences_the_one_activated_last_stays() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let migrations = Migrations::from_slice(MIGRATIONS);
+        migrations.to_version(&mut connection, 1).unwrap();
+        connection.execute_batch(BEFORE).unwrap();
+        migrations.to_latest(&mut connection).unwrap();
+        let text = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(text("SELECT group_concat(status || revision) FROM licenses"), "Active1,Deactivated2,Deactivated2");
+        let state = text("SELECT state FROM license_revisions WHERE license = 2 AND revision = 2");
+        assert_eq!(state, r#"{"status":"Deactivated","revision":2}"#);
+        assert_eq!(text("SELECT revision || '' FROM sites"), "2");
     }
 }

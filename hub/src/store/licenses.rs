@@ -1,21 +1,35 @@
 //! Licences: what was sold. Each change writes a revision and an audit row, and makes the site's snapshot a new one.
 
+mod activate;
+mod change;
+mod edit;
+mod expire;
+mod history;
 mod row;
+mod rules;
+mod seen;
+mod usage;
 
+pub use edit::LicenseEdit;
+pub use history::{LicenseChange, LicenseRevision};
 pub use row::LicenseRow;
+pub use rules::Refusal as LicenseRefusal;
+pub use seen::{SeenLicense, SiteInForce};
 
 use super::{
-    Act, Store, audit, customers::checked_name, error::Error, error::found, page_size, secrets, secrets::StoreSecrets,
-    sites, writer::Tx,
+    Act, Store, customers::checked_name, error::Error, error::found, page_size, secrets, secrets::StoreSecrets,
+    writer::Tx,
 };
 
+pub(super) use change::{AtSite, save};
+pub(super) use expire::expire;
 pub(super) use row::{COLUMNS, license_row};
+pub(super) use rules::end_of;
 use rusqlite::{Connection, OptionalExtension, params};
 use sitewarden_protocol::{
     codec,
     id::{LicenseId, SiteId},
-    license::{KeyDigest, Kind, Limits, Policy, Status, Term, random_key},
-    time::UnixMillis,
+    license::{KeyDigest, Kind, Limits, Policy, Term, random_key},
 };
 use std::{fmt, sync::Arc};
 
@@ -86,7 +100,7 @@ impl Store {
         self.write(move |tx| {
             let id = insert(tx, &act, &new, uuid, &key, &store_secrets)?;
             let license = find(tx, LicenseSelector::Number(id))?;
-            changed(tx, &act, "license.issue", None, &license)?;
+            change::record(tx, &act, "license.issue", None, &license)?;
             Ok(Issued { license, key })
         })
         .await
@@ -173,7 +187,19 @@ fn checked(new: NewLicense) -> Result<NewLicense, Error> {
     if matches!(new.term, Term::Dates { from, until } if from >= until) {
         return Err(Error::Invalid { what: "term", allowed: "from a moment until a later one" });
     }
+    if new.kind == Kind::Trial && new.term == Term::Endless {
+        return Err(Error::Invalid { what: "term", allowed: "one with an end, for a trial" });
+    }
     Ok(NewLicense { name: checked_name(&new.name)?, app, ..new })
+}
+
+/// A changed licence is bound by what a new one is.
+fn checked_row(row: LicenseRow) -> Result<LicenseRow, Error> {
+    let (site, app, name, description) = (row.site, row.app.clone(), row.name.clone(), row.description.clone());
+    let features = row.features.clone();
+    let (kind, term, limits, policy) = (row.kind, row.term, row.limits, row.policy);
+    let new = checked(NewLicense { site, app, name, kind, term, limits, features, policy, description })?;
+    Ok(LicenseRow { name: new.name, app: new.app, ..row })
 }
 
 fn insert(
@@ -189,11 +215,7 @@ fn insert(
         "SELECT plants.customer FROM sites JOIN plants ON plants.id = sites.plant WHERE sites.id = ?",
     )?;
     let customer: i64 = found(query.query_row([site], |row| row.get(0)).optional()?, "site")?;
-    let of_site: i64 =
-        tx.prepare_cached("SELECT count(*) FROM licenses WHERE site = ?")?.query_row([site], |row| row.get(0))?;
-    if of_site >= MAX_OF_SITE {
-        return Err(Error::Invalid { what: "number of licenses", allowed: "at most 500 at one site" });
-    }
+    check_room(tx, new.site)?;
     tx.prepare_cached("INSERT OR IGNORE INTO apps (code, name, created_at) VALUES (?1, ?1, ?2)")?
         .execute(params![new.app, act.at.0])?;
     tx.prepare_cached(
@@ -224,6 +246,14 @@ fn insert(
     Ok(tx.last_insert_rowid())
 }
 
+/// Whether one licence more fits into the site's snapshot.
+fn check_room(tx: &Tx<'_>, site: SiteId) -> Result<(), Error> {
+    let mut query = tx.prepare_cached("SELECT count(*) FROM licenses WHERE site = ?")?;
+    let of_site: i64 = query.query_row([site.as_bytes()], |row| row.get(0))?;
+    let full = Error::Invalid { what: "number of licenses", allowed: "at most 500 at one site" };
+    if of_site < MAX_OF_SITE { Ok(()) } else { Err(full) }
+}
+
 pub(super) fn find(connection: &Connection, which: LicenseSelector) -> Result<LicenseRow, Error> {
     let read = |condition: &str, value: &dyn rusqlite::ToSql| {
         let sql = format!("SELECT {COLUMNS} FROM licenses WHERE {condition} = ?");
@@ -237,31 +267,14 @@ pub(super) fn find(connection: &Connection, which: LicenseSelector) -> Result<Li
     }
 }
 
-/// Puts a licence into another status, with its next revision. The row that comes back is the new one.
-pub(super) fn set_status(
-    tx: &Tx<'_>,
-    act: &Act,
-    before: &LicenseRow,
-    status: Status,
-    activated_at: Option<UnixMillis>,
-    expires_at: Option<UnixMillis>,
-) -> Result<LicenseRow, Error> {
-    tx.prepare_cached(
-        "UPDATE licenses SET status = ?, activated_at = ?, expires_at = ?, revision = revision + 1 WHERE id = ?",
-    )?
-    .execute(params![status.name(), activated_at.map(|at| at.0), expires_at.map(|at| at.0), before.id])?;
-    let after = find(tx, LicenseSelector::Number(before.id))?;
-    let action = format!("license.{}", status.name().to_lowercase());
-    changed(tx, act, &action, Some(before), &after)?;
-    Ok(after)
-}
-
-/// What goes with every change of a licence.
-fn changed(tx: &Tx<'_>, act: &Act, action: &str, before: Option<&LicenseRow>, after: &LicenseRow) -> Result<(), Error> {
-    let state = serde_json::json!(after);
-    tx.prepare_cached("INSERT INTO license_revisions (license, revision, at, by, state) VALUES (?, ?, ?, ?, ?)")?
-        .execute(params![after.id, after.revision, act.at.0, act.by, state.to_string()])?;
-    let before = before.map(|before| serde_json::json!(before));
-    audit::write(tx, act, action, &format!("license {}", after.id), before.as_ref(), Some(&state))?;
-    sites::bump(tx, after.site)
+/// All licences of a site, in the order of their issue. Bounded by what a site may have.
+pub(super) fn of_site(connection: &Connection, site: SiteId) -> Result<Vec<LicenseRow>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM licenses WHERE site = ? ORDER BY id");
+    let mut query = connection.prepare_cached(&sql)?;
+    let mut rows = query.query([site.as_bytes()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(license_row(row)?);
+    }
+    Ok(found)
 }

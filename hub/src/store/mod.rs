@@ -6,6 +6,7 @@
 //! then one file a noun. The layout is in `migrations/`.
 
 mod agents;
+mod apps;
 mod audit;
 mod connection;
 mod customers;
@@ -32,12 +33,16 @@ pub use customers::Customer;
 pub use enrolments::{NewEnrolment, Redeemed, Redemption};
 pub use error::Error;
 pub use ingest::{IngestOutcome, OpenedRecords, VerifiedBatch};
-pub use licenses::{Issued, LicenseRow, LicenseSelector, NewLicense};
+pub use licenses::{
+    Issued, LicenseChange, LicenseEdit, LicenseRefusal, LicenseRevision, LicenseRow, LicenseSelector, NewLicense,
+    SeenLicense, SiteInForce,
+};
 pub use plants::Plant;
 pub use records::{RecordCursor, RecordFilter, RecordOrder, RecordPage, StoredRecord};
 pub use secrets::StoreSecrets;
 pub use sites::Site;
 pub use snapshots::SnapshotParts;
+pub use users::{Role, Scope, User};
 
 use readers::Readers;
 use rusqlite::Connection;

@@ -53,17 +53,6 @@ fn read(connection: &Connection, id: SiteId) -> Result<SnapshotParts, Error> {
         customer_name: customer.name,
         revision: site.revision,
         fresh_days,
-        licenses: licenses_of(connection, id)?,
+        licenses: licenses::of_site(connection, id)?.into_iter().map(License::from).collect(),
     })
-}
-
-fn licenses_of(connection: &Connection, site: SiteId) -> Result<Vec<License>, Error> {
-    let sql = format!("SELECT {} FROM licenses WHERE site = ? ORDER BY id", licenses::COLUMNS);
-    let mut query = connection.prepare_cached(&sql)?;
-    let mut rows = query.query([site.as_bytes()])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(licenses::license_row(row)?.into());
-    }
-    Ok(found)
 }

@@ -118,6 +118,10 @@ impl Plant {
         (0..count).for_each(|_| self.record(&event(app, 1)));
     }
 
+    pub(super) fn records(&self) -> usize {
+        self.history.len()
+    }
+
     pub(super) fn raw(&mut self, bytes: &[u8]) {
         self.history.push(bytes.to_vec());
     }

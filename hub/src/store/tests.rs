@@ -2,5 +2,6 @@
 
 mod enrolling;
 mod ingesting;
+mod license_life;
 mod licensing;
 mod paging;

@@ -52,6 +52,14 @@ pub struct LicenseRow {
     pub key: KeyDigest,
 }
 
+impl LicenseRow {
+    /// Its status at a moment: the job that expires licences may not have come by yet.
+    pub fn status_at(&self, now: UnixMillis) -> Status {
+        let over = self.status == Status::Active && self.expires_at.is_some_and(|end| end <= now);
+        if over { Status::Expired } else { self.status }
+    }
+}
+
 impl From<LicenseRow> for License {
     fn from(row: LicenseRow) -> Self {
         Self {
