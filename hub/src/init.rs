@@ -230,6 +230,9 @@ hostnames = {hostnames:?}
 # Days that a plant may rely on its licences without hearing from this hub, 1 to 3650.
 # fresh_days = 30
 
+# Days before its end from which on a licence is said to be about to expire, 1 to 365.
+# notice_days = 30
+
 # "auto" is text on a terminal and JSON otherwise; or "text", "json".
 # log = "auto"
 # "error", "warn", "info", "debug" or "trace".

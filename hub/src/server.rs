@@ -4,6 +4,7 @@
 //! an agent or a client was told yes to is on disk however the process ends; draining only spares them repeating.
 
 mod certificate;
+mod expiry;
 mod listeners;
 
 use crate::config::Config;
@@ -70,6 +71,9 @@ pub enum Error {
     /// An address cannot be written to `run/`.
     #[error(transparent)]
     Run(#[from] secret_file::Error),
+    /// The system has no random numbers.
+    #[error("no random numbers could be had")]
+    Random(#[from] getrandom::Error),
     /// The runtime or its signals cannot be set up.
     #[error("the process cannot be set up")]
     Process(#[from] io::Error),
@@ -162,10 +166,11 @@ pub async fn start(config: Config) -> Result<Hub, Error> {
     let running = running.start()?;
     let (https, http, sync) = (running.https_addr(), running.http_addr(), running.sync_addr());
     write_addresses(&folder, &running)?;
+    let expiry = tokio::spawn(expiry::expire(store.clone()));
     running.serving(true);
     info!(%https, http = http.map(tracing::field::display), %sync, "the hub serves");
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(run(folder, running, store.clone(), stopped));
+    let task = tokio::spawn(run(folder, running, store.clone(), expiry, stopped));
     Ok(Hub { https, http, sync, metrics, store, stop, task })
 }
 
@@ -219,7 +224,13 @@ async fn tell(mut changes: broadcast::Receiver<sitewarden_protocol::id::SiteId>,
 }
 
 /// Runs the hub to its end; the folder is free after that.
-async fn run(folder: Folder, running: Running, store: Store, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+async fn run(
+    folder: Folder,
+    running: Running,
+    store: Store,
+    expiry: JoinHandle<()>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
     let result = tokio::select! {
         // Also when nobody is left who could say it.
         _ = stop.wait_for(|stop| *stop) => Ok(()),
@@ -229,6 +240,7 @@ async fn run(folder: Folder, running: Running, store: Store, mut stop: watch::Re
         }
     };
     info!("the hub is stopping");
+    expiry.abort();
     remove_addresses(&folder);
     running.drain().await;
     // Only now: commands that came before are answered.

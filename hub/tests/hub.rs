@@ -14,6 +14,12 @@ mod http;
 mod lifecycle;
 #[path = "hub/log.rs"]
 mod log;
+#[path = "hub/plant_curl.rs"]
+mod plant_curl;
+#[path = "hub/plant_licenses.rs"]
+mod plant_licenses;
+#[path = "hub/plant_world.rs"]
+mod plant_world;
 #[path = "hub/sessions.rs"]
 mod sessions;
 #[path = "hub/support.rs"]

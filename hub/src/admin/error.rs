@@ -1,6 +1,6 @@
 //! What a refused request gets: `{"error": {"code", "message", "details"}}`, and which status goes with what.
 
-use crate::store;
+use crate::store::{self, LicenseRefusal};
 use axum::{
     Json,
     http::StatusCode,
@@ -60,6 +60,12 @@ impl From<store::Error> for Error {
             ),
             error => Self::internal(&error),
         }
+    }
+}
+
+impl From<LicenseRefusal> for Error {
+    fn from(refusal: LicenseRefusal) -> Self {
+        Self::new(StatusCode::CONFLICT, "CONFLICT", refusal.to_string())
     }
 }
 

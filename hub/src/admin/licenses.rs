@@ -1,5 +1,9 @@
 //! Licences. The key is in the answers to issue and show, for the owner of the hub only.
 
+mod edit;
+
+pub(super) use edit::{edit, history, revoke};
+
 use super::{
     AdminState, act,
     error::Error,
@@ -12,7 +16,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::{
     id::{LicenseId, SiteId},
-    license::{Kind, Limits, Policy, Status, Term, Validity},
+    license::{Kind, Limits, Policy, Term, Validity},
     time::UnixMillis,
 };
 use std::str::FromStr;
@@ -104,14 +108,7 @@ pub(super) async fn show(State(state): State<AdminState>, Id(which): Id<Selector
 
 impl New {
     fn read(self) -> Result<NewLicense, Error> {
-        let term = match (self.validity, &self.from, &self.until) {
-            (Some(validity), None, None) => Term::Validity(validity),
-            (None, Some(from), Some(until)) => {
-                Term::Dates { from: time::parse("from", from)?, until: time::parse("until", until)? }
-            }
-            (None, None, None) => Term::Endless,
-            _ => return Err(Error::invalid("validity", "give either validity, or from and until, or neither")),
-        };
+        let term = term(self.validity, self.from.as_deref(), self.until.as_deref())?.unwrap_or(Term::Endless);
         let kind = self.kind.unwrap_or(if term == Term::Endless { Kind::Perpetual } else { Kind::Subscription });
         Ok(NewLicense {
             site: self.site,
@@ -127,6 +124,18 @@ impl New {
     }
 }
 
+/// `None` if none is given.
+fn term(validity: Option<Validity>, from: Option<&str>, until: Option<&str>) -> Result<Option<Term>, Error> {
+    match (validity, from, until) {
+        (Some(validity), None, None) => Ok(Some(Term::Validity(validity))),
+        (None, Some(from), Some(until)) => {
+            Ok(Some(Term::Dates { from: time::parse("from", from)?, until: time::parse("until", until)? }))
+        }
+        (None, None, None) => Ok(None),
+        _ => Err(Error::invalid("validity", "give either validity, or from and until, or neither")),
+    }
+}
+
 impl View {
     fn with_key(issued: Issued, now: UnixMillis) -> Self {
         Self { key: Some(issued.key), ..Self::of(issued.license, now) }
@@ -138,7 +147,7 @@ impl View {
             Term::Dates { from, until } => (None, Some(time::text(from)), Some(time::text(until))),
             Term::Endless => (None, None, None),
         };
-        let over = license.status == Status::Active && license.expires_at.is_some_and(|end| end <= now);
+        let status = license.status_at(now).name();
         Self {
             id: license.id,
             uuid: license.uuid,
@@ -148,7 +157,7 @@ impl View {
             name: license.name,
             description: license.description,
             kind: license.kind,
-            status: if over { Status::Expired } else { license.status }.name(),
+            status,
             validity,
             from,
             until,

@@ -78,6 +78,30 @@ async fn what_is_made_is_listed_and_shown() {
 }
 
 #[tokio::test]
+async fn a_license_is_edited_and_revoked_and_its_history_says_so() {
+    let api = Api::new().await;
+    let site = api.site().await;
+    let request = json!({ "site": site, "app": "EMS", "name": "L1", "quota": 100, "validity": "1y" });
+    api.made("licenses", request).await;
+    let edit = json!({ "name": "L2", "quota": null, "validity": "2y" });
+    let (status, edited) = api.call(Method::PATCH, "licenses/1", Body::from(edit.to_string())).await;
+    assert_eq!((status, &edited["name"], &edited["quota"]), (StatusCode::OK, &json!("L2"), &Value::Null), "{edited}");
+    let (_, revoked) = api.post("licenses/1/revoke", &json!({})).await;
+    assert_eq!((&revoked["status"], &revoked["revision"]), (&json!("Invalid"), &json!(3)));
+    let back = json!({ "status": "Active" }).to_string();
+    let (status, refused) = api.call(Method::PATCH, "licenses/1", Body::from(back)).await;
+    let text = json!("Cannot change status from 'Invalid' to any other value");
+    assert_eq!((status, &refused["error"]["message"]), (StatusCode::CONFLICT, &text));
+    let (_, history) = api.get("licenses/1/history").await;
+    let fields = |revision: &Value| -> Vec<String> {
+        let changes = revision["changes"].as_array().unwrap().iter();
+        changes.map(|change| change["field"].as_str().unwrap().to_owned()).collect()
+    };
+    let history: Vec<_> = history.as_array().unwrap().iter().map(fields).collect();
+    assert_eq!(history, [vec!["status"], vec!["limits", "name", "term"], vec![]]);
+}
+
+#[tokio::test]
 async fn a_token_names_hub_site_and_authority() {
     let api = Api::new().await;
     let site = api.site().await;

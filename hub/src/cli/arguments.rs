@@ -55,7 +55,7 @@ pub(super) enum Running {
     /// Add, list and show sites.
     #[command(subcommand)]
     Site(SiteCommand),
-    /// Issue, list and show licences.
+    /// Issue, list, show, change and withdraw licences.
     #[command(subcommand)]
     License(LicenseCommand),
     /// Invite, list, show and revoke agents.

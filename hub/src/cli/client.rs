@@ -72,6 +72,11 @@ impl Client {
         self.call(Method::POST, path, Body::from(body)).await
     }
 
+    pub(super) async fn patch(&self, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
+        let body = serde_json::to_vec(body).map_err(|error| Failure::of(FAILED, &error))?;
+        self.call(Method::PATCH, path, Body::from(body)).await
+    }
+
     /// All pages of a list, as one.
     pub(super) async fn all(&self, path: &str, parameters: Parameters<'_>) -> Result<Value, Failure> {
         let (mut items, mut after) = (Vec::new(), None);

@@ -1,5 +1,7 @@
 //! `license`.
 
+mod edit;
+
 use super::{
     Client, Failure, Output,
     output::{field, pairs, table},
@@ -21,6 +23,18 @@ pub(super) enum LicenseCommand {
     },
     /// Show one licence, its key included.
     Show {
+        /// Its number or its UUID.
+        id: String,
+    },
+    /// Change a licence: rename, extend, renew, resize; connected plants follow at once.
+    Edit(edit::EditArgs),
+    /// Withdraw a licence for good: it becomes Invalid.
+    Revoke {
+        /// Its number or its UUID.
+        id: String,
+    },
+    /// Show who changed a licence, when, and what; newest first.
+    History {
         /// Its number or its UUID.
         id: String,
     },
@@ -79,14 +93,27 @@ pub(super) async fn run(client: &Client, command: LicenseCommand, output: Output
             output.print(&client.all("licenses", &[("site", site)]).await?, many)?;
         }
         LicenseCommand::Show { id } => {
-            // A path's part must not lead elsewhere; neither form has any other character.
-            if !id.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
-                return Err(Failure::new(super::failure::MISUSE, "a license is named by its number or its UUID"));
-            }
-            output.print(&client.get(&format!("licenses/{id}"), &[]).await?, one)?;
+            output.print(&client.get(&path(&id, "")?, &[]).await?, one)?;
+        }
+        LicenseCommand::Edit(args) => {
+            output.print(&client.patch(&path(&args.id, "")?, &edit::request(&args)).await?, one)?;
+        }
+        LicenseCommand::Revoke { id } => {
+            output.print(&client.post(&path(&id, "/revoke")?, &json!({})).await?, one)?;
+        }
+        LicenseCommand::History { id } => {
+            output.print(&client.get(&path(&id, "/history")?, &[]).await?, edit::history)?;
         }
     }
     Ok(())
+}
+
+/// A path's part must not lead elsewhere; neither a number nor a UUID has any other character.
+fn path(id: &str, end: &str) -> Result<String, Failure> {
+    if id.is_empty() || !id.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
+        return Err(Failure::new(super::failure::MISUSE, "a license is named by its number or its UUID"));
+    }
+    Ok(format!("licenses/{id}{end}"))
 }
 
 fn request(args: &IssueArgs) -> Value {

@@ -1,13 +1,17 @@
 //! The hub's HTTP face. All routes are in `router`.
 
+mod basic;
 mod capped;
 mod enroll;
 mod error;
 mod health;
+mod plant;
 mod rate;
 mod serve;
 
+pub(crate) use basic::Basic;
 pub(crate) use enroll::Enrolment;
+pub(crate) use plant::Plant;
 pub(crate) use rate::Rate;
 pub(crate) use serve::{Server, serve_https, serve_plain, serve_socket};
 
@@ -34,6 +38,7 @@ const MAX_BODY: usize = 64 << 10;
 pub(crate) struct Parts {
     pub(crate) enrolment: Arc<Enrolment>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) plant: Arc<Plant>,
     pub(crate) store: Store,
     /// Whether the hub serves, and is not stopping.
     pub(crate) serving: watch::Receiver<bool>,
@@ -46,7 +51,8 @@ pub(crate) fn router(parts: Parts) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/api/v1/enroll", post(enroll::enroll))
-        .fallback(async || Error::NotFound)
+        .nest("/_config", plant::routes())
+        .fallback(plant::elsewhere)
         .method_not_allowed_fallback(async || Error::Method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(parts);
@@ -72,4 +78,4 @@ macro_rules! part {
     )+};
 }
 
-part!(enrolment: Arc<Enrolment>, metrics: Arc<Metrics>);
+part!(enrolment: Arc<Enrolment>, metrics: Arc<Metrics>, plant: Arc<Plant>);

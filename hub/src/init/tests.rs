@@ -17,7 +17,7 @@ async fn a_new_hub_has_settings_that_load_and_nothing_is_left_beside() {
     names.sort();
     assert_eq!(names, ["hub", "password"]);
     let store = Store::open(&plan.data_dir.join("hub.sqlite"), keys(&plan).store_secrets()).await.unwrap();
-    let hash = store.password_hash(ADMINISTRATOR).await.unwrap().unwrap();
+    let hash = store.user(ADMINISTRATOR).await.unwrap().unwrap().password_hash;
     assert!(hash.starts_with("$argon2id$"), "{hash}");
 }
 

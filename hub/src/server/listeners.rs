@@ -5,7 +5,7 @@ use super::certificate::Certificate;
 use crate::admin::{self, AdminState, InviteSettings};
 use crate::config::Config;
 use crate::folder::Folder;
-use crate::http::{self, Enrolment, Parts, Rate, Server, serve_https, serve_plain, serve_socket};
+use crate::http::{self, Basic, Enrolment, Parts, Plant, Rate, Server, serve_https, serve_plain, serve_socket};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -78,9 +78,12 @@ impl Listeners<'_> {
             sync_port: sync_addr.port(),
             rate: Rate::default(),
         };
+        let basic = Basic::new(self.store.clone())?;
+        let plant = Plant { store: self.store.clone(), basic, ahead_days: self.config.notice_days };
         let parts = Parts {
             enrolment: Arc::new(enrolment),
             metrics: Arc::clone(self.metrics),
+            plant: Arc::new(plant),
             store: self.store.clone(),
             serving: is_serving,
         };

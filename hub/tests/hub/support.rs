@@ -72,7 +72,7 @@ pub struct TestHub {
     pub hub: Hub,
     pub data_dir: PathBuf,
     pub keys: Keys,
-    folder: TempDir,
+    pub folder: TempDir,
 }
 
 impl TestHub {

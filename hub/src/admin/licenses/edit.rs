@@ -1,0 +1,102 @@
+//! Changes of a licence, and who made them.
+
+use super::{Selector, View, term};
+use crate::admin::{
+    AdminState, act,
+    error::Error,
+    extract::{Body, Id},
+    time,
+};
+use crate::store::{LicenseChange, LicenseEdit, LicenseRevision, LicenseSelector};
+use axum::{Json, extract::State};
+use serde::{Deserialize, Deserializer, Serialize};
+use sitewarden_protocol::license::{Kind, Policy, Status, Validity};
+
+/// What is to be changed; what is not given stays as it is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::admin) struct Edit {
+    name: Option<String>,
+    description: Option<String>,
+    kind: Option<Kind>,
+    validity: Option<Validity>,
+    /// RFC 3339; with `until`, in place of `validity`.
+    from: Option<String>,
+    until: Option<String>,
+    /// Null is without limit. So too users.
+    #[serde(default, deserialize_with = "given")]
+    quota: Option<Option<u32>>,
+    #[serde(default, deserialize_with = "given")]
+    users: Option<Option<u32>>,
+    features: Option<Vec<String>>,
+    policy: Option<Policy>,
+    /// Inactive, Active, Expired, Deactivated or Invalid.
+    status: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Revision {
+    revision: u32,
+    at: String,
+    by: String,
+    changes: Vec<LicenseChange>,
+}
+
+pub(in crate::admin) async fn edit(
+    State(state): State<AdminState>,
+    Id(which): Id<Selector>,
+    Body(edit): Body<Edit>,
+) -> Result<Json<View>, Error> {
+    change(&state, which.0, edit.read()?).await
+}
+
+pub(in crate::admin) async fn revoke(
+    State(state): State<AdminState>,
+    Id(which): Id<Selector>,
+) -> Result<Json<View>, Error> {
+    change(&state, which.0, LicenseEdit { status: Some(Status::Invalid), ..LicenseEdit::default() }).await
+}
+
+pub(in crate::admin) async fn history(
+    State(state): State<AdminState>,
+    Id(which): Id<Selector>,
+) -> Result<Json<Vec<Revision>>, Error> {
+    Ok(Json(state.store.license_history(which.0).await?.into_iter().map(Revision::from).collect()))
+}
+
+async fn change(state: &AdminState, which: LicenseSelector, edit: LicenseEdit) -> Result<Json<View>, Error> {
+    let act = act();
+    Ok(Json(View::of(state.store.edit_license(&act, which, edit).await??, act.at)))
+}
+
+impl Edit {
+    fn read(self) -> Result<LicenseEdit, Error> {
+        let status = |name: &String| {
+            let allowed = "status must be Inactive, Active, Expired, Deactivated or Invalid";
+            Status::by_name(name).ok_or_else(|| Error::invalid("status", allowed))
+        };
+        Ok(LicenseEdit {
+            term: term(self.validity, self.from.as_deref(), self.until.as_deref())?,
+            name: self.name,
+            description: self.description,
+            kind: self.kind,
+            monitors: self.quota,
+            users: self.users,
+            features: self.features,
+            policy: self.policy,
+            status: self.status.as_ref().map(status).transpose()?,
+            ..LicenseEdit::default()
+        })
+    }
+}
+
+impl From<LicenseRevision> for Revision {
+    fn from(stored: LicenseRevision) -> Self {
+        Self { revision: stored.revision, at: time::text(stored.at), by: stored.by, changes: stored.changes }
+    }
+}
+
+/// Tells null from nothing.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}

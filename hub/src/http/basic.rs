@@ -1,0 +1,193 @@
+//! Who calls: Basic authentication against the hub's users.
+//!
+//! Always true: a password is only ever compared by argon2id; one that was right is remembered for a while as a keyed
+//! digest over the header *and the stored hash*, so that a changed password, role or a disabled user counts at once
+//! (the user's row is read for each request) and no password hash is computed on the hot path. Wrong passwords make
+//! the same user at the same address wait, doubling; nobody can lock out a user at another address.
+
+mod patience;
+
+use super::rate::Rate;
+use crate::store::{self, Store, User};
+use argon2::Argon2;
+use argon2::password_hash::PasswordVerifier;
+use argon2::password_hash::phc::PasswordHash;
+use base64::Engine as _;
+use patience::Patience;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use zeroize::Zeroizing;
+
+/// How long a checked credential is remembered.
+const REMEMBERED: Duration = Duration::from_secs(300);
+/// Credentials that are remembered; the memory of them is dropped whole when it is full.
+const MAX_REMEMBERED: usize = 1_024;
+/// Password hashes computed at the same time: each takes 19 MiB and some 30 ms of a core.
+const HASHING: usize = 2;
+/// How long a request waits for its turn to have its password hashed.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most bytes of an encoded credential: a name of 200 characters and a password of 1,024 bytes fit.
+const MAX_ENCODED: usize = 3_072;
+/// A hash of no password, so that an unknown name costs what a known one does.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c2l0ZXdhcmRlbi1ub2JvZHk$3yhIJYbnXnTGGvGo2xEnTuVlWzCiytQLFOIOMUL1oYg";
+
+/// Why a caller is nobody.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// No credential, a wrong one, or a disabled user.
+    #[error("the credential proves nobody")]
+    Wrong,
+    /// Too many wrong ones before.
+    #[error("too many wrong passwords")]
+    Wait(Duration),
+    /// Others are being checked.
+    #[error("too many passwords are being checked")]
+    Busy,
+    /// The users cannot be read.
+    #[error("the users cannot be read")]
+    Store(#[from] store::Error),
+}
+
+/// Proves who calls.
+pub(crate) struct Basic {
+    store: Store,
+    digest_key: Zeroizing<[u8; 32]>,
+    remembered: Mutex<HashMap<[u8; 32], Instant>>,
+    patience: Patience,
+    /// Passwords tried by one address, of whatever user.
+    rate: Rate,
+    hashing: Arc<Semaphore>,
+}
+
+impl Basic {
+    /// With a digest key of this process alone.
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub(crate) fn new(store: Store) -> Result<Self, getrandom::Error> {
+        let mut digest_key = Zeroizing::new([0; 32]);
+        getrandom::fill(digest_key.as_mut_slice())?;
+        Ok(Self {
+            store,
+            digest_key,
+            remembered: Mutex::default(),
+            patience: Patience::default(),
+            rate: Rate::default(),
+            hashing: Arc::new(Semaphore::new(HASHING)),
+        })
+    }
+
+    /// The user that an `Authorization` header's value proves.
+    pub(crate) async fn authenticate(&self, header: &[u8], address: IpAddr) -> Result<User, Refused> {
+        let (name, password) = parse(header).ok_or(Refused::Wrong)?;
+        let user = self.store.user(&name).await?;
+        let digest = self.digest(header, user.as_ref());
+        if let Some(user) = user.as_ref().filter(|_| self.remembers(&digest)) {
+            return Ok(user.clone());
+        }
+        self.patience.check(&name, address, Instant::now()).map_err(Refused::Wait)?;
+        if !self.rate.take(address, Instant::now()) {
+            return Err(Refused::Wait(Duration::from_secs(1)));
+        }
+        let turn = timeout(TURN_TIMEOUT, Arc::clone(&self.hashing).acquire_owned()).await;
+        let turn = turn.map_err(|_| Refused::Busy)?.map_err(|_| Refused::Busy)?;
+        // Again: of many requests that waited side by side, the first has settled it for the others.
+        if let Some(user) = user.as_ref().filter(|_| self.remembers(&digest)) {
+            return Ok(user.clone());
+        }
+        self.patience.check(&name, address, Instant::now()).map_err(Refused::Wait)?;
+        let hash = user.as_ref().map_or(NOBODY, |user| &user.password_hash).to_owned();
+        let right = verify(password, hash, turn).await?;
+        match user.filter(|_| right) {
+            Some(user) => {
+                self.patience.forget(&name, address);
+                self.remember(digest);
+                Ok(user)
+            }
+            None => {
+                self.patience.failed(&name, address, Instant::now());
+                tracing::warn!(%address, "refused a wrong password");
+                Err(Refused::Wrong)
+            }
+        }
+    }
+
+    fn digest(&self, header: &[u8], user: Option<&User>) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.digest_key);
+        let length = u64::try_from(header.len()).unwrap_or(u64::MAX);
+        hasher.update(&length.to_le_bytes()).update(header);
+        hasher.update(user.map_or(NOBODY, |user| &user.password_hash).as_bytes());
+        *hasher.finalize().as_bytes()
+    }
+
+    fn remembers(&self, digest: &[u8; 32]) -> bool {
+        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.get(digest).is_some_and(|since| since.elapsed() < REMEMBERED)
+    }
+
+    fn remember(&self, digest: [u8; 32]) {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= MAX_REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(digest, Instant::now());
+    }
+}
+
+impl std::fmt::Debug for Basic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Basic")
+    }
+}
+
+/// Computes the hash on a thread for blocking work; the turn is over when it is done, even if nobody waits any more.
+async fn verify(password: Zeroizing<String>, hash: String, turn: OwnedSemaphorePermit) -> Result<bool, Refused> {
+    let checked = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        PasswordHash::new(&hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+    });
+    checked.await.map_err(|_| Refused::Busy)
+}
+
+/// Name and password of `Basic <base64>` (RFC 7617).
+fn parse(header: &[u8]) -> Option<(String, Zeroizing<String>)> {
+    let (scheme, encoded) = str::from_utf8(header).ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > MAX_ENCODED {
+        return None;
+    }
+    let decoded = Zeroizing::new(base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?);
+    let (name, password) = str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some((name.to_owned(), Zeroizing::new(password.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use argon2::PasswordHasher;
+
+    #[test]
+    fn a_credential_is_read_as_the_standard_says() {
+        let read = |text: &[u8]| parse(text).map(|(name, password)| (name, password.to_string()));
+        assert_eq!(read(b"Basic YWRtaW46YTpi"), Some(("admin".into(), "a:b".into())));
+        assert_eq!(read(b"bAsIc YTo="), Some(("a".into(), String::new())));
+        for wrong in [&b"Bearer YWRtaW46YTpi"[..], b"Basic", b"Basic ", b"Basic YWRtaW4=", b"Basic !", b"\xff \xff"] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_hash_of_nobody_costs_what_real_ones_do() {
+        let real = Argon2::default().hash_password(b"x").unwrap().to_string();
+        assert_eq!(real.split('$').take(4).collect::<Vec<_>>(), NOBODY.split('$').take(4).collect::<Vec<_>>());
+        assert!(PasswordHash::new(NOBODY).is_ok());
+    }
+}

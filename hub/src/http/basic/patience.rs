@@ -1,0 +1,106 @@
+//! How long one who gave wrong passwords has to wait, by user and address.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Wrong passwords that cost nothing: people mistype.
+const FREE: u32 = 5;
+/// The wait after the first one that costs; each further one doubles it.
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest wait.
+const LONGEST: Duration = Duration::from_secs(60);
+/// After so long without a wrong password all is forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+/// Users and addresses that are remembered (about 1 MiB). When all places are taken by recent ones, strangers wait.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// Names come as digests: a caller must not choose how much memory they take.
+type Who = ([u8; 32], IpAddr);
+
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    count: u32,
+    last: Instant,
+}
+
+/// Counts wrong passwords.
+#[derive(Debug, Default)]
+pub(super) struct Patience(Mutex<HashMap<Who, Failures>>);
+
+impl Patience {
+    /// # Errors
+    /// How long is still to be waited.
+    pub(super) fn check(&self, name: &str, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(of_one) = failures.get(&who(name, address)) else {
+            if failures.len() >= MAX_REMEMBERED {
+                failures.retain(|_, of_one| now.duration_since(of_one.last) < FORGOTTEN);
+            }
+            return if failures.len() < MAX_REMEMBERED { Ok(()) } else { Err(FIRST) };
+        };
+        let until = of_one.last + wait_after(of_one.count);
+        if until <= now { Ok(()) } else { Err(until - now) }
+    }
+
+    pub(super) fn failed(&self, name: &str, address: IpAddr, now: Instant) {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_one = failures.entry(who(name, address)).or_insert(Failures { count: 0, last: now });
+        let before = if now.duration_since(of_one.last) < FORGOTTEN { of_one.count } else { 0 };
+        *of_one = Failures { count: before.saturating_add(1), last: now };
+    }
+
+    pub(super) fn forget(&self, name: &str, address: IpAddr) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&who(name, address));
+    }
+}
+
+fn who(name: &str, address: IpAddr) -> Who {
+    (*blake3::hash(name.as_bytes()).as_bytes(), address)
+}
+
+fn wait_after(failures: u32) -> Duration {
+    match failures.checked_sub(FREE) {
+        None => Duration::ZERO,
+        Some(more) => FIRST.saturating_mul(1_u32.checked_shl(more).unwrap_or(u32::MAX)).min(LONGEST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
+    #[test]
+    fn the_wait_doubles_up_to_a_minute_for_that_user_at_that_address_only() {
+        let (patience, mut now) = (Patience::default(), Instant::now());
+        for _ in 0..FREE {
+            assert_eq!(patience.check("admin", HERE, now), Ok(()));
+            patience.failed("admin", HERE, now);
+        }
+        for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
+            let wait = Duration::from_secs(wait);
+            assert_eq!(patience.check("admin", HERE, now), Err(wait));
+            now += wait;
+            assert_eq!(patience.check("admin", HERE, now), Ok(()));
+            patience.failed("admin", HERE, now);
+        }
+        assert_eq!(patience.check("admin", THERE, now), Ok(()));
+        assert_eq!(patience.check("other", HERE, now), Ok(()));
+        patience.forget("admin", HERE);
+        assert_eq!(patience.check("admin", HERE, now), Ok(()));
+    }
+
+    #[test]
+    fn after_ten_minutes_all_is_forgotten() {
+        let (patience, now) = (Patience::default(), Instant::now());
+        (0..20).for_each(|_| patience.failed("admin", HERE, now));
+        patience.failed("admin", HERE, now + FORGOTTEN);
+        assert_eq!(patience.check("admin", HERE, now + FORGOTTEN), Ok(()));
+    }
+}

@@ -1,0 +1,23 @@
+//! Expires licences whose time is over: at the start, and every minute.
+
+use crate::store::Store;
+use std::{error::Error as StdError, time::Duration};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info};
+
+/// A licence is over by its own date wherever it is looked at; the job only makes it so in the books.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Works for ever; is aborted at the end.
+pub(super) async fn expire(store: Store) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match store.expire_licenses(crate::wall_clock()).await {
+            Ok(0) => {}
+            Ok(licenses) => info!(licenses, "licenses have expired"),
+            Err(failure) => error!(error = &failure as &dyn StdError, "licenses could not be expired; trying again"),
+        }
+    }
+}
