@@ -11,26 +11,7 @@ use crate::clock;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use serde::{Deserialize, Serialize};
-use sitewarden_protocol::license::notice::{AHEAD_DAYS, Brief, Notice, notices};
-
-/// What was asked for, and is said again.
-#[derive(Debug, Deserialize, Serialize)]
-pub(super) struct Asked {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    site_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plant_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    app: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Answer {
-    notification: Brief,
-    #[serde(flatten)]
-    asked: Asked,
-}
+use sitewarden_protocol::license::notice::{AHEAD_DAYS, Answer, Asked, Brief, Notice, notices};
 
 pub(super) async fn notification(
     _user: PlantUser,
@@ -38,6 +19,7 @@ pub(super) async fn notification(
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Answer>, Plant> {
     let Query(asked) = query.map_err(|_| Plant::bad_request("Insufficient inputs"))?;
+    let asked = asked.without_blanks();
     let state = api.enforcement.state();
     let ours =
         |given: &Option<String>, own: String| given.as_ref().is_none_or(|given| given.eq_ignore_ascii_case(&own));
@@ -47,7 +29,7 @@ pub(super) async fn notification(
         return Err(Plant::bad_request("Plant id or Site id not found"));
     }
     let told = notices(&state.licenses, asked.app.as_deref(), clock::now(), AHEAD_DAYS);
-    let notification = if asked.site_id.is_none() && asked.plant_id.is_none() && asked.app.is_none() {
+    let notification = if asked.is_nothing() {
         Brief::of(told.iter().filter_map(|notice| notice.of_plant(&state.snapshot.plant_name)))
     } else {
         Brief::Many(told.iter().map(Notice::dated).collect())

@@ -12,7 +12,7 @@
 
 use super::{LICENSE_MANAGEMENT, License, Status};
 use crate::time::UnixMillis;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 /// How long before its end a licence is about to expire, days, unless a setting says otherwise.
@@ -92,6 +92,44 @@ impl Brief {
             _ => Self::Many(told),
         }
     }
+}
+
+/// What was asked for, and is said again.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+pub struct Asked {
+    /// Of which site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site_id: Option<String>,
+    /// Of which plant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plant_id: Option<String>,
+    /// Of which app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+}
+
+impl Asked {
+    /// Parameters that are there and empty are as good as not there.
+    #[must_use]
+    pub fn without_blanks(self) -> Self {
+        let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        Self { site_id: given(self.site_id), plant_id: given(self.plant_id), app: given(self.app) }
+    }
+
+    /// Whether no parameter was given.
+    pub const fn is_nothing(&self) -> bool {
+        self.site_id.is_none() && self.plant_id.is_none() && self.app.is_none()
+    }
+}
+
+/// The whole answer.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    /// What there is to tell.
+    pub notification: Brief,
+    /// What was asked for.
+    #[serde(flatten)]
+    pub asked: Asked,
 }
 
 #[cfg(test)]

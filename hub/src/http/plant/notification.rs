@@ -12,27 +12,8 @@ use axum::{
     Json,
     extract::{FromRequestParts, Query, Request, State, rejection::QueryRejection},
 };
-use serde::{Deserialize, Serialize};
-use sitewarden_protocol::license::notice::{Brief, Notice, notices};
+use sitewarden_protocol::license::notice::{Answer, Asked, Brief, Notice, notices};
 use std::{str::FromStr, sync::Arc};
-
-/// What was asked for, and is said again.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-pub(super) struct Asked {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    site_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plant_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    app: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Answer {
-    notification: Brief,
-    #[serde(flatten)]
-    asked: Asked,
-}
 
 pub(super) async fn notification(
     caller: Caller,
@@ -77,17 +58,6 @@ async fn answer(caller: &Caller, plant: &Plant, asked: Asked) -> Result<Json<Ans
         Brief::Many(sites.iter().flat_map(told).map(|notice: Notice| notice.dated()).collect())
     };
     Ok(Json(Answer { notification, asked }))
-}
-
-impl Asked {
-    fn without_blanks(self) -> Self {
-        let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-        Self { site_id: given(self.site_id), plant_id: given(self.plant_id), app: given(self.app) }
-    }
-
-    const fn is_nothing(&self) -> bool {
-        self.site_id.is_none() && self.plant_id.is_none() && self.app.is_none()
-    }
 }
 
 fn id<T: FromStr>(text: Option<&str>) -> Result<Option<T>, Error> {
