@@ -9,8 +9,8 @@ use super::mark::Mark;
 use super::store::{Error, sync_folder};
 use super::{Counters, quarantine};
 use sitewarden_protocol::chain::{Cursor, Position};
-use sitewarden_protocol::record::EpochBegun;
-use std::collections::BTreeMap;
+use sitewarden_protocol::record::{Body, EpochBegun, Record};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -32,8 +32,8 @@ pub(super) enum Tail {
     Begin {
         /// The new epoch's number.
         epoch: u64,
-        /// What its first record says.
-        begun: EpochBegun,
+        /// What its first records say: of the epoch before, and of any older one whose end is lost.
+        begun: Vec<EpochBegun>,
     },
 }
 
@@ -44,6 +44,7 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
     }
     let mut ids = generations(folder)?;
     let newest_epoch = ids.last().map_or(0, |id| id.epoch).max(highest_set_aside(folder)?);
+    let present: BTreeSet<u64> = ids.iter().map(|id| id.epoch).collect();
     let mut damage = None;
     let mut tail = None;
     let marked = Mark::open(folder)?.read();
@@ -72,9 +73,11 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
         damage.get_or_insert(format!("it ends at {}, and was written up to {marked}", end.position));
     }
     let newest_epoch = newest_epoch.max(marked.epoch);
+    let declared = declared(folder, &ids, tail.as_ref().map(|(generation, _)| generation))?;
     let (mut closed, mut heads) = older(folder, &ids, tail.as_ref().map(|(generation, _)| generation.id), counters)?;
+    let lost = lost(&declared, &present, &heads, tail.as_ref().map(|(_, end)| end.position.epoch));
     let tail = match (tail, damage) {
-        (Some((generation, end)), None) => Tail::Resume(generation, end),
+        (Some((generation, end)), None) if lost.is_empty() => Tail::Resume(generation, end),
         (tail, damage) => {
             if let Some((generation, end)) = tail {
                 closed.insert(generation.id, end.position.seq);
@@ -82,12 +85,14 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
             }
             let cause = match damage {
                 Some(reason) => format!("the journal was damaged: {reason}"),
+                None if !lost.is_empty() => "the end of an older epoch was damaged".to_owned(),
                 None if newest_epoch == 0 => "enrolled".to_owned(),
                 None => format!("the journal was removed; it was written up to {marked}"),
             };
             let kept = heads.get(&newest_epoch).map_or(0, |head| head.position.seq);
             let written = if marked.epoch == newest_epoch { marked.seq.max(kept) } else { kept };
-            Tail::Begin { epoch: newest_epoch + 1, begun: EpochBegun { previous: newest_epoch, kept, written, cause } }
+            let newest = EpochBegun { previous: newest_epoch, kept, written, cause };
+            Tail::Begin { epoch: newest_epoch + 1, begun: std::iter::once(newest).chain(lost).collect() }
         }
     };
     Ok(Recovered { closed, heads, tail })
@@ -156,6 +161,46 @@ fn older(folder: &Path, ids: &[Id], tail: Option<Id>, counters: &Counters) -> Re
         next = Some(*id);
     }
     Ok((closed, heads))
+}
+
+/// What the first records of the epochs that are here say of the epochs before them: how far each was kept, the lowest
+/// word counting.
+fn declared(folder: &Path, ids: &[Id], tail: Option<&Generation>) -> Result<BTreeMap<u64, u64>, Error> {
+    let mut kept = BTreeMap::new();
+    let mut read = |generation: &Generation| {
+        let Some(Ok((_, page))) = generation.pages_from(1).next() else { return };
+        let bodies = page.records.iter().map_while(|record| Record::decode(record).ok()?.decode_body().ok());
+        for body in bodies {
+            let Body::EpochBegun(begun) = body else { break };
+            let lowest = kept.entry(begun.previous).or_insert(begun.kept);
+            *lowest = begun.kept.min(*lowest);
+        }
+    };
+    for id in ids.iter().filter(|id| id.first == 1) {
+        match Generation::open(folder, *id) {
+            Ok(generation) => read(&generation),
+            Err(Error::Damaged(_)) => {} // Met again, and set aside, when its end is looked for.
+            Err(error) => return Err(error),
+        }
+    }
+    tail.filter(|generation| generation.id.first == 1).into_iter().for_each(read);
+    Ok(kept)
+}
+
+/// The older epochs that end before the place up to which they were last said to be kept.
+fn lost(
+    declared: &BTreeMap<u64, u64>,
+    present: &BTreeSet<u64>,
+    heads: &BTreeMap<u64, Cursor>,
+    tail: Option<u64>,
+) -> Vec<EpochBegun> {
+    let cut = |(epoch, written): (&u64, &u64)| {
+        let kept = heads.get(epoch).map_or(0, |head| head.position.seq);
+        let here = present.contains(epoch) && Some(*epoch) != tail;
+        let cause = "the end of this epoch was damaged before it was sent".to_owned();
+        (here && kept < *written).then_some(EpochBegun { previous: *epoch, kept, written: *written, cause })
+    };
+    declared.iter().filter_map(cut).collect()
 }
 
 /// Moves a damaged generation out of the way; it is kept for whoever wants to look at it.

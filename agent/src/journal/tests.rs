@@ -182,3 +182,28 @@ async fn a_damaged_generation_in_the_middle_is_declared_lost_and_reading_goes_on
     assert!(lost >= RECORDS, "{lost} lost");
     assert_eq!(all.last(), records(3 * RECORDS - 1, 1).last());
 }
+
+#[tokio::test]
+async fn the_lost_end_of_an_older_epoch_is_declared_once() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, ROOM);
+    journal.append(run(0, 500)).await.unwrap();
+    close(&folder, journal);
+    // As if records after these had been written and were gone: a new epoch begins, and the old one stays to be sent.
+    let mark = mark::Mark::open(&folder.path().join("journal")).unwrap();
+    mark.write(Position { epoch: 1, seq: 600 }).unwrap();
+    let journal = open(&folder, ROOM);
+    assert_eq!(*journal.head().borrow(), Position { epoch: 2, seq: 1 });
+    close(&folder, journal);
+    std::fs::write(folder.path().join("journal/00000001-0000000000000001/db"), vec![0xa5; 70_000]).unwrap();
+    let journal = open(&folder, ROOM);
+    let draft = journal.read_after(Position { epoch: 3, seq: 0 }).unwrap().unwrap();
+    let begun =
+        |record: &[u8]| match sitewarden_protocol::record::Record::decode(record).unwrap().decode_body().unwrap() {
+            sitewarden_protocol::record::Body::EpochBegun(begun) => (begun.previous, begun.kept, begun.written),
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(draft.records.iter().map(begun).collect::<Vec<_>>(), [(2, 1, 1), (1, 0, 501)]);
+    let journal = reopen(&folder, journal);
+    assert_eq!(journal.head().borrow().epoch, 3, "what was declared is not declared again");
+}

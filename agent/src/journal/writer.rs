@@ -9,7 +9,7 @@ use super::shelf::Shelf;
 use super::store::Error;
 use sitewarden_protocol::chain::{Cursor, Position};
 use sitewarden_protocol::id::AgentId;
-use sitewarden_protocol::record::{Body, Record, Run};
+use sitewarden_protocol::record::{Body, EpochBegun, Record, Run};
 use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -94,10 +94,10 @@ pub(super) fn start(
     now: UnixMillis,
 ) -> Result<(Handle, watch::Receiver<Position>), Error> {
     let (generation, end, begun) = match tail {
-        Tail::Resume(generation, end) => (generation, end, None),
+        Tail::Resume(generation, end) => (generation, end, Vec::new()),
         Tail::Begin { epoch, begun } => {
             let generation = Generation::open(&shelf.folder, Id { epoch, first: 1 })?;
-            (generation, Cursor::start(agent, epoch), Some(begun))
+            (generation, Cursor::start(agent, epoch), begun)
         }
     };
     super::store::sync_folder(&shelf.folder)?;
@@ -106,11 +106,14 @@ pub(super) fn start(
     let (head, head_seen) = watch::channel(end.position);
     let mark = Mark::open(&shelf.folder)?;
     let mut writer = Writer { shelf, generation, end, mark, settings, head };
-    if let Some(mut begun) = begun {
+    let first = |mut begun: EpochBegun| {
         begun.cause = begun.cause.chars().take(500).collect();
-        let record =
-            Record::encode(now, &Body::EpochBegun(begun)).map_err(|error| Error::Damaged(error.to_string()))?;
-        writer.commit(std::iter::once(&[record].into_iter().collect()))?;
+        Record::encode(now, &Body::EpochBegun(begun))
+    };
+    let first: Run =
+        begun.into_iter().map(first).collect::<Result<_, _>>().map_err(|error| Error::Damaged(error.to_string()))?;
+    if first.count() > 0 {
+        writer.commit(std::iter::once(&first))?;
     }
     let (queue, waiting) = sync_channel(QUEUE);
     let (failure, _) = watch::channel(None);
