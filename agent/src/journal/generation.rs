@@ -6,9 +6,10 @@ use sitewarden_protocol::chain::{Cursor, Position};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Records after which the next generation is begun. At this size a database opens in 30 ms, drains without slowing
-/// down, and its folder is removed in one go.
-pub(super) const RECORDS: u64 = 100_000;
+/// Records after which the next generation is begun. An open database takes memory for what was written to it, so this
+/// bounds the agent's: at twice the size, a million queued records came to 67 MiB resident. It opens in 30 ms, and its
+/// folder is removed in one go.
+pub(super) const RECORDS: u64 = 50_000;
 
 /// Which generation: its epoch and its first record's number, which is also its folder's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,6 @@
 //! The agent's durable, ordered queue of records.
 //!
-//! On disk: `journal/<epoch>-<first seq>/`, one sled database for each 100,000 records (a generation), because a
+//! On disk: `journal/<epoch>-<first seq>/`, one sled database for each 50,000 records (a generation), because a
 //! drained sled database never gives its space back, and a removed folder does. In a generation: pages of at most
 //! 4 KiB, keyed by their first record's number, each carrying the chain before it.
 //!
