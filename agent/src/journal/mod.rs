@@ -6,8 +6,8 @@
 //!
 //! Always true: an append is answered only after `flush` and `fdatasync`; one thread writes; records have consecutive
 //! numbers within an epoch; a generation is removed only when its records are acknowledged by the hub *and* held by a
-//! checkpoint of what was derived from them; a mark outside sled tells a journal that has lost its end; a failed sync ends the process, because nothing says what is on disk
-//! after one.
+//! checkpoint of what was derived from them; a mark outside sled tells a journal that has lost its end; a failed sync
+//! ends the process, because nothing says what is on disk after one.
 
 mod generation;
 mod mark;

@@ -60,7 +60,7 @@ impl Shelf {
     /// The writer begins with, or changes to, this generation.
     pub(super) fn begin(&self, generation: &Arc<Generation>, end: Cursor) {
         // While this is held nobody reads, so the handle that is replaced is the last one and its database closes: a
-        // generation kept open for a reader that may not come for days would cost some 15 MiB.
+        // generation kept open for a reader that may not come for days would cost its memory all the while.
         let _reader = lock(&self.reader);
         let mut state = lock(&self.state);
         let id = generation.id;
