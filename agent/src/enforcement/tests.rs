@@ -192,3 +192,18 @@ async fn several_monitors_are_reserved_all_or_nothing_or_as_many_as_fit() {
     stop(&folder, running, false).await;
     assert_eq!(start(&folder).enforcement.monitors("EMS".into()).await.unwrap(), names(&["a", "b", "c"]));
 }
+
+#[tokio::test]
+async fn what_the_hub_has_is_remembered_over_restarts_without_a_hub() {
+    let (_temporary, folder) = prepare(3);
+    let running = start(&folder);
+    let head = *running.journal.head().borrow();
+    running.enforcement.acknowledged(head).await;
+    stop(&folder, running, true).await;
+    for _ in 0..2 {
+        assert_eq!(remembered_acknowledgement(&folder).unwrap(), head);
+        let running = start(&folder);
+        running.enforcement.activate("the key".into(), true, "operator".into()).await.ok();
+        stop(&folder, running, true).await;
+    }
+}
