@@ -114,21 +114,9 @@ impl Agent {
         Self { id, trusted, backoff, head, acknowledged, link, actions: VecDeque::new() }
     }
 
-    /// The hub's keys changed.
-    pub fn handle_trust(&mut self, trusted: Vec<PublicKey>) {
-        self.trusted = trusted;
-    }
-
     /// The journal has grown to `head`, durably.
     pub fn handle_appended(&mut self, head: Position) {
         self.head = self.head.max(head);
-    }
-
-    /// Dial now rather than when the back-off ends; nothing if there is a connection.
-    pub fn handle_wake(&mut self, now: Duration) {
-        if let Link::Down { redial_at } = &mut self.link {
-            *redial_at = now;
-        }
     }
 
     /// The connection stands. `hello` says what the journal holds.
