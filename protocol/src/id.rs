@@ -76,6 +76,8 @@ id! {
     PlantId,
     /// One licence, as the plant licence API names it.
     LicenseId,
+    /// One activation: a licence bound to a machine.
+    ActivationId,
 }
 
 #[cfg(test)]

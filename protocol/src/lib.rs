@@ -12,6 +12,7 @@ pub mod chain;
 pub mod codec;
 pub mod enrolment;
 pub mod frame;
+pub mod hub_time;
 pub mod id;
 pub mod license;
 pub mod message;

@@ -5,14 +5,18 @@
 use crate::chain::{Cursor, Position};
 use crate::codec::{self, Decode, Encode};
 use crate::frame;
-use crate::id::AgentId;
+use crate::id::{AgentId, LicenseId};
+use crate::license::ActivationError;
 use crate::time::UnixMillis;
-use crate::{batch, receipt, snapshot};
+use crate::{batch, hub_time, receipt, snapshot};
+use std::fmt;
 
 /// The oldest protocol version that this build speaks.
 pub const OLDEST_VERSION: u16 = 1;
 /// The newest protocol version that this build speaks.
-pub const NEWEST_VERSION: u16 = 1;
+pub const NEWEST_VERSION: u16 = 2;
+/// The version from which on a hub is asked for its time and for activations, and sends snapshots in layout 2.
+pub const QUESTIONS_SINCE: u16 = 2;
 
 /// The most epochs that a hello lists: those that still have records to send, oldest first.
 pub const MAX_EPOCHS: usize = 16;
@@ -26,6 +30,10 @@ pub enum ToHub {
     Batch(batch::Signed),
     /// How things stand now; not journaled.
     Status(LiveStatus),
+    /// What time is it? Since version 2.
+    AskTime(hub_time::Nonce),
+    /// A licence key was typed at the site. Since version 2.
+    Activate(Activate),
 }
 
 /// From a hub to an agent.
@@ -41,6 +49,10 @@ pub enum ToAgent {
     Snapshot(snapshot::Signed),
     /// The hub ends the session.
     Goodbye(Goodbye),
+    /// Answers [`ToHub::AskTime`].
+    Time(hub_time::Signed),
+    /// Answers [`ToHub::Activate`].
+    Activated(Activated),
 }
 
 /// An agent's first message.
@@ -106,6 +118,49 @@ pub struct Quota {
     pub used: u32,
     /// Permitted; `None` for without limit.
     pub permitted: Option<u32>,
+}
+
+/// A licence key that was typed at the site, to be activated at the hub.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Activate {
+    /// The agent's own number for this question.
+    pub question: u64,
+    /// The key as it was typed.
+    pub key: String,
+    /// Whether the licence in force for the same app may be given up.
+    pub replace: bool,
+    /// Who typed it.
+    pub by: String,
+    /// Monitors in use at the site, by app.
+    pub in_use: Vec<(String, u32)>,
+}
+
+impl fmt::Debug for Activate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Activate").field("question", &self.question).field("by", &self.by).finish_non_exhaustive()
+    }
+}
+
+/// What became of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Activated {
+    /// The number of the question.
+    pub question: u64,
+    /// What became of it.
+    pub outcome: ActivationOutcome,
+    /// What the site may do from now on; always there if a licence was activated.
+    pub snapshot: Option<snapshot::Signed>,
+}
+
+/// What became of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum ActivationOutcome {
+    /// The licence is Active.
+    Activated(LicenseId),
+    /// It is not, and asking again would not help.
+    Refused(ActivationError),
+    /// The hub cannot say now; the site may decide by itself.
+    Unavailable,
 }
 
 /// A batch that was not taken.
@@ -185,6 +240,7 @@ mod tests {
     #[test]
     fn the_newest_common_version_is_spoken() {
         assert_eq!(negotiate(1, 1), Some(1));
+        assert_eq!(negotiate(1, 2), Some(2));
         assert_eq!(negotiate(1, 9), Some(NEWEST_VERSION));
         assert_eq!(negotiate(NEWEST_VERSION + 1, NEWEST_VERSION + 2), None);
         assert_eq!(negotiate(0, 0), None);

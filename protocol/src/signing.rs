@@ -16,10 +16,14 @@ pub enum Purpose {
     Batch,
     /// The hub's word on what it has from an agent.
     Receipt,
-    /// The hub's word on what a site may do.
+    /// The hub's word on what a site may do, in layout 1.
     Snapshot,
+    /// The same in layout 2.
+    Snapshot2,
     /// An agent's proof, when it enrols, that it holds the signing key it names.
     Enrolment,
+    /// The hub's word on what time it is.
+    Time,
 }
 
 impl Purpose {
@@ -28,7 +32,9 @@ impl Purpose {
             Self::Batch => b"sitewarden/batch/1\0",
             Self::Receipt => b"sitewarden/receipt/1\0",
             Self::Snapshot => b"sitewarden/snapshot/1\0",
+            Self::Snapshot2 => b"sitewarden/snapshot/2\0",
             Self::Enrolment => b"sitewarden/enrolment/1\0",
+            Self::Time => b"sitewarden/time/1\0",
         }
     }
 

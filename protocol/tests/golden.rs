@@ -1,5 +1,6 @@
-//! Bytes of version 1 as they were once written to disks and lines, in `testdata/v1/`. They are kept for ever: a later
-//! build must read them to the same values, and as long as it writes version 1, write the same bytes.
+//! Bytes as they were once written to disks and lines, in `testdata/`, in the folder of the protocol version that first wrote
+//! them. They are kept for ever: a later build must read them to the same values, and as long as it writes that version,
+//! write the same bytes.
 //!
 //! A new message needs a new file: `SITEWARDEN_RECORD_GOLDEN=1` writes those that are missing and never changes one.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where what it relies on is not so")]
@@ -23,7 +24,7 @@ fn every_recorded_file_is_looked_at() {
     known.sort();
     let mut files = all_names();
     files.sort();
-    assert_eq!(files, known, "testdata/v1 and this test do not name the same vectors");
+    assert_eq!(files, known, "testdata and this test do not name the same vectors");
 }
 
 #[test]

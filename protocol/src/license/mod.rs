@@ -2,16 +2,23 @@
 //!
 //! Always true: a rule is a function of the licence, the count in use and the time given; it changes nothing.
 
+mod access;
+mod activation;
+mod explain;
 mod key;
+mod ladder;
 pub mod notice;
-mod rules;
+mod quota;
+mod relief;
 mod validity;
 
-pub use key::{KeyDigest, random_key, short_key};
-pub use rules::{
-    ActivationError, AllowedActivation, Cause, LocalActivation, OverQuota, Standing, access, activate, effective,
-    may_reserve,
-};
+pub use access::{Cause, access, in_force};
+pub use activation::{ActivationError, AllowedActivation, LocalActivation, activate, effective};
+pub use explain::{Change, Explanation, Reason, Verdict, explain};
+pub use key::{KeyDigest, key_hint, random_key, short_key};
+pub use ladder::{Circumstances, Condition, Step, Use};
+pub use quota::{BlockedNew, NoRoom, OverQuota, may_reserve};
+pub use relief::{Relief, ReliefError, Reliefs};
 pub use validity::{InvalidValidity, Unit, Validity};
 
 use crate::codec::{Decode, Encode};
@@ -29,6 +36,8 @@ pub struct License {
     pub id: LicenseId,
     /// Its name, unique at its site.
     pub name: String,
+    /// In the vendor's words; may be empty.
+    pub description: String,
     /// The app it is for, such as `EMS`.
     pub app: String,
     /// How it was sold.
@@ -47,8 +56,12 @@ pub struct License {
     pub activated_at: Option<UnixMillis>,
     /// When it ends; `None` if it never does, or is not activated yet.
     pub expires_at: Option<UnixMillis>,
+    /// When it was issued.
+    pub created_at: UnixMillis,
     /// Recognises the licence's key when it is typed in.
     pub key: KeyDigest,
+    /// The key's last characters, for people who hold several; see [`key_hint`].
+    pub key_hint: String,
     /// Grows with every change.
     pub revision: u32,
 }
@@ -146,6 +159,9 @@ pub struct Policy {
     pub expiry: Rule,
     /// From the moment the snapshot's `fresh_until` passes.
     pub staleness: Rule,
+    /// From the moment that more monitors run than the quota and the overage permit.
+    #[serde(default = "Rule::hard")]
+    pub overage: Rule,
     /// How far over the monitor quota reservations may go, per cent of the quota; they are recorded.
     pub overage_percent: u16,
 }
@@ -157,6 +173,7 @@ impl Default for Policy {
         Self {
             expiry: Rule { grace_days: 0, then: Rung::Block },
             staleness: Rule { grace_days: 30, then: Rung::BlockNew },
+            overage: Rule::hard(),
             overage_percent: 0,
         }
     }
@@ -171,6 +188,13 @@ pub struct Rule {
     pub then: Rung,
 }
 
+impl Rule {
+    /// Nothing new, at once: what applies to the quota unless the vendor chose otherwise.
+    pub const fn hard() -> Self {
+        Self { grace_days: 0, then: Rung::BlockNew }
+    }
+}
+
 /// How hard a rule is. Ordered from mild to strict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -183,4 +207,42 @@ pub enum Rung {
     BlockNew,
     /// Nothing is allowed.
     Block,
+}
+
+#[cfg(test)]
+mod testing {
+    use super::*;
+    use crate::id::SiteId;
+    use std::time::Duration;
+
+    pub(super) const SITE: SiteId = SiteId::from_bytes([1; 16]);
+    pub(super) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+    pub(super) const DAY: Duration = Duration::from_secs(86_400);
+
+    /// A snapshot that never goes stale.
+    pub(super) fn fresh(now: UnixMillis) -> Circumstances {
+        Circumstances { now, fresh_until: UnixMillis(i64::MAX), relieved_until: None }
+    }
+
+    /// For a year and two monitors; its key is `key` and its number.
+    pub(super) fn license(number: u8, app: &str, status: Status) -> License {
+        License {
+            id: LicenseId::from_bytes([number; 16]),
+            name: format!("L{number}"),
+            description: String::new(),
+            app: app.into(),
+            kind: Kind::Subscription,
+            term: Term::Validity("1y".parse().unwrap()),
+            limits: Limits { monitors: Some(2), ..Limits::default() },
+            features: vec![],
+            policy: Policy::default(),
+            status,
+            activated_at: None,
+            expires_at: None,
+            created_at: NOW,
+            key: KeyDigest::of(SITE, &format!("key{number}")),
+            key_hint: key_hint(&format!("key{number}")),
+            revision: 1,
+        }
+    }
 }

@@ -134,30 +134,14 @@ pub struct Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KeyDigest, Kind, Limits, Policy, Term};
     use super::*;
-    use crate::id::{LicenseId, SiteId};
 
     fn at(text: &str) -> UnixMillis {
         text.parse::<chrono::DateTime<chrono::Utc>>().unwrap().into()
     }
 
     fn license(app: &str, status: Status, end: Option<&str>) -> License {
-        License {
-            id: LicenseId::from_bytes([1; 16]),
-            name: "L1".into(),
-            app: app.into(),
-            kind: Kind::Subscription,
-            term: Term::Endless,
-            limits: Limits::default(),
-            features: vec![],
-            policy: Policy::default(),
-            status,
-            activated_at: None,
-            expires_at: end.map(at),
-            key: KeyDigest::of(SiteId::from_bytes([1; 16]), "key"),
-            revision: 1,
-        }
+        License { expires_at: end.map(at), ..super::super::testing::license(1, app, status) }
     }
 
     fn told(licenses: &[License], app: Option<&str>, now: &str) -> Vec<String> {

@@ -12,11 +12,13 @@ use crate::batch;
 use crate::chain::{Cursor, Position};
 use crate::id::AgentId;
 use crate::message::{
-    EpochExtent, Goodbye, Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, Refusal, Refused, ToAgent, ToHub, Welcome,
+    Activate, Activated, EpochExtent, Goodbye, Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, QUESTIONS_SINCE,
+    Refusal, Refused, ToAgent, ToHub, Welcome,
 };
 use crate::receipt::{self, Receipt};
 use crate::signing::PublicKey;
-use crate::snapshot;
+use crate::time::UnixMillis;
+use crate::{hub_time, snapshot};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -49,6 +51,10 @@ pub enum Action {
     Acknowledge(Receipt),
     /// Take this snapshot, if it is signed and newer.
     Install(Box<snapshot::Signed>),
+    /// It is so late by the hub, which was asked just now.
+    Correct(UnixMillis),
+    /// The hub's answer to [`Agent::handle_activate`].
+    Activated(Box<Activated>),
     /// Close the connection; no `handle_closed` is expected.
     Hangup(String),
 }
@@ -88,6 +94,10 @@ enum Link {
 struct Up {
     /// When the session began.
     since: Duration,
+    /// The protocol version that both speak.
+    version: u16,
+    /// What the hub was asked its time with, until it answers.
+    asked: Option<hub_time::Nonce>,
     /// The last record that the hub is known to have.
     confirmed: Position,
     /// The last record that was sent.
@@ -150,6 +160,8 @@ impl Agent {
             ToAgent::Receipt(signed) => self.receipt(now, random, &signed),
             ToAgent::Refused(refused) => self.refused(now, &refused),
             ToAgent::Snapshot(signed) => self.actions.push_back(Action::Install(Box::new(signed))),
+            ToAgent::Time(signed) => self.time(&signed),
+            ToAgent::Activated(activated) => self.actions.push_back(Action::Activated(Box::new(activated))),
             ToAgent::Goodbye(Goodbye { reason, come_back_after }) => {
                 self.hang_up(
                     now,
@@ -192,6 +204,26 @@ impl Agent {
         if matches!(self.link, Link::Up(_)) {
             self.actions.push_back(Action::Send(Box::new(ToHub::Status(status))));
         }
+    }
+
+    /// Asks the hub what time it is; `nonce` is random. Nothing is asked without a session, or of a hub that is too old.
+    pub fn handle_ask_time(&mut self, nonce: hub_time::Nonce) {
+        if let Link::Up(up) = &mut self.link
+            && up.version >= QUESTIONS_SINCE
+        {
+            up.asked = Some(nonce);
+            self.actions.push_back(Action::Send(Box::new(ToHub::AskTime(nonce))));
+        }
+    }
+
+    /// Asks the hub to activate a licence; the answer is [`Action::Activated`], if one comes. `false` if there is nobody
+    /// to ask.
+    pub fn handle_activate(&mut self, ask: Activate) -> bool {
+        let can = matches!(&self.link, Link::Up(up) if up.version >= QUESTIONS_SINCE);
+        if can {
+            self.actions.push_back(Action::Send(Box::new(ToHub::Activate(ask))));
+        }
+        can
     }
 
     /// Time has reached [`Agent::poll_timeout`].
@@ -283,6 +315,8 @@ impl Agent {
         }
         let mut up = Up {
             since: now,
+            version: welcome.version,
+            asked: None,
             confirmed: Position::default(),
             sent: Position::default(),
             reading: None,
@@ -346,6 +380,16 @@ impl Agent {
         }
     }
 
+    fn time(&mut self, signed: &hub_time::Signed) {
+        let Link::Up(up) = &mut self.link else { return };
+        let Some(nonce) = up.asked else { return };
+        // A wrong answer is no reason to hang up: nothing is done on its word.
+        if let Ok(at) = signed.verify(&self.trusted, self.id, &nonce) {
+            up.asked = None;
+            self.actions.push_back(Action::Correct(at));
+        }
+    }
+
     fn believe(&self, signed: &receipt::Signed) -> Result<Receipt, String> {
         let receipt = signed.verify(&self.trusted).map_err(|error| error.to_string())?;
         if receipt.agent == self.id { Ok(receipt) } else { Err("the receipt is for another agent".to_owned()) }
@@ -392,7 +436,8 @@ impl Agent {
         }
         self.link = Link::Down { redial_at: now + at_least + self.backoff.next(random) };
         // What was to be sent belongs to the connection that is gone; what was learnt from it does not.
-        self.actions.retain(|action| matches!(action, Action::Acknowledge(_) | Action::Install(_)));
+        self.actions
+            .retain(|action| !matches!(action, Action::Dial | Action::Send(_) | Action::Read(_) | Action::Hangup(_)));
     }
 }
 

@@ -10,9 +10,10 @@ use super::WINDOW;
 use crate::batch;
 use crate::id::AgentId;
 use crate::message::{
-    Goodbye, Hello, LiveStatus, MAX_EPOCHS, NEWEST_VERSION, OLDEST_VERSION, Refused, ToAgent, ToHub, Welcome, negotiate,
+    Activate, Activated, Goodbye, Hello, LiveStatus, MAX_EPOCHS, NEWEST_VERSION, OLDEST_VERSION, Refused, ToAgent,
+    ToHub, Welcome, negotiate,
 };
-use crate::{receipt, snapshot};
+use crate::{hub_time, receipt, snapshot};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -28,6 +29,10 @@ pub enum Action {
     Ingest(Box<batch::Signed>),
     /// Keep this as the agent's last word on itself.
     Report(Box<LiveStatus>),
+    /// Sign what time it is, and call [`Session::handle_time`].
+    TellTime(hub_time::Nonce),
+    /// Activate a licence for the agent's site, and call [`Session::handle_activated`].
+    Activate(Box<Activate>),
     /// Send this.
     Send(Box<ToAgent>),
     /// Close the connection.
@@ -97,6 +102,8 @@ pub struct Greeting {
 #[derive(Debug)]
 pub struct Session {
     peer: AgentId,
+    /// What both speak, from the hello on.
+    version: u16,
     state: State,
     ingesting: usize,
     actions: VecDeque<Action>,
@@ -105,7 +112,7 @@ pub struct Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     AwaitingHello { deadline: Duration },
-    Greeting { version: u16 },
+    Greeting,
     Ready,
     Closed,
 }
@@ -114,7 +121,7 @@ impl Session {
     /// A session with the agent that the client certificate names.
     pub fn new(now: Duration, peer: AgentId) -> Self {
         let state = State::AwaitingHello { deadline: now + HELLO_TIMEOUT };
-        Self { peer, state, ingesting: 0, actions: VecDeque::new() }
+        Self { peer, version: OLDEST_VERSION, state, ingesting: 0, actions: VecDeque::new() }
     }
 
     /// A message arrived.
@@ -123,17 +130,24 @@ impl Session {
             (State::AwaitingHello { .. }, ToHub::Hello(hello)) => self.hello(hello),
             (State::Ready, ToHub::Batch(batch)) => self.batch(batch),
             (State::Ready, ToHub::Status(status)) => self.actions.push_back(Action::Report(Box::new(status))),
+            (State::Ready, ToHub::AskTime(nonce)) => self.actions.push_back(Action::TellTime(nonce)),
+            (State::Ready, ToHub::Activate(ask)) => self.actions.push_back(Action::Activate(Box::new(ask))),
             (State::Closed, _) => {}
             (_, ToHub::Hello(_)) => self.close(Closing::OutOfTurn("hello")),
             (_, ToHub::Batch(_)) => self.close(Closing::OutOfTurn("batch")),
             (_, ToHub::Status(_)) => self.close(Closing::OutOfTurn("status")),
+            (_, ToHub::AskTime(_)) => self.close(Closing::OutOfTurn("question for the time")),
+            (_, ToHub::Activate(_)) => self.close(Closing::OutOfTurn("licence key")),
         }
     }
 
     /// The answer to [`Action::Greet`].
     pub fn handle_greeting(&mut self, greeting: Greeting) {
-        let State::Greeting { version } = self.state else { return };
+        if self.state != State::Greeting {
+            return;
+        }
         self.state = State::Ready;
+        let version = self.version;
         self.send(ToAgent::Welcome(Welcome { version, receipts: greeting.receipts }));
         if let Some(snapshot) = greeting.snapshot {
             self.send(ToAgent::Snapshot(snapshot));
@@ -148,6 +162,20 @@ impl Session {
             Ingested::Stored(receipt) => self.send(ToAgent::Receipt(receipt)),
             Ingested::Refused(refused) => self.send(ToAgent::Refused(refused)),
             Ingested::Invalid(reason) => self.close(Closing::BadBatch(reason)),
+        }
+    }
+
+    /// The answer to [`Action::TellTime`].
+    pub fn handle_time(&mut self, time: hub_time::Signed) {
+        if self.state == State::Ready {
+            self.send(ToAgent::Time(time));
+        }
+    }
+
+    /// The answer to [`Action::Activate`].
+    pub fn handle_activated(&mut self, activated: Activated) {
+        if self.state == State::Ready {
+            self.send(ToAgent::Activated(activated));
         }
     }
 
@@ -183,12 +211,17 @@ impl Session {
         self.actions.pop_front()
     }
 
+    /// The protocol version that both speak, from the hello on: snapshots are to be signed in its layout.
+    pub const fn version(&self) -> u16 {
+        self.version
+    }
+
     /// Whether more may be read from the connection now.
     pub fn wants_input(&self) -> bool {
         match self.state {
             State::AwaitingHello { .. } => true,
             State::Ready => self.ingesting < WINDOW,
-            State::Greeting { .. } | State::Closed => false,
+            State::Greeting | State::Closed => false,
         }
     }
 
@@ -203,7 +236,8 @@ impl Session {
         let Some(version) = negotiate(oldest, newest) else {
             return self.handle_end(Closing::NoCommonVersion { oldest, newest }, 3_600);
         };
-        self.state = State::Greeting { version };
+        self.version = version;
+        self.state = State::Greeting;
         self.actions.push_back(Action::Greet(Box::new(hello)));
     }
 

@@ -1,9 +1,11 @@
 //! Records: what is in journals, in batches and in the hub's database.
 
 use super::vectors::{expect, recorded};
-use sitewarden_protocol::id::LicenseId;
+use sitewarden_protocol::id::{ActivationId, LicenseId};
 use sitewarden_protocol::record::{
-    Activation, Body, Denial, EpochBegun, Event, HostSample, MonitorChange, Record, Run, Value, kind,
+    Activation, Body, ClockCause, ClockChange, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat,
+    HostSample, MachineActivated, MachineDeactivated, MonitorChange, Overage, Override, Record, Run, SessionEnd,
+    SessionEnded, Value, kind,
 };
 use sitewarden_protocol::time::UnixMillis;
 
@@ -45,6 +47,54 @@ pub(crate) fn bodies() -> Vec<Body> {
         Body::Denial(Denial { app: "EMS".into(), action: "reserve".into(), cause: "over quota".into() }),
         Body::EpochBegun(EpochBegun { previous: 1, kept: 300, written: 305, cause: "damaged".into() }),
     ]
+    .into_iter()
+    .chain(bodies_of_version_2())
+    .collect()
+}
+
+fn bodies_of_version_2() -> Vec<Body> {
+    let (license, activation) = (LicenseId::from_bytes([1; 16]), ActivationId::from_bytes([5; 16]));
+    let parts = || vec![("machine_id".into(), [4; 32])];
+    vec![
+        Body::Denials(Denials {
+            app: "EMS".into(),
+            action: "verify".into(),
+            user: "ems".into(),
+            cause: "expired".into(),
+            count: 300,
+            since: AT,
+        }),
+        Body::Clock(ClockChange {
+            wall: UnixMillis(0),
+            before: AT,
+            after: UnixMillis(AT.0 + 1),
+            cause: ClockCause::SteppedBack,
+        }),
+        Body::Fingerprint(FingerprintChange {
+            same_machine: true,
+            matched: 3,
+            of: 4,
+            changed: vec!["mac".into()],
+            parts: parts(),
+        }),
+        Body::Override(Override { days: 7, until: AT, reason: "the line is cut".into(), by: "operator".into() }),
+        Body::Overage(Overage { app: "EMS".into(), license, in_use: 300, quota: 251 }),
+        Body::MachineActivated(MachineActivated {
+            license,
+            activation,
+            hardware: parts(),
+            machine: "DESKTOP-ABC123".into(),
+            app_version: "1.0.0".into(),
+        }),
+        Body::MachineDeactivated(MachineDeactivated { license, activation, reason: "System upgrade".into() }),
+        Body::Heartbeat(Heartbeat { license, activation, users: 5, features: vec![("feature1".into(), 150)] }),
+        Body::SessionEnded(SessionEnded {
+            license,
+            activation,
+            users: 5,
+            cause: SessionEnd::Released { by: "operator".into() },
+        }),
+    ]
 }
 
 fn name(body: &Body) -> String {
@@ -56,27 +106,37 @@ fn name(body: &Body) -> String {
         Body::LicenseActivated(_) => kind::LICENSE_ACTIVATED,
         Body::Denial(_) => kind::DENIAL,
         Body::EpochBegun(_) => kind::EPOCH_BEGUN,
+        Body::Denials(_) => kind::DENIALS,
+        Body::Clock(_) => kind::CLOCK,
+        Body::Fingerprint(_) => kind::FINGERPRINT,
+        Body::Override(_) => kind::OVERRIDE,
+        Body::Overage(_) => kind::OVERAGE,
+        Body::MachineActivated(_) => kind::MACHINE_ACTIVATED,
+        Body::MachineDeactivated(_) => kind::MACHINE_DEACTIVATED,
+        Body::Heartbeat(_) => kind::HEARTBEAT,
+        Body::SessionEnded(_) => kind::SESSION_ENDED,
         Body::Unknown => panic!("an unknown body is not written"),
     };
     assert_eq!(body.kind(), Some(kind));
-    format!("record-{}", kind::name(kind).replace('_', "-"))
+    let version = if kind <= kind::EPOCH_BEGUN { "v1" } else { "v2" };
+    format!("{version}/record-{}", kind::name(kind).replace('_', "-"))
 }
 
 pub(crate) fn names() -> Vec<String> {
-    bodies().iter().map(name).chain(["run".to_owned()]).collect()
+    bodies().iter().map(name).chain(["v1/run".to_owned()]).collect()
 }
 
-/// All of them as one run.
+/// Those of version 1 as one run.
 pub(crate) fn run() -> Run {
     let mut run = Run::default();
-    bodies().iter().for_each(|body| run.push(&Record::encode(AT, body).unwrap()));
+    bodies().iter().take(usize::from(kind::EPOCH_BEGUN)).for_each(|body| run.push(&Record::encode(AT, body).unwrap()));
     run
 }
 
 #[test]
 fn every_kind_of_record_is_written_and_read_as_recorded() {
     let bodies = bodies();
-    assert_eq!(bodies.len(), usize::from(kind::EPOCH_BEGUN), "a kind has no vector");
+    assert_eq!(bodies.len(), kind::ALL.len(), "a kind has no vector");
     for body in bodies {
         let (name, written) = (name(&body), Record::encode(AT, &body).unwrap());
         let recorded = recorded(&name, || written.clone());
@@ -90,7 +150,7 @@ fn every_kind_of_record_is_written_and_read_as_recorded() {
 #[test]
 fn a_run_is_written_and_read_as_recorded() {
     let run = run();
-    let recorded = recorded("run", || run.as_bytes().to_vec());
-    expect("run", run.as_bytes(), &recorded);
+    let recorded = recorded("v1/run", || run.as_bytes().to_vec());
+    expect("v1/run", run.as_bytes(), &recorded);
     assert_eq!(Run::from_bytes(recorded).unwrap(), run);
 }

@@ -6,7 +6,7 @@ use std::{env, fs};
 const RECORD: &str = "SITEWARDEN_RECORD_GOLDEN";
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/v1")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
 /// Whether missing vectors are to be recorded.
@@ -23,7 +23,7 @@ pub(crate) fn recorded(name: &str, make: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
             "{} is missing; record it with: {RECORD}=1 cargo test -p sitewarden-protocol --test golden",
             path.display()
         );
-        fs::create_dir_all(folder()).unwrap();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, hex(&make())).unwrap();
     }
     bytes(&fs::read_to_string(path).unwrap())
@@ -34,11 +34,17 @@ pub(crate) fn expect(name: &str, written: &[u8], recorded: &[u8]) {
     assert!(written == recorded, "{name} is written differently now:\n{}recorded:\n{}", hex(written), hex(recorded));
 }
 
-/// Every recorded vector's name.
+/// Every recorded vector's name, behind the folder of the version that first wrote it.
 pub(crate) fn all_names() -> Vec<String> {
-    let entries = fs::read_dir(folder()).unwrap_or_else(|_| panic!("no testdata; record it with {RECORD}=1"));
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.map(|name| name.strip_suffix(".hex").unwrap_or(&name).to_owned()).collect()
+    let entries = |path: PathBuf| {
+        let entries = fs::read_dir(path).unwrap_or_else(|_| panic!("no testdata; record it with {RECORD}=1"));
+        entries.map(|entry| entry.unwrap().path())
+    };
+    let name = |path: PathBuf| {
+        let path = path.strip_prefix(folder()).unwrap().to_str().unwrap().to_owned();
+        path.strip_suffix(".hex").unwrap_or(&path).to_owned()
+    };
+    entries(folder()).flat_map(entries).map(name).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -7,14 +7,18 @@ use sitewarden_protocol::chain::{Chain, Cursor, Position};
 use sitewarden_protocol::codec;
 use sitewarden_protocol::enrolment::{self, Answer, Enrolled, Request};
 use sitewarden_protocol::frame;
+use sitewarden_protocol::hub_time::{self, HubTime};
 use sitewarden_protocol::id::{AgentId, LicenseId, PlantId, SiteId};
-use sitewarden_protocol::license::{KeyDigest, Kind, License, Limits, Policy, Rule, Rung, Status, Term};
+use sitewarden_protocol::license::{
+    ActivationError, KeyDigest, Kind, License, Limits, Policy, Rule, Rung, Status, Term,
+};
 use sitewarden_protocol::message::{
-    EpochExtent, Goodbye, Hello, LiveStatus, Quota, Refusal, Refused, ToAgent, ToHub, Welcome,
+    Activate, Activated, ActivationOutcome, EpochExtent, Goodbye, Hello, LiveStatus, Quota, Refusal, Refused, ToAgent,
+    ToHub, Welcome,
 };
 use sitewarden_protocol::receipt::{self, Receipt};
 use sitewarden_protocol::signing::PrivateKey;
-use sitewarden_protocol::snapshot::{self, Snapshot, Trust, Version};
+use sitewarden_protocol::snapshot::{self, Administrator, Snapshot, Trust, Version};
 use sitewarden_protocol::time::UnixMillis;
 use std::fmt::Debug;
 
@@ -73,6 +77,7 @@ fn licenses() -> Vec<License> {
     let license = |number: usize| License {
         id: LicenseId::from_bytes([u8::try_from(number).unwrap(); 16]),
         name: format!("L{number}"),
+        description: String::new(),
         app: "EMS".into(),
         kind: kinds[number % kinds.len()],
         term: terms[number],
@@ -81,12 +86,15 @@ fn licenses() -> Vec<License> {
         policy: Policy {
             expiry: Rule { grace_days: 300, then: rungs[number % rungs.len()] },
             staleness: Rule { grace_days: 30, then: rungs[(number + 1) % rungs.len()] },
+            overage: Rule::hard(),
             overage_percent: 10,
         },
         status: statuses[number],
         activated_at: (number > 0).then_some(AT),
         expires_at: None,
+        created_at: UnixMillis::default(),
         key: KeyDigest::of(SITE, "a key"),
+        key_hint: String::new(),
         revision: 4,
     };
     (0..5).map(license).collect()
@@ -103,18 +111,39 @@ fn plain_snapshot() -> Snapshot {
         fresh_until: UnixMillis(AT.0 + 1_000),
         licenses: licenses(),
         trust: Trust { authorities: vec![vec![0x30, 3, 2, 1, 0]], signing_keys: vec![hub_key().public()] },
+        override_days: 0,
+        administrators: vec![],
+        certificate: vec![],
+    }
+}
+
+/// With everything that version 1 could not say.
+fn full_snapshot() -> Snapshot {
+    let license = |license: License| License {
+        description: "for line 1".into(),
+        policy: Policy { overage: Rule { grace_days: 3, then: Rung::Block }, ..license.policy },
+        created_at: AT,
+        key_hint: "…WXYZ".into(),
+        ..license
+    };
+    Snapshot {
+        licenses: licenses().into_iter().map(license).collect(),
+        override_days: 7,
+        administrators: vec![Administrator { name: "support".into(), password: "$argon2id$…".into() }],
+        certificate: vec![0x30, 3, 2, 1, 0],
+        ..plain_snapshot()
     }
 }
 
 fn snapshot() -> snapshot::Signed {
-    snapshot::Signed::make(&plain_snapshot(), &hub_key())
+    snapshot::Signed::make(&plain_snapshot(), 1, &hub_key())
 }
 
 /// The recorded batch: zstd may write other bytes in a later version, so it is made only once.
 fn signed_batch() -> batch::Signed {
     let draft = Draft { after: Cursor::start(AGENT, 2), lost: 0, records: records::run() };
     let make = || codec::encode(&batch::Signed::make(AGENT, &draft, AT, &agent_key()).unwrap().1);
-    codec::decode(&recorded("batch", make)).unwrap()
+    codec::decode(&recorded("v1/batch", make)).unwrap()
 }
 
 fn to_hub() -> Vec<ToHub> {
@@ -140,14 +169,24 @@ fn to_hub() -> Vec<ToHub> {
             ],
             snapshot: version(),
         }),
+        ToHub::AskTime([8; 16]),
+        ToHub::Activate(Activate {
+            question: 300,
+            key: "a key".into(),
+            replace: true,
+            by: "operator".into(),
+            in_use: vec![("EMS".into(), 3)],
+        }),
     ]
 }
 
 const fn name_to_hub(message: &ToHub) -> &'static str {
     match message {
-        ToHub::Hello(_) => "to-hub-hello",
-        ToHub::Batch(_) => "to-hub-batch",
-        ToHub::Status(_) => "to-hub-status",
+        ToHub::Hello(_) => "v1/to-hub-hello",
+        ToHub::Batch(_) => "v1/to-hub-batch",
+        ToHub::Status(_) => "v1/to-hub-status",
+        ToHub::AskTime(_) => "v2/to-hub-ask-time",
+        ToHub::Activate(_) => "v2/to-hub-activate",
     }
 }
 
@@ -163,21 +202,48 @@ fn to_agent() -> Vec<ToAgent> {
         refused(Refusal::Revoked),
         ToAgent::Snapshot(snapshot()),
         ToAgent::Goodbye(Goodbye { reason: "the hub is stopping".into(), come_back_after: 300 }),
+        ToAgent::Time(hub_time::Signed::make(&HubTime { agent: AGENT, nonce: [8; 16], at: AT }, &hub_key())),
+        activated(ActivationOutcome::Activated(LicenseId::from_bytes([1; 16]))),
+        activated(ActivationOutcome::Refused(ActivationError::Unknown)),
+        activated(ActivationOutcome::Refused(ActivationError::Spent)),
+        activated(ActivationOutcome::Refused(ActivationError::QuotaTooSmall { in_use: 11, permitted: 10 })),
+        activated(ActivationOutcome::Refused(occupied())),
+        activated(ActivationOutcome::Unavailable),
     ]
+}
+
+fn activated(outcome: ActivationOutcome) -> ToAgent {
+    let snapshot = matches!(outcome, ActivationOutcome::Activated(_))
+        .then(|| snapshot::Signed::make(&full_snapshot(), 2, &hub_key()));
+    ToAgent::Activated(Activated { question: 300, outcome, snapshot })
+}
+
+fn occupied() -> ActivationError {
+    let [current, new] = [0, 1].map(|number| Box::new(full_snapshot().licenses.swap_remove(number)));
+    ActivationError::Occupied { current, new }
 }
 
 const fn name_to_agent(message: &ToAgent) -> &'static str {
     match message {
-        ToAgent::Welcome(_) => "to-agent-welcome",
-        ToAgent::Receipt(_) => "to-agent-receipt",
+        ToAgent::Welcome(_) => "v1/to-agent-welcome",
+        ToAgent::Receipt(_) => "v1/to-agent-receipt",
         ToAgent::Refused(Refused { refusal, .. }) => match refusal {
-            Refusal::Missing(_) => "to-agent-refused-missing",
-            Refusal::Busy => "to-agent-refused-busy",
-            Refusal::Fork => "to-agent-refused-fork",
-            Refusal::Revoked => "to-agent-refused-revoked",
+            Refusal::Missing(_) => "v1/to-agent-refused-missing",
+            Refusal::Busy => "v1/to-agent-refused-busy",
+            Refusal::Fork => "v1/to-agent-refused-fork",
+            Refusal::Revoked => "v1/to-agent-refused-revoked",
         },
-        ToAgent::Snapshot(_) => "to-agent-snapshot",
-        ToAgent::Goodbye(_) => "to-agent-goodbye",
+        ToAgent::Snapshot(_) => "v1/to-agent-snapshot",
+        ToAgent::Goodbye(_) => "v1/to-agent-goodbye",
+        ToAgent::Time(_) => "v2/to-agent-time",
+        ToAgent::Activated(Activated { outcome, .. }) => match outcome {
+            ActivationOutcome::Activated(_) => "v2/to-agent-activated",
+            ActivationOutcome::Refused(ActivationError::Unknown) => "v2/to-agent-activated-unknown",
+            ActivationOutcome::Refused(ActivationError::Spent) => "v2/to-agent-activated-spent",
+            ActivationOutcome::Refused(ActivationError::QuotaTooSmall { .. }) => "v2/to-agent-activated-quota",
+            ActivationOutcome::Refused(ActivationError::Occupied { .. }) => "v2/to-agent-activated-occupied",
+            ActivationOutcome::Unavailable => "v2/to-agent-activated-unavailable",
+        },
     }
 }
 
@@ -211,17 +277,26 @@ fn answers() -> Vec<Answer> {
 const fn name_answer(answer: &Answer) -> &'static str {
     use enrolment::Refused as No;
     match answer {
-        Answer::Enrolled(_) => "enrolment-answer-enrolled",
-        Answer::Refused(No::UnknownToken) => "enrolment-answer-unknown-token",
-        Answer::Refused(No::Used) => "enrolment-answer-used",
-        Answer::Refused(No::Expired(_)) => "enrolment-answer-expired",
-        Answer::Refused(No::Invalid(_)) => "enrolment-answer-invalid",
-        Answer::Refused(No::Unavailable) => "enrolment-answer-unavailable",
+        Answer::Enrolled(_) => "v1/enrolment-answer-enrolled",
+        Answer::Refused(No::UnknownToken) => "v1/enrolment-answer-unknown-token",
+        Answer::Refused(No::Used) => "v1/enrolment-answer-used",
+        Answer::Refused(No::Expired(_)) => "v1/enrolment-answer-expired",
+        Answer::Refused(No::Invalid(_)) => "v1/enrolment-answer-invalid",
+        Answer::Refused(No::Unavailable) => "v1/enrolment-answer-unavailable",
     }
 }
 
 pub(crate) fn names() -> Vec<String> {
-    let single = ["frame", "chain", "batch", "batch-header", "receipt", "snapshot", "enrolment-request"];
+    let single = [
+        "v1/frame",
+        "v1/chain",
+        "v1/batch",
+        "v1/batch-header",
+        "v1/receipt",
+        "v1/snapshot",
+        "v2/snapshot",
+        "v1/enrolment-request",
+    ];
     let hub = to_hub().iter().map(name_to_hub).collect::<Vec<_>>();
     let agent = to_agent().iter().map(name_to_agent).collect::<Vec<_>>();
     let answers = answers().iter().map(name_answer).collect::<Vec<_>>();
@@ -245,13 +320,13 @@ fn body(bytes: &[u8]) -> &[u8] {
 #[test]
 fn frame_and_chain_are_as_recorded() {
     let value = b"a body".to_vec();
-    check("frame", &value, &frame::encode(&value), |bytes| body(bytes).to_vec());
-    check("chain", &cursor().chain, cursor().chain.as_bytes(), |bytes| Chain::from_bytes(bytes.try_into().unwrap()));
+    check("v1/frame", &value, &frame::encode(&value), |bytes| body(bytes).to_vec());
+    check("v1/chain", &cursor().chain, cursor().chain.as_bytes(), |bytes| Chain::from_bytes(bytes.try_into().unwrap()));
 }
 
 #[test]
 fn a_batch_header_is_written_and_read_as_recorded() {
-    check("batch-header", &header(), &codec::encode(&header()), |bytes| codec::decode(bytes).unwrap());
+    check("v1/batch-header", &header(), &codec::encode(&header()), |bytes| codec::decode(bytes).unwrap());
 }
 
 #[test]
@@ -265,11 +340,11 @@ fn the_recorded_batch_is_verified_and_opened() {
 
 #[test]
 fn receipt_and_snapshot_are_written_signed_and_read_as_recorded() {
-    check("receipt", &receipt(), &codec::encode(&receipt()), |bytes| codec::decode(bytes).unwrap());
+    check("v1/receipt", &receipt(), &codec::encode(&receipt()), |bytes| codec::decode(bytes).unwrap());
     let trusted = [hub_key().public()];
     let said = receipt().verify(&trusted).unwrap();
     assert_eq!(said, Receipt { agent: AGENT, through: cursor(), hub_time: AT });
-    check("snapshot", &snapshot(), &codec::encode(&snapshot()), |bytes| codec::decode(bytes).unwrap());
+    check("v1/snapshot", &snapshot(), &codec::encode(&snapshot()), |bytes| codec::decode(bytes).unwrap());
     assert_eq!(snapshot().verify(&trusted).unwrap(), plain_snapshot());
 }
 
@@ -287,10 +362,19 @@ fn every_message_is_written_and_read_as_recorded() {
 
 #[test]
 fn enrolment_is_written_and_read_as_recorded() {
-    check("enrolment-request", &request(), &request().to_frame(), |bytes| Request::from_frame(bytes).unwrap());
+    check("v1/enrolment-request", &request(), &request().to_frame(), |bytes| Request::from_frame(bytes).unwrap());
     assert_eq!(request().check_proof(), Ok(()));
     for answer in answers() {
         let read = |bytes: &[u8]| Answer::from_frame(bytes).unwrap();
         check(name_answer(&answer), &answer, &answer.to_frame(), read);
     }
+}
+
+#[test]
+fn a_snapshot_of_layout_2_is_written_signed_and_read_as_recorded() {
+    let signed = snapshot::Signed::make(&full_snapshot(), 2, &hub_key());
+    check("v2/snapshot", &signed, &codec::encode(&signed), |bytes| codec::decode(bytes).unwrap());
+    assert_eq!(signed.verify(&[hub_key().public()]).unwrap(), full_snapshot());
+    // The bytes of one layout do not pass for the other.
+    assert!(snapshot::Signed { format: 1, ..signed }.verify(&[hub_key().public()]).is_err());
 }

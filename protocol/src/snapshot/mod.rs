@@ -3,14 +3,19 @@
 //! Small, so always sent whole. Always true: an agent never takes one that is older than what it has, wherever it
 //! comes from; older means a lower revision, or the same revision issued earlier.
 
+mod format1;
+
 use crate::codec::{self, Decode, Encode};
 use crate::id::{PlantId, SiteId};
 use crate::license::License;
 use crate::signing::{PrivateKey, PublicKey, Purpose, Signature};
 use crate::time::UnixMillis;
+use format1::Snapshot1;
 
-/// The layout that this build writes.
-const FORMAT: u16 = 1;
+/// The newest layout, which agents of protocol version 2 and later read.
+pub const NEWEST_FORMAT: u16 = 2;
+/// The most on-site administrators of a site.
+pub const MAX_ADMINISTRATORS: usize = 50;
 
 /// All that one site may do.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -33,6 +38,28 @@ pub struct Snapshot {
     pub licenses: Vec<License>,
     /// What the agent trusts from now on.
     pub trust: Trust,
+    /// Days of emergency override that the site may take in any 365 days; 0 for none.
+    pub override_days: u16,
+    /// The vendor's own people at this site; none by default, at most [`MAX_ADMINISTRATORS`].
+    pub administrators: Vec<Administrator>,
+    /// A certificate (X.509, DER) by one of the authorities for the signing key of the agent that this is for, with which
+    /// apps can tell it from a false one. Empty if the snapshot is for no agent in particular.
+    pub certificate: Vec<u8>,
+}
+
+/// One of the vendor's own people.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Administrator {
+    /// As it is typed in.
+    pub name: String,
+    /// Argon2id of the password, in PHC form.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Administrator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Administrator").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Which state of a site a snapshot shows. Ordered: a later one is greater.
@@ -68,7 +95,7 @@ pub struct Signed {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A layout of a newer hub.
-    #[error("the snapshot has layout {0}, and this agent reads layout {FORMAT}; update the agent")]
+    #[error("the snapshot has layout {0}, and this agent reads layouts 1 to {NEWEST_FORMAT}; update the agent")]
     Format(u16),
     /// No key that this agent trusts made the signature.
     #[error("the snapshot is not signed by this hub")]
@@ -79,11 +106,15 @@ pub enum Error {
 }
 
 impl Signed {
-    /// Signs a snapshot with the hub's key.
-    pub fn make(snapshot: &Snapshot, key: &PrivateKey) -> Self {
-        let bytes = codec::encode(snapshot);
-        let signature = key.sign(Purpose::Snapshot, &bytes);
-        Self { format: FORMAT, bytes, signature }
+    /// Signs a snapshot with the hub's key, in the newest layout that an agent of this protocol version reads.
+    pub fn make(snapshot: &Snapshot, protocol_version: u16, key: &PrivateKey) -> Self {
+        let (format, bytes) = match protocol_version {
+            0..2 => (1, codec::encode(&Snapshot1::from(snapshot))),
+            2.. => (NEWEST_FORMAT, codec::encode(snapshot)),
+        };
+        // The layout is signed too: the bytes of one could otherwise be passed off as the other.
+        let signature = key.sign(purpose(format), &bytes);
+        Self { format, bytes, signature }
     }
 
     /// Reads the snapshot, if one of the trusted keys signed it.
@@ -91,10 +122,29 @@ impl Signed {
     /// # Errors
     /// See [`Error`].
     pub fn verify(&self, trusted: &[PublicKey]) -> Result<Snapshot, Error> {
-        if self.format != FORMAT {
+        if !(1..=NEWEST_FORMAT).contains(&self.format) {
             return Err(Error::Format(self.format));
         }
-        let known = trusted.iter().any(|key| key.verify(Purpose::Snapshot, &self.bytes, &self.signature).is_ok());
-        if known { Ok(codec::decode(&self.bytes)?) } else { Err(Error::Signature) }
+        let purpose = purpose(self.format);
+        if !trusted.iter().any(|key| key.verify(purpose, &self.bytes, &self.signature).is_ok()) {
+            return Err(Error::Signature);
+        }
+        self.read()
     }
+
+    /// Reads the snapshot without asking who signed it: for one that came over a connection which is pinned.
+    ///
+    /// # Errors
+    /// [`Error::Format`] or [`Error::Unreadable`].
+    pub fn read(&self) -> Result<Snapshot, Error> {
+        match self.format {
+            1 => Ok(codec::decode::<Snapshot1>(&self.bytes)?.into()),
+            NEWEST_FORMAT => Ok(codec::decode(&self.bytes)?),
+            newer => Err(Error::Format(newer)),
+        }
+    }
+}
+
+const fn purpose(format: u16) -> Purpose {
+    if format == 1 { Purpose::Snapshot } else { Purpose::Snapshot2 }
 }

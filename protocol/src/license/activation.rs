@@ -1,0 +1,147 @@
+//! Which key activates which licence, and what the site's own activations make of the hub's licences.
+
+use super::{License, Status};
+use crate::codec::{Decode, Encode};
+use crate::id::{LicenseId, SiteId};
+use crate::time::UnixMillis;
+
+/// An activation made at the site that the snapshot may not show yet.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct LocalActivation {
+    /// Which licence.
+    pub license: LicenseId,
+    /// The licence it took the place of.
+    pub replaces: Option<LicenseId>,
+    /// When, by the site's clock.
+    pub at: UnixMillis,
+}
+
+/// The licences as they stand here and now: the snapshot's, with the site's own activations that the hub has not heard
+/// of yet. The hub's word wins as soon as it says anything but Inactive.
+pub fn effective(snapshot: &[License], local: &[LocalActivation]) -> Vec<License> {
+    let mut licenses = snapshot.to_vec();
+    for activation in local {
+        let Some(license) =
+            licenses.iter_mut().find(|license| license.id == activation.license && license.status == Status::Inactive)
+        else {
+            continue;
+        };
+        license.status = Status::Active;
+        license.activated_at = Some(activation.at);
+        license.expires_at = license.term.expiry(activation.at);
+        if let Some(old) = licenses
+            .iter_mut()
+            .find(|license| Some(license.id) == activation.replaces && license.status == Status::Active)
+        {
+            old.status = Status::Deactivated;
+        }
+    }
+    licenses
+}
+
+/// Why a key does not activate anything.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, thiserror::Error)]
+pub enum ActivationError {
+    /// No licence of this site has the key.
+    #[error("License does not exist")]
+    Unknown,
+    /// The licence was used already, or withdrawn.
+    #[error("License either in-use/expired/revoked")]
+    Spent,
+    /// More monitors run than it permits.
+    #[error(
+        "Unable to activate the license as the current monitor count ({in_use}) exceeds the permitted count ({permitted})"
+    )]
+    QuotaTooSmall {
+        /// How many run.
+        in_use: u32,
+        /// How many it permits.
+        permitted: u32,
+    },
+    /// Another licence is in force for the same app, and the caller has not said that it may be given up.
+    #[error("the license {} is active for {}; say that it is to be replaced", .current.name, .current.app)]
+    Occupied {
+        /// The one in force.
+        current: Box<License>,
+        /// The one asked for.
+        new: Box<License>,
+    },
+}
+
+/// An activation that may be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedActivation {
+    /// Which licence.
+    pub license: LicenseId,
+    /// The licence that is given up for it.
+    pub replaces: Option<LicenseId>,
+}
+
+/// Decides whether `key` may be activated while `in_use(app)` monitors run.
+///
+/// # Errors
+/// See [`ActivationError`].
+pub fn activate(
+    licenses: &[License],
+    site: SiteId,
+    key: &str,
+    replace: bool,
+    now: UnixMillis,
+    in_use: impl Fn(&str) -> u32,
+) -> Result<AllowedActivation, ActivationError> {
+    let new = licenses.iter().find(|license| license.key.matches(site, key)).ok_or(ActivationError::Unknown)?;
+    let over = new.term.expiry(now).is_some_and(|end| end <= now);
+    if new.status != Status::Inactive || over {
+        return Err(ActivationError::Spent);
+    }
+    let running = in_use(&new.app);
+    if let Some(permitted) = new.limits.monitors.filter(|quota| running > *quota) {
+        return Err(ActivationError::QuotaTooSmall { in_use: running, permitted });
+    }
+    let current = licenses.iter().find(|license| license.app == new.app && license.status == Status::Active);
+    match current {
+        Some(current) if !replace && current.expires_at.is_none_or(|end| end > now) => {
+            Err(ActivationError::Occupied { current: Box::new(current.clone()), new: Box::new(new.clone()) })
+        }
+        _ => Ok(AllowedActivation { license: new.id, replaces: current.map(|license| license.id) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOW, SITE, license};
+    use super::*;
+
+    #[test]
+    fn a_second_activation_asks_first_and_then_replaces() {
+        let licenses = [license(1, "EMS", Status::Active), license(2, "EMS", Status::Inactive)];
+        assert!(matches!(activate(&licenses, SITE, "key2", false, NOW, |_| 0), Err(ActivationError::Occupied { .. })));
+        let allowed = activate(&licenses, SITE, "key2", true, NOW, |_| 2).unwrap();
+        assert_eq!(allowed.replaces, Some(licenses[0].id));
+        let local = [LocalActivation { license: allowed.license, replaces: allowed.replaces, at: NOW }];
+        let after = effective(&licenses, &local);
+        assert_eq!(
+            after.iter().map(|license| license.status).collect::<Vec<_>>(),
+            [Status::Deactivated, Status::Active]
+        );
+        assert_eq!(after[1].expires_at, licenses[1].term.expiry(NOW));
+    }
+
+    #[test]
+    fn the_hubs_word_wins_over_an_activation_made_here() {
+        let local = [LocalActivation { license: LicenseId::from_bytes([2; 16]), replaces: None, at: NOW }];
+        let revoked = [license(2, "EMS", Status::Invalid)];
+        assert_eq!(effective(&revoked, &local)[0].status, Status::Invalid);
+    }
+
+    #[test]
+    fn keys_that_are_unknown_spent_or_too_small_are_refused() {
+        let licenses = [license(1, "EMS", Status::Invalid), license(2, "CBM", Status::Inactive)];
+        assert_eq!(activate(&licenses, SITE, "nothing", false, NOW, |_| 0), Err(ActivationError::Unknown));
+        assert_eq!(activate(&licenses, SITE, "key1", false, NOW, |_| 0), Err(ActivationError::Spent));
+        assert_eq!(
+            activate(&licenses, SITE, "key2", false, NOW, |_| 3),
+            Err(ActivationError::QuotaTooSmall { in_use: 3, permitted: 2 })
+        );
+    }
+}
