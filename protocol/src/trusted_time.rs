@@ -25,6 +25,7 @@
 //! - *The hub's own clock was ahead* when it signed: an answer cannot take that back, as it is older than what was
 //!   heard. Only beginning anew does.
 
+use crate::codec::{Decode, Encode};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -74,8 +75,8 @@ pub enum Pace {
     Behind,
 }
 
-/// Time has changed its pace, or the hub has moved it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Time has changed its pace, or the hub has moved it. In records: its layout never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub struct Change {
     /// The wall clock at the last reading.
     pub wall: UnixMillis,
@@ -88,7 +89,7 @@ pub struct Change {
 }
 
 /// Why time has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The wall clock was found behind.

@@ -6,6 +6,7 @@
 use crate::codec::{self, Decode, Encode};
 use crate::id::{ActivationId, LicenseId};
 use crate::time::UnixMillis;
+use crate::trusted_time;
 
 macro_rules! bodies {
     ($($(#[$doc:meta])* $number:literal $constant:ident $name:literal => $variant:ident($body:ty),)+) => {
@@ -82,7 +83,7 @@ bodies! {
     /// The same was asked for and not allowed, again and again.
     8 DENIALS "denials" => Denials(Denials),
     /// Licence time and the wall clock parted or met.
-    9 CLOCK "clock" => Clock(ClockChange),
+    9 CLOCK "clock" => Clock(trusted_time::Change),
     /// The machine's parts are not what they were.
     10 FINGERPRINT "fingerprint" => Fingerprint(FingerprintChange),
     /// The site runs without the vendor for some days.
@@ -208,34 +209,6 @@ pub struct Denials {
     pub count: u64,
     /// The first of them; the record's own time is the last.
     pub since: UnixMillis,
-}
-
-/// Licence time and the wall clock parted or met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub struct ClockChange {
-    /// The wall clock.
-    pub wall: UnixMillis,
-    /// Licence time before.
-    pub before: UnixMillis,
-    /// Licence time after.
-    pub after: UnixMillis,
-    /// What happened.
-    pub cause: ClockCause,
-}
-
-/// What happened to the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub enum ClockCause {
-    /// The wall clock went back; licence time goes on by the machine's uptime.
-    SteppedBack,
-    /// The wall clock went far forward; licence time follows slowly.
-    SteppedForward,
-    /// The wall clock and licence time agree again.
-    Settled,
-    /// The hub's signed time was behind licence time, which was set back.
-    CorrectedBack,
-    /// The hub's signed time was ahead of licence time, which was set forward.
-    CorrectedForward,
 }
 
 /// The machine's parts are not what they were.

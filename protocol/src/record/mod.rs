@@ -8,9 +8,8 @@ mod body;
 mod run;
 
 pub use body::{
-    Activation, Body, ClockCause, ClockChange, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat,
-    HostSample, MachineActivated, MachineDeactivated, MonitorChange, Overage, Override, SessionEnd, SessionEnded,
-    Value, kind,
+    Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostSample, MachineActivated,
+    MachineDeactivated, MonitorChange, Overage, Override, SessionEnd, SessionEnded, Value, kind,
 };
 pub use run::{NotARun, Run};
 

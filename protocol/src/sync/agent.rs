@@ -28,6 +28,8 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 pub const GREETING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the oldest batch on the way may wait for its receipt before it is sent again.
 pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the hub's answer to what time it is counts. One that was held back on the way would set time back by as much.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Times that sending starts again without any progress before the session is given up.
 pub const MAX_STALLS: u32 = 3;
 /// How long to send nothing after the hub said that it is busy.
@@ -96,8 +98,8 @@ struct Up {
     since: Duration,
     /// The protocol version that both speak.
     version: u16,
-    /// What the hub was asked its time with, until it answers.
-    asked: Option<hub_time::Nonce>,
+    /// What the hub was asked its time with, and until when an answer counts.
+    asked: Option<(hub_time::Nonce, Duration)>,
     /// The last record that the hub is known to have.
     confirmed: Position,
     /// The last record that was sent.
@@ -160,7 +162,7 @@ impl Agent {
             ToAgent::Receipt(signed) => self.receipt(now, random, &signed),
             ToAgent::Refused(refused) => self.refused(now, &refused),
             ToAgent::Snapshot(signed) => self.actions.push_back(Action::Install(Box::new(signed))),
-            ToAgent::Time(signed) => self.time(&signed),
+            ToAgent::Time(signed) => self.time(now, &signed),
             ToAgent::Activated(activated) => self.actions.push_back(Action::Activated(Box::new(activated))),
             ToAgent::Goodbye(Goodbye { reason, come_back_after }) => {
                 self.hang_up(
@@ -207,11 +209,11 @@ impl Agent {
     }
 
     /// Asks the hub what time it is; `nonce` is random. Nothing is asked without a session, or of a hub that is too old.
-    pub fn handle_ask_time(&mut self, nonce: hub_time::Nonce) {
+    pub fn handle_ask_time(&mut self, now: Duration, nonce: hub_time::Nonce) {
         if let Link::Up(up) = &mut self.link
             && up.version >= QUESTIONS_SINCE
         {
-            up.asked = Some(nonce);
+            up.asked = Some((nonce, now + ANSWER_TIMEOUT));
             self.actions.push_back(Action::Send(Box::new(ToHub::AskTime(nonce))));
         }
     }
@@ -380,9 +382,9 @@ impl Agent {
         }
     }
 
-    fn time(&mut self, signed: &hub_time::Signed) {
+    fn time(&mut self, now: Duration, signed: &hub_time::Signed) {
         let Link::Up(up) = &mut self.link else { return };
-        let Some(nonce) = up.asked else { return };
+        let Some((nonce, _)) = up.asked.filter(|(_, deadline)| now < *deadline) else { return };
         // A wrong answer is no reason to hang up: nothing is done on its word.
         if let Ok(at) = signed.verify(&self.trusted, self.id, &nonce) {
             up.asked = None;

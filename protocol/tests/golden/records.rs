@@ -3,11 +3,11 @@
 use super::vectors::{expect, recorded};
 use sitewarden_protocol::id::{ActivationId, LicenseId};
 use sitewarden_protocol::record::{
-    Activation, Body, ClockCause, ClockChange, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat,
-    HostSample, MachineActivated, MachineDeactivated, MonitorChange, Overage, Override, Record, Run, SessionEnd,
-    SessionEnded, Value, kind,
+    Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostSample, MachineActivated,
+    MachineDeactivated, MonitorChange, Overage, Override, Record, Run, SessionEnd, SessionEnded, Value, kind,
 };
 use sitewarden_protocol::time::UnixMillis;
+use sitewarden_protocol::trusted_time;
 
 const AT: UnixMillis = UnixMillis(1_769_846_400_000);
 
@@ -64,11 +64,11 @@ fn bodies_of_version_2() -> Vec<Body> {
             count: 300,
             since: AT,
         }),
-        Body::Clock(ClockChange {
+        Body::Clock(trusted_time::Change {
             wall: UnixMillis(0),
             before: AT,
             after: UnixMillis(AT.0 + 1),
-            cause: ClockCause::SteppedBack,
+            cause: trusted_time::Cause::SteppedBack,
         }),
         Body::Fingerprint(FingerprintChange {
             same_machine: true,
