@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sitewarden_protocol::{
     id::{AgentId, SiteId},
-    record::{self, Body, Record, kind},
+    record::{self, Body, Record, SessionEnd, kind},
 };
 
 #[derive(Debug, Deserialize)]
@@ -116,7 +116,54 @@ fn shown(body: &Body) -> Value {
         Body::EpochBegun(begun) => json!({
             "previous": begun.previous, "kept": begun.kept, "written": begun.written, "cause": begun.cause,
         }),
+        Body::Denials(denials) => json!({
+            "app": denials.app, "action": denials.action, "user": denials.user, "cause": denials.cause,
+            "count": denials.count, "since": time::text(denials.since),
+        }),
+        Body::Clock(change) => json!({
+            "cause": change.cause, "wall": time::text(change.wall), "before": time::text(change.before),
+            "after": time::text(change.after),
+        }),
+        Body::Fingerprint(change) => json!({
+            "same_machine": change.same_machine, "matched": change.matched, "of": change.of, "changed": change.changed,
+        }),
+        Body::Override(begun) => json!({
+            "days": begun.days, "until": time::text(begun.until), "reason": begun.reason, "by": begun.by,
+        }),
+        Body::Overage(over) => json!({
+            "app": over.app, "license": over.license, "in_use": over.in_use, "quota": over.quota,
+        }),
+        Body::MachineActivated(_) | Body::MachineDeactivated(_) | Body::Heartbeat(_) | Body::SessionEnded(_) => {
+            floating(body)
+        }
         Body::Unknown => Value::Null,
+    }
+}
+
+/// What machines with floating users did.
+fn floating(body: &Body) -> Value {
+    match body {
+        Body::MachineActivated(machine) => json!({
+            "license": machine.license, "activation": machine.activation, "machine": machine.machine,
+            "app_version": machine.app_version,
+        }),
+        Body::MachineDeactivated(machine) => json!({
+            "license": machine.license, "activation": machine.activation, "reason": machine.reason,
+        }),
+        Body::Heartbeat(beat) => json!({
+            "license": beat.license, "activation": beat.activation, "users": beat.users,
+            "features": beat.features.iter().map(|(name, count)| (name.clone(), (*count).into())).collect::<Map<_, Value>>(),
+        }),
+        Body::SessionEnded(ended) => {
+            let (cause, by) = match &ended.cause {
+                SessionEnd::Lapsed => ("lapsed", None),
+                SessionEnd::Released { by } => ("released", Some(by)),
+            };
+            json!({
+                "license": ended.license, "activation": ended.activation, "users": ended.users, "cause": cause, "by": by,
+            })
+        }
+        _ => Value::Null,
     }
 }
 

@@ -16,6 +16,7 @@ use axum::{
 use sitewarden_certs::authority::{self, Authority};
 use sitewarden_protocol::enrolment::{Answer, Enrolled, Refused, Request};
 use sitewarden_protocol::id::AgentId;
+use sitewarden_protocol::message::NEWEST_VERSION;
 use sitewarden_protocol::time::UnixMillis;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
@@ -155,7 +156,8 @@ impl Enrolment {
                 Redeemed::Expired(at) => return Ok(Err(Refused::Expired(at))),
             };
         let parts = timeout(STORE_TIMEOUT, self.store.snapshot_of(site)).await??;
-        let snapshot = self.signer.snapshot(parts, now);
+        // A request does not say what its agent can read; one that is too old is told to be updated.
+        let snapshot = self.signer.snapshot(parts, NEWEST_VERSION, now);
         Ok(Ok(Enrolled { agent, site, certificate, sync_port: self.sync_port, snapshot }))
     }
 }

@@ -12,7 +12,7 @@ use crate::metrics::Held;
 use crate::store::StatusReport;
 use quinn::{Connection, RecvStream, SendStream};
 use sitewarden_protocol::id::{AgentId, SiteId};
-use sitewarden_protocol::message::{Hello, LiveStatus, ToAgent, ToHub};
+use sitewarden_protocol::message::{Activated, ActivationOutcome, Hello, LiveStatus, ToAgent, ToHub};
 use sitewarden_protocol::snapshot::Version;
 use sitewarden_protocol::sync::hub::{Action, Closing, Greeting, HELLO_TIMEOUT, Ingested, Session};
 use std::{collections::VecDeque, future, net::IpAddr, sync::Arc, time::Duration};
@@ -241,7 +241,7 @@ impl Driver {
             return Ok(None);
         }
         self.snapshot = Version { revision, issued_at: now };
-        Ok(Some(self.backing.signer.snapshot(parts, now)))
+        Ok(Some(self.backing.signer.snapshot(parts, self.session.version(), now)))
     }
 
     async fn act(&mut self, action: Action) -> Result<(), Ending> {
@@ -255,6 +255,14 @@ impl Driver {
                 let held =
                     Held::new(&self.backing.metrics.held_bytes, share.as_ref().map_or(0, |share| share.bytes as i64));
                 self.pipeline.push(self.backing.ingest.verify(self.peer.agent, batch, (share, held)));
+            }
+            Action::TellTime(nonce) => {
+                let time = self.backing.signer.time(self.peer.agent, nonce, crate::wall_clock());
+                self.session.handle_time(time);
+            }
+            Action::Activate(ask) => {
+                let outcome = ActivationOutcome::Unavailable;
+                self.session.handle_activated(Activated { question: ask.question, outcome, snapshot: None });
             }
             Action::Report(status) => self.status = Some(status),
             Action::Send(message) => self.deliver(&message).await?,

@@ -2,6 +2,7 @@
 
 use crate::store::SnapshotParts;
 use sitewarden_protocol::chain::Cursor;
+use sitewarden_protocol::hub_time::{self, HubTime};
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::receipt::{self, Receipt};
 use sitewarden_protocol::signing::PrivateKey;
@@ -36,8 +37,13 @@ impl Signer {
         receipt::Signed::make(&Receipt { agent, through, hub_time: now }, &self.key)
     }
 
-    /// Says what a site may do.
-    pub(crate) fn snapshot(&self, parts: SnapshotParts, now: UnixMillis) -> snapshot::Signed {
+    /// Says what time it is.
+    pub(crate) fn time(&self, agent: AgentId, nonce: hub_time::Nonce, at: UnixMillis) -> hub_time::Signed {
+        hub_time::Signed::make(&HubTime { agent, nonce, at }, &self.key)
+    }
+
+    /// Says what a site may do, to an agent that speaks this protocol version.
+    pub(crate) fn snapshot(&self, parts: SnapshotParts, version: u16, now: UnixMillis) -> snapshot::Signed {
         let fresh_days = parts.fresh_days.unwrap_or(self.fresh_days);
         let snapshot = Snapshot {
             site: parts.site,
@@ -49,8 +55,11 @@ impl Signer {
             fresh_until: now.after(DAY * u32::from(fresh_days)),
             licenses: parts.licenses,
             trust: self.trust.clone(),
+            override_days: 0,
+            administrators: Vec::new(),
+            certificate: Vec::new(),
         };
-        snapshot::Signed::make(&snapshot, &self.key)
+        snapshot::Signed::make(&snapshot, version, &self.key)
     }
 }
 

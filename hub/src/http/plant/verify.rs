@@ -11,7 +11,7 @@ use axum::{
 };
 use serde::Deserialize;
 use sitewarden_protocol::{
-    license::{LICENSE_MANAGEMENT, access},
+    license::{Circumstances, LICENSE_MANAGEMENT, Use, access},
     time::UnixMillis,
 };
 use std::sync::Arc;
@@ -39,8 +39,8 @@ pub(super) async fn verify(
     if caller.0.scope.is_unlimited() {
         return Err(Error::unauthorised());
     }
-    let now = crate::wall_clock();
+    let now = Circumstances { now: crate::wall_clock(), fresh_until: ALWAYS_FRESH, relieved_until: None };
     let sites = plant.store.in_force(caller.0.scope, None, None).await?;
-    let allowed = sites.iter().any(|site| access(&site.licenses, &app, now, ALWAYS_FRESH).is_ok());
+    let allowed = sites.iter().any(|site| access(&site.licenses, &app, &now, Use::default()).is_ok());
     if allowed { Ok(Json("Authorised")) } else { Err(Error::unauthorised()) }
 }

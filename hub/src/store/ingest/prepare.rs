@@ -148,11 +148,16 @@ impl OpenedRecords {
                 }
                 Ok(Body::MonitorReserved(change) | Body::MonitorReleased(change)) => decoded.app = name(change.app),
                 Ok(Body::Denial(denial)) => decoded.app = name(denial.app),
+                Ok(Body::Denials(denials)) => {
+                    decoded.count = denials.count.max(1);
+                    decoded.app = name(denials.app);
+                }
+                Ok(Body::Overage(over)) => decoded.app = name(over.app),
                 Ok(Body::LicenseActivated(what)) => {
                     records.activations.push(Activated { index, at: record.at, what });
                 }
                 Ok(Body::EpochBegun(begun)) if begun.written > begun.kept => records.cut.push((index, begun)),
-                Ok(Body::Host(_) | Body::EpochBegun(_) | Body::Unknown) => {}
+                Ok(_) => {}
                 Err(_) => records.malformed.push(index),
             }
             records.decoded.push(decoded);

@@ -65,6 +65,7 @@ impl From<LicenseRow> for License {
         Self {
             id: row.uuid,
             name: row.name,
+            description: row.description,
             app: row.app,
             kind: row.kind,
             term: row.term,
@@ -74,7 +75,9 @@ impl From<LicenseRow> for License {
             status: row.status,
             activated_at: row.activated_at,
             expires_at: row.expires_at,
+            created_at: row.created_at,
             key: row.key,
+            key_hint: String::new(),
             revision: row.revision,
         }
     }
