@@ -16,6 +16,8 @@ pub struct Config {
     pub http: SocketAddr,
     /// The journal's limits.
     pub journal: Journal,
+    /// How far the machine's clock is believed.
+    pub clock: Clock,
     /// How the machine is looked at.
     pub host: Host,
     /// The line to the hub.
@@ -32,6 +34,18 @@ pub struct Journal {
     pub quota_mib: u64,
     /// What is left free on the disk in any case, MiB.
     pub reserve_mib: u64,
+}
+
+/// How far the machine's clock is believed; see `protocol::trusted_time`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clock {
+    /// How far a good clock may be off, seconds, 1 to 86,400.
+    pub tolerance_seconds: u32,
+    /// How long the machine may have been off for its clock to be believed at the next start, days, 1 to 366.
+    pub power_off_days: u16,
+    /// How much faster than the machine's uptime a clock that is ahead is followed, per cent, 0 to 1,000.
+    pub catch_up_percent: u16,
 }
 
 /// How the machine is looked at.
@@ -79,6 +93,7 @@ impl Default for Config {
         Self {
             http: SocketAddr::from(([127, 0, 0, 1], 7070)),
             journal: Journal { quota_mib: 4_096, reserve_mib: 128 },
+            clock: Clock { tolerance_seconds: 300, power_off_days: 31, catch_up_percent: 100 },
             host: Host { interval_seconds: 300 },
             sync: Sync { retry_max_seconds: 60, segmentation_offload: true },
             log: Log { format: LogFormat::Auto, filter: "info".to_owned() },
@@ -124,6 +139,10 @@ impl Config {
             "http: the local API is not encrypted; only a loopback address is allowed, such as 127.0.0.1:7070",
         )?;
         require(self.journal.quota_mib >= 16, "journal.quota_mib: 16 or more is allowed")?;
+        let clock = &self.clock;
+        require(seconds.contains(&clock.tolerance_seconds), "clock.tolerance_seconds: 1 to 86400 is allowed")?;
+        require((1..=366).contains(&clock.power_off_days), "clock.power_off_days: 1 to 366 is allowed")?;
+        require(clock.catch_up_percent <= 1_000, "clock.catch_up_percent: 0 to 1000 is allowed")?;
         require(seconds.contains(&self.host.interval_seconds), "host.interval_seconds: 1 to 86400 is allowed")?;
         require(seconds.contains(&self.sync.retry_max_seconds), "sync.retry_max_seconds: 1 to 86400 is allowed")
     }
@@ -132,6 +151,15 @@ impl Config {
     pub fn journal_settings(&self) -> crate::journal::Settings {
         let mib = |number: u64| number.saturating_mul(1 << 20);
         crate::journal::Settings { quota: mib(self.journal.quota_mib), reserve: mib(self.journal.reserve_mib) }
+    }
+
+    /// How far the machine's clock is believed.
+    pub fn clock_settings(&self) -> sitewarden_protocol::trusted_time::Settings {
+        sitewarden_protocol::trusted_time::Settings {
+            tolerance: Duration::from_secs(self.clock.tolerance_seconds.into()),
+            power_off: Duration::from_secs(24 * 60 * 60) * u32::from(self.clock.power_off_days),
+            catch_up_percent: self.clock.catch_up_percent,
+        }
     }
 
     /// The longest wait between two tries to reach the hub.
@@ -172,6 +200,7 @@ mod tests {
             ("[journal]\nquota_mib = 1", "quota_mib"),
             ("http = \"0.0.0.0:80\"", "http"),
             ("[host]\ninterval_seconds = 0", "interval_seconds"),
+            ("[clock]\npower_off_days = 0", "power_off_days"),
         ] {
             let message = load(text).unwrap_err().to_string();
             assert!(message.contains(key) && message.lines().count() == 1, "{message}");

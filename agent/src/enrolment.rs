@@ -125,7 +125,7 @@ pub async fn enrol(folder: &Folder, token_text: &str) -> Result<Outcome, Error> 
         return Err(Error::Enrolled(folder.path().to_owned()));
     }
     let token = EnrolmentToken::parse(token_text)?;
-    token.check_expiry(clock::now())?;
+    token.check_expiry(clock::wall())?;
     let made = !folder.path().exists();
     if made {
         secret_file::create_folder(folder.path())?;
@@ -175,8 +175,7 @@ async fn try_enrol(folder: &Folder, token: &EnrolmentToken) -> Result<Outcome, E
 
 fn store(folder: &Folder, token: &EnrolmentToken, enrolled: &Enrolled) -> Result<Outcome, Error> {
     // The answer came over a connection that the token's fingerprint pins, so what it names is to be trusted.
-    let unchecked: sitewarden_protocol::snapshot::Snapshot =
-        codec::decode(&enrolled.snapshot.bytes).map_err(sitewarden_protocol::snapshot::Error::from)?;
+    let unchecked = enrolled.snapshot.read()?;
     let snapshot = enrolled.snapshot.verify(&unchecked.trust.signing_keys)?;
     let base64 = |der: &Vec<u8>| base64::engine::general_purpose::STANDARD.encode(der);
     let names = Names {

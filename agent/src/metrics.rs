@@ -6,6 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
 
 /// The content type of [`Metrics::render`].
@@ -84,9 +85,9 @@ impl Metrics {
     }
 
     /// The text for a scrape. Reads the journal; not for an async thread.
-    pub fn render(&self, journal: &Journal) -> String {
+    pub fn render(&self, journal: &Journal, now: UnixMillis) -> String {
         let size = journal.size();
-        let age = journal.oldest_unacknowledged().map_or(0, |oldest| crate::clock::now().since(oldest).as_secs());
+        let age = journal.oldest_unacknowledged().map_or(0, |oldest| now.since(oldest).as_secs());
         self.backlog.set(i64::try_from(size.backlog).unwrap_or(i64::MAX));
         self.journal_bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
         self.oldest_age.set(i64::try_from(age).unwrap_or(i64::MAX));

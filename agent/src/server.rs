@@ -1,8 +1,10 @@
 //! Starts everything in order, and stops it in the opposite one.
 
+use crate::clock::{self, Clock, Source};
 use crate::config::Config;
 use crate::enforcement::{self, Enforcement, StartError};
 use crate::folder::{self, Folder, Lock};
+use crate::host;
 use crate::http::{self, Api, Served};
 use crate::identity::{self, Identity};
 use crate::journal::{Journal, StoreError};
@@ -10,9 +12,10 @@ use crate::metrics::Metrics;
 use crate::schedule::Waker;
 use crate::sync::{self, Line};
 use crate::users::{self, Users};
-use crate::{clock, host};
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::record::{Body, Record};
+use sitewarden_protocol::time::UnixMillis;
+use sitewarden_protocol::trusted_time::Change;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -22,6 +25,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+/// How often the machine's clocks are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How often licence time is kept on disk: so much of it a power cut can take back.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// How long the tasks may take to end after the listeners have.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -40,6 +47,9 @@ pub enum Error {
     /// The state cannot be restored.
     #[error(transparent)]
     State(#[from] StartError),
+    /// The clock cannot be restored.
+    #[error(transparent)]
+    Clock(#[from] clock::Error),
     /// The users cannot be read.
     #[error(transparent)]
     Users(#[from] users::LoadError),
@@ -74,11 +84,11 @@ pub struct Running {
     _lock: Lock,
 }
 
-/// Starts an enrolled agent.
+/// Starts an enrolled agent whose machine's clocks are read from `source`.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn start(folder: &Folder, config: &Config) -> Result<Running, Error> {
+pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) -> Result<Running, Error> {
     folder.check_enrolled()?;
     let lock = folder.lock()?;
     folder.make("run")?;
@@ -87,16 +97,20 @@ pub async fn start(folder: &Folder, config: &Config) -> Result<Running, Error> {
     let identity = Identity::load(folder)?;
     let metrics = Arc::new(Metrics::new());
     let acknowledged = enforcement::remembered_acknowledgement(folder)?;
-    let journal = open_journal(folder, config, &identity, acknowledged, &metrics).await?;
     let names = Arc::new(identity.names.clone());
-    let (enforcement, writer) = Enforcement::start(folder, journal.clone(), names.site, names.signing_keys.clone())?;
+    let trusted = names.signing_keys.clone();
+    let snapshot = enforcement::stored_snapshot(folder, &trusted)?;
+    let clock = Clock::start(folder, snapshot.version.issued_at, config.clock_settings(), source)?;
+    let journal = open_journal(folder, config, &identity, acknowledged, &metrics, clock.now()).await?;
+    let (enforcement, writer) = Enforcement::start(folder, journal.clone(), clock.clone(), snapshot, trusted)?;
     let mut digest_key = Zeroizing::new([0; 32]);
     getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
     let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
-    let line = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged);
+    let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged);
     let (stop, stopping) = watch::channel(false);
     let parts = sync::Parts {
         identity,
+        clock: clock.clone(),
         journal: journal.clone(),
         enforcement: enforcement.clone(),
         metrics: Arc::clone(&metrics),
@@ -105,15 +119,16 @@ pub async fn start(folder: &Folder, config: &Config) -> Result<Running, Error> {
         segmentation_offload: config.sync.segmentation_offload,
     };
     let tasks = vec![
-        tokio::spawn(keep_line(parts, stopping.clone())),
+        tokio::spawn(keep_line(parts, questions, stopping.clone())),
         tokio::spawn(observe(
             folder.clone(),
-            journal.clone(),
+            (journal.clone(), clock.clone()),
             Duration::from_secs(config.host.interval_seconds.into()),
-            stopping,
+            stopping.clone(),
         )),
+        tokio::spawn(keep_time(clock.clone(), journal.clone(), stopping)),
     ];
-    let api = Api { enforcement: enforcement.clone(), journal: journal.clone(), users, metrics, line, names };
+    let api = Api { clock, enforcement: enforcement.clone(), journal: journal.clone(), users, metrics, line, names };
     let (tcp, socket, http) = listen(folder, config, api)?;
     Ok(Running { http, folder: folder.clone(), journal, tcp, socket, stop, tasks, writer, enforcement, _lock: lock })
 }
@@ -148,10 +163,11 @@ async fn open_journal(
     identity: &Identity,
     acknowledged: sitewarden_protocol::chain::Position,
     metrics: &Metrics,
+    now: UnixMillis,
 ) -> Result<Journal, StoreError> {
     let (path, agent, settings) = (folder.journal(), identity.names.agent, config.journal_settings());
     let counters = Arc::clone(&metrics.journal);
-    let open = move || Journal::open(&path, agent, settings, acknowledged, counters, clock::now());
+    let open = move || Journal::open(&path, agent, settings, acknowledged, counters, now);
     tokio::task::spawn_blocking(open).await.unwrap_or_else(|error| Err(StoreError::Damaged(error.to_string())))
 }
 
@@ -173,14 +189,63 @@ fn listen(folder: &Folder, config: &Config, api: Api) -> Result<Listeners, Error
     Ok((tcp, socket, address))
 }
 
-async fn keep_line(parts: sync::Parts, stopping: watch::Receiver<bool>) {
-    if let Err(error) = sync::run(parts, stopping).await {
+async fn keep_line(parts: sync::Parts, questions: sync::Questions, stopping: watch::Receiver<bool>) {
+    if let Err(error) = sync::run(parts, questions, stopping).await {
         tracing::error!(%error, "there is no line to the hub; records are kept");
     }
 }
 
+/// Looks at the clocks every second, records what happened to them, and keeps licence time on disk.
+async fn keep_time(clock: Clock, journal: Journal, mut stopping: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut saved: Option<Instant> = None;
+    loop {
+        let stop = tokio::select! {
+            _ = tick.tick() => false,
+            _ = stopping.changed() => true,
+        };
+        clock.tick();
+        let changes = clock.take_changes();
+        for change in &changes {
+            tracing::warn!(cause = ?change.cause, wall = %change.wall, before = %change.before, after = %change.after, "the clock");
+        }
+        record_changes(&journal, &changes, clock.now()).await;
+        if stop || !changes.is_empty() || saved.is_none_or(|saved| saved.elapsed() >= SAVE_EVERY) {
+            saved = Some(Instant::now());
+            let clock = clock.clone();
+            let kept = tokio::task::spawn_blocking(move || clock.save()).await;
+            if let Ok(Err(error)) = kept {
+                tracing::warn!(%error, "licence time is not kept; a restart would begin at the hub's last word");
+            }
+        }
+        if stop {
+            break;
+        }
+    }
+}
+
+async fn record_changes(journal: &Journal, changes: &[Change], now: UnixMillis) {
+    if changes.is_empty() {
+        return;
+    }
+    let records: Result<Vec<_>, _> = changes.iter().map(|change| Record::encode(now, &Body::Clock(*change))).collect();
+    let appended = match records {
+        Ok(records) => journal.append(records.into_iter().collect()).await.map(drop).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = appended {
+        tracing::warn!(error, "a change of the clock was not recorded");
+    }
+}
+
 /// Looks at the machine at the set interval, and once at the start.
-async fn observe(folder: Folder, journal: Journal, interval: Duration, mut stopping: watch::Receiver<bool>) {
+async fn observe(
+    folder: Folder,
+    (journal, clock): (Journal, Clock),
+    interval: Duration,
+    mut stopping: watch::Receiver<bool>,
+) {
     let (mut observer, mut waker) = match (host::Observer::new(folder.path().to_owned()), Waker::start(interval).await)
     {
         (Ok(observer), Ok(waker)) => (observer, waker),
@@ -196,7 +261,7 @@ async fn observe(folder: Folder, journal: Journal, interval: Duration, mut stopp
         // The waker may fire in a storm after the clock was moved: what is due is decided here, by monotonic time.
         if last.is_none_or(|last| last.elapsed() >= interval / 2) {
             last = Some(Instant::now());
-            observer = record_sample(observer, &journal).await;
+            observer = record_sample(observer, &journal, clock.now()).await;
         }
         tokio::select! {
             woken = waker.woken() => if !woken { break },
@@ -206,7 +271,7 @@ async fn observe(folder: Folder, journal: Journal, interval: Duration, mut stopp
     waker.stop().await;
 }
 
-async fn record_sample(observer: host::Observer, journal: &Journal) -> host::Observer {
+async fn record_sample(observer: host::Observer, journal: &Journal, now: UnixMillis) -> host::Observer {
     let sampled = tokio::task::spawn_blocking(move || {
         let mut observer = observer;
         let sample = observer.sample();
@@ -217,7 +282,7 @@ async fn record_sample(observer: host::Observer, journal: &Journal) -> host::Obs
         Ok(both) => both,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     };
-    let appended = match Record::encode(clock::now(), &Body::Host(sample)) {
+    let appended = match Record::encode(now, &Body::Host(sample)) {
         Ok(record) => journal.append([record].into_iter().collect()).await.map(drop).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };

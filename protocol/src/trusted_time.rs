@@ -133,6 +133,11 @@ impl TrustedTime {
         self.pace
     }
 
+    /// The uptime at the last reading.
+    pub fn read_at(&self) -> Duration {
+        self.reading.uptime
+    }
+
     /// The newest hub-signed time.
     pub fn last_heard(&self) -> UnixMillis {
         self.heard

@@ -4,6 +4,7 @@ use super::{Failure, text};
 use crate::http::{LicenseLine, Status};
 use serde::Serialize;
 use serde_json::{Value, json};
+use sitewarden_protocol::time::UnixMillis;
 use std::io::{self, Write};
 
 pub(super) struct Output {
@@ -85,10 +86,28 @@ fn license_table(licenses: &[LicenseLine]) -> Vec<String> {
     std::iter::once(head).chain(licenses.iter().map(row)).collect()
 }
 
-pub(super) fn explanation(answer: &Value) -> String {
-    let verdict = if answer["allowed"].as_bool() == Some(true) { "may be used" } else { "may not be used" };
-    let change = answer["changes_at"].as_str().map(|at| format!(" This changes at {at}.")).unwrap_or_default();
-    format!("{} {verdict}: {}.{change}", text(answer, "app"), text(answer, "reason"))
+pub(super) fn explanation(told: &Value) -> String {
+    let moment = |value: &Value| value.as_i64().map(|at| UnixMillis(at).to_string());
+    let list = |name: &'static str| told[name].as_array().into_iter().flatten();
+    let may = if told["allowed"] == true { "may be used" } else { "may not be used" };
+    let new = match (&told["new_monitors"], &told["license"]) {
+        (_, Value::Null) => "",
+        (Value::Bool(true), _) => "; new monitors may be reserved",
+        _ => "; no new monitors may be reserved",
+    };
+    let mut lines = vec![format!("{} {may}{new}.", text(told, "app"))];
+    for reason in list("reasons") {
+        let since = moment(&reason["since"]).map(|since| format!(" (since {since})")).unwrap_or_default();
+        lines.push(format!("  because {}{since}", text(reason, "text")));
+    }
+    if let Some(in_use) = told["in_use"].as_u64().filter(|_| !told["license"].is_null()) {
+        let of = told["permitted"].as_u64().map_or_else(|| "without limit".to_owned(), |most| format!("of {most}"));
+        lines.push(format!("  {in_use} monitors {of} are in use"));
+    }
+    for change in list("changes") {
+        lines.push(format!("  from {} on: {}", moment(&change["at"]).unwrap_or_default(), text(change, "text")));
+    }
+    lines.join("\n")
 }
 
 pub(super) fn monitor_list(answer: &Value) -> String {

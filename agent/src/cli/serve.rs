@@ -1,6 +1,7 @@
 //! `serve`: runs the agent until it is told to stop, or its journal fails.
 
 use super::Failure;
+use crate::clock::Machine;
 use crate::config::Config;
 use crate::folder::Folder;
 use crate::{logging, server};
@@ -13,7 +14,7 @@ pub(super) async fn run(folder: &Folder, http: Option<SocketAddr>) -> Result<(),
     logging::start(&config.log).map_err(Failure::misuse)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
-    let running = server::start(folder, &config).await.map_err(|error| match error {
+    let running = server::start(folder, &config, Box::new(Machine::new())).await.map_err(|error| match error {
         server::Error::Folder(error) => error.into(),
         error => Failure::failed(error),
     })?;

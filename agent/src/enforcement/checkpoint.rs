@@ -2,12 +2,10 @@
 //!
 //! On disk: `state/checkpoint.json`, replaced whole. JSON, so that it can be read and mended with an editor.
 
+use super::site::Derived;
 use serde::{Deserialize, Serialize};
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::chain::Position;
-use sitewarden_protocol::id::LicenseId;
-use sitewarden_protocol::license::LocalActivation;
-use sitewarden_protocol::time::UnixMillis;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -25,8 +23,7 @@ pub(super) struct Checkpoint {
     pub(super) through: Position,
     /// The last record that the hub is known to have.
     pub(super) acknowledged: Position,
-    pub(super) monitors: Monitors,
-    pub(super) activations: Vec<LocalActivation>,
+    pub(super) derived: Derived,
 }
 
 /// The checkpoint cannot be read or written.
@@ -43,19 +40,12 @@ pub enum Error {
     Damaged(#[from] serde_json::Error),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct OnDisk {
     through: (u64, u64),
     acknowledged: (u64, u64),
-    monitors: Monitors,
-    activations: Vec<ActivationOnDisk>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ActivationOnDisk {
-    license: LicenseId,
-    replaces: Option<LicenseId>,
-    at: UnixMillis,
+    #[serde(flatten)]
+    derived: Derived,
 }
 
 impl Checkpoint {
@@ -68,44 +58,22 @@ impl Checkpoint {
         };
         let read: OnDisk = serde_json::from_slice(&bytes)?;
         let position = |(epoch, seq)| Position { epoch, seq };
-        let activation =
-            |one: ActivationOnDisk| LocalActivation { license: one.license, replaces: one.replaces, at: one.at };
-        Ok(Some(Self {
-            through: position(read.through),
-            acknowledged: position(read.acknowledged),
-            monitors: read.monitors,
-            activations: read.activations.into_iter().map(activation).collect(),
-        }))
+        let (through, acknowledged) = (position(read.through), position(read.acknowledged));
+        Ok(Some(Self { through, acknowledged, derived: read.derived }))
     }
 }
 
 /// What a checkpoint is written from, borrowed, so that writing one copies no monitors.
-pub(super) struct View<'a> {
-    pub(super) through: Position,
-    pub(super) acknowledged: Position,
-    pub(super) monitors: &'a Monitors,
-    pub(super) activations: &'a [LocalActivation],
-}
-
 #[derive(Serialize)]
 struct ToDisk<'a> {
     through: (u64, u64),
     acknowledged: (u64, u64),
-    monitors: &'a Monitors,
-    activations: Vec<ActivationOnDisk>,
+    #[serde(flatten)]
+    derived: &'a Derived,
 }
 
-impl View<'_> {
-    /// The file's bytes.
-    pub(super) fn encode(&self) -> Result<Vec<u8>, Error> {
-        let pair = |position: Position| (position.epoch, position.seq);
-        let activation =
-            |one: &LocalActivation| ActivationOnDisk { license: one.license, replaces: one.replaces, at: one.at };
-        Ok(serde_json::to_vec(&ToDisk {
-            through: pair(self.through),
-            acknowledged: pair(self.acknowledged),
-            monitors: self.monitors,
-            activations: self.activations.iter().map(activation).collect(),
-        })?)
-    }
+/// The file's bytes.
+pub(super) fn encode(through: Position, acknowledged: Position, derived: &Derived) -> Result<Vec<u8>, Error> {
+    let pair = |position: Position| (position.epoch, position.seq);
+    Ok(serde_json::to_vec(&ToDisk { through: pair(through), acknowledged: pair(acknowledged), derived })?)
 }

@@ -10,8 +10,9 @@ mod site;
 mod writer;
 
 pub use site::{Denied, ReserveError, Reserved, ReservedSome, State};
-pub use writer::{ActivateError, InstallError};
+pub use writer::{ActivateError, InstallError, OverrideError};
 
+use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::journal::{AppendError, Journal};
 use arc_swap::ArcSwap;
@@ -20,11 +21,11 @@ use site::Site;
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::codec;
-use sitewarden_protocol::id::SiteId;
 use sitewarden_protocol::license::License;
 use sitewarden_protocol::record::Record;
 use sitewarden_protocol::signing::PublicKey;
-use sitewarden_protocol::snapshot;
+use sitewarden_protocol::snapshot::{self, Snapshot};
+use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use writer::{Command, Writer};
@@ -69,6 +70,16 @@ pub fn remembered_acknowledgement(folder: &Folder) -> Result<Position, StartErro
     Ok(Checkpoint::load(&folder.state(checkpoint::FILE))?.map(|checkpoint| checkpoint.acknowledged).unwrap_or_default())
 }
 
+/// The snapshot that was in force when the agent ended.
+///
+/// # Errors
+/// If it cannot be read, or is not signed by a trusted key.
+pub fn stored_snapshot(folder: &Folder, trusted: &[PublicKey]) -> Result<Snapshot, StartError> {
+    let stored = secret_file::read(&folder.state("snapshot.bin"))?;
+    let stored: snapshot::Signed = codec::decode(&stored).map_err(snapshot::Error::from)?;
+    Ok(stored.verify(trusted)?)
+}
+
 impl Enforcement {
     /// Restores the state from checkpoint and journal, and starts the task that changes it. The second value ends when
     /// the last handle is gone and everything is written.
@@ -78,19 +89,17 @@ impl Enforcement {
     pub fn start(
         folder: &Folder,
         journal: Journal,
-        site: SiteId,
+        clock: Clock,
+        snapshot: Snapshot,
         trusted: Vec<PublicKey>,
     ) -> Result<(Self, tokio::task::JoinHandle<()>), StartError> {
-        let stored = secret_file::read(&folder.state("snapshot.bin"))?;
-        let stored: snapshot::Signed = codec::decode(&stored).map_err(snapshot::Error::from)?;
-        let snapshot = stored.verify(&trusted)?;
         let checkpoint = Checkpoint::load(&folder.state(checkpoint::FILE))?.unwrap_or_default();
-        let mut site = Site::restore(site, snapshot, checkpoint.monitors, checkpoint.activations);
+        let mut site = Site::restore(snapshot, checkpoint.derived);
         replay(&journal, checkpoint.through, &mut site)?;
         let state = Arc::new(ArcSwap::from_pointee(site.state()));
         let (commands, waiting) = mpsc::channel(QUEUE);
         let known = (checkpoint.through, checkpoint.acknowledged);
-        let writer = Writer::new(folder.clone(), journal, site, trusted, Arc::clone(&state), known);
+        let writer = Writer::new(folder.clone(), journal, clock, site, trusted, Arc::clone(&state), known);
         let task = tokio::spawn(writer.run(waiting));
         Ok((Self { state, commands }, task))
     }
@@ -156,6 +165,15 @@ impl Enforcement {
         self.ask(|answer| Command::Install { signed: Box::new(signed), answer })
             .await
             .unwrap_or(Err(InstallError::Stopping))
+    }
+
+    /// Begins an emergency override of `days`; answers when it ends.
+    ///
+    /// # Errors
+    /// See [`OverrideError`].
+    pub async fn begin_override(&self, days: u16, reason: String, by: String) -> Result<UnixMillis, OverrideError> {
+        let asked = self.ask(|answer| Command::Override { days, reason, by, answer });
+        asked.await.unwrap_or(Err(AppendError::Failed.into()))
     }
 
     /// Remembers what the hub has, with the next checkpoint.

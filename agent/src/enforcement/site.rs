@@ -2,23 +2,30 @@
 
 use super::checkpoint::Monitors;
 use crate::journal::AppendError;
+use serde::{Deserialize, Serialize};
 use sitewarden_protocol::id::SiteId;
-use sitewarden_protocol::license::{self, Cause, License, LocalActivation, OverQuota, Rung, Status};
+use sitewarden_protocol::license::{
+    self, BlockedNew, Cause, Circumstances, Explanation, License, LocalActivation, NoRoom, OverQuota, Relief, Reliefs,
+    Status, Use,
+};
 use sitewarden_protocol::message::Quota;
-use sitewarden_protocol::record::{Body, MonitorChange, Record};
+use sitewarden_protocol::record::{Body, MonitorChange, Overage, Record};
 use sitewarden_protocol::snapshot::Snapshot;
 use sitewarden_protocol::time::UnixMillis;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What is in force, as handlers read it.
 #[derive(Debug)]
 pub struct State {
     /// The hub's last word.
-    pub snapshot: Snapshot,
+    pub snapshot: Arc<Snapshot>,
     /// The licences as they stand, with activations that the hub has not heard of.
-    pub licenses: Vec<License>,
+    pub licenses: Arc<Vec<License>>,
     /// Monitors in use, by app.
-    pub in_use: BTreeMap<String, u32>,
+    pub uses: BTreeMap<String, Use>,
+    /// Emergency overrides of the last year.
+    pub reliefs: Reliefs,
 }
 
 impl State {
@@ -27,7 +34,22 @@ impl State {
     /// # Errors
     /// The cause of the denial, for the operator.
     pub fn access(&self, app: &str, now: UnixMillis) -> Result<Option<&License>, Cause> {
-        license::access(&self.licenses, app, now, self.snapshot.fresh_until)
+        license::access(&self.licenses, app, &self.circumstances(now), self.used(app))
+    }
+
+    /// Why `app` may or may not be used at `at`, and when that changes.
+    pub fn explain(&self, app: &str, at: UnixMillis) -> Explanation {
+        license::explain(&self.licenses, app, &self.circumstances(at), self.used(app))
+    }
+
+    /// What decisions at `now` depend on.
+    pub fn circumstances(&self, now: UnixMillis) -> Circumstances {
+        Circumstances { now, fresh_until: self.snapshot.fresh_until, relieved_until: self.reliefs.until(now) }
+    }
+
+    /// What runs of an app.
+    pub fn used(&self, app: &str) -> Use {
+        self.uses.get(app).copied().unwrap_or_default()
     }
 
     /// Each licensed app's monitors.
@@ -35,7 +57,7 @@ impl State {
         let active = self.licenses.iter().filter(|license| license.status == Status::Active);
         let quota = |license: &License| Quota {
             app: license.app.clone(),
-            used: self.in_use.get(&license.app).copied().unwrap_or(0),
+            used: self.used(&license.app).in_use,
             permitted: license.limits.monitors,
         };
         active.map(quota).collect()
@@ -74,10 +96,19 @@ pub enum Denied {
     Access(#[from] Cause),
     /// The app may go on, but nothing new may start.
     #[error("no new monitors: {0}")]
-    BlockedNew(String),
+    BlockedNew(#[from] BlockedNew),
     /// The quota is used up.
     #[error("Unable to reserve the monitor as {0}")]
     Quota(#[from] OverQuota),
+}
+
+impl From<NoRoom> for Denied {
+    fn from(error: NoRoom) -> Self {
+        match error {
+            NoRoom::BlockedNew(blocked) => blocked.into(),
+            NoRoom::Quota(over) => over.into(),
+        }
+    }
 }
 
 /// A monitor is not reserved.
@@ -93,77 +124,96 @@ pub enum ReserveError {
 
 /// What the writer works on.
 pub(super) struct Site {
-    id: SiteId,
-    snapshot: Snapshot,
-    monitors: Monitors,
-    activations: Vec<LocalActivation>,
-    licenses: Vec<License>,
+    snapshot: Arc<Snapshot>,
+    derived: Derived,
+    licenses: Arc<Vec<License>>,
+}
+
+/// What is derived from the journal's records, and kept in the checkpoint.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Derived {
+    /// Monitors in use.
+    pub(super) monitors: Monitors,
+    /// Activations that the hub has not heard of.
+    pub(super) activations: Vec<LocalActivation>,
+    /// Since when more of an app's monitors run than its quota.
+    #[serde(default)]
+    pub(super) over_since: BTreeMap<String, UnixMillis>,
+    /// Emergency overrides of the last year.
+    #[serde(default)]
+    pub(super) reliefs: Reliefs,
 }
 
 impl Site {
-    pub(super) fn restore(
-        id: SiteId,
-        snapshot: Snapshot,
-        monitors: Monitors,
-        activations: Vec<LocalActivation>,
-    ) -> Self {
-        let mut site = Self { id, snapshot, monitors, activations, licenses: Vec::new() };
+    pub(super) fn restore(snapshot: Snapshot, derived: Derived) -> Self {
+        let mut site = Self { snapshot: Arc::new(snapshot), derived, licenses: Arc::default() };
         site.settle();
         site
     }
 
     /// The picture of it.
     pub(super) fn state(&self) -> State {
-        let count =
-            |(app, monitors): (&String, &std::collections::BTreeSet<String>)| (app.clone(), number(monitors.len()));
         State {
-            snapshot: self.snapshot.clone(),
-            licenses: self.licenses.clone(),
-            in_use: self.monitors.iter().map(count).collect(),
+            snapshot: Arc::clone(&self.snapshot),
+            licenses: Arc::clone(&self.licenses),
+            uses: self.derived.monitors.keys().map(|app| (app.clone(), self.used(app))).collect(),
+            reliefs: self.derived.reliefs.clone(),
         }
     }
 
     pub(super) fn id(&self) -> SiteId {
-        self.id
+        self.snapshot.site
     }
 
     pub(super) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    pub(super) fn monitors(&self) -> &Monitors {
-        &self.monitors
-    }
-
-    pub(super) fn activations(&self) -> &[LocalActivation] {
-        &self.activations
+    pub(super) fn derived(&self) -> &Derived {
+        &self.derived
     }
 
     pub(super) fn licenses(&self) -> &[License] {
         &self.licenses
     }
 
-    pub(super) fn in_use(&self, app: &str) -> u32 {
-        self.monitors.get(app).map_or(0, |monitors| number(monitors.len()))
+    pub(super) fn used(&self, app: &str) -> Use {
+        Use {
+            in_use: self.derived.monitors.get(app).map_or(0, |monitors| number(monitors.len())),
+            over_since: self.derived.over_since.get(app).copied(),
+        }
+    }
+
+    pub(super) fn circumstances(&self, now: UnixMillis) -> Circumstances {
+        let relieved_until = self.derived.reliefs.until(now);
+        Circumstances { now, fresh_until: self.snapshot.fresh_until, relieved_until }
     }
 
     pub(super) fn has(&self, app: &str, monitor: &str) -> bool {
-        self.monitors.get(app).is_some_and(|monitors| monitors.contains(monitor))
+        self.derived.monitors.get(app).is_some_and(|monitors| monitors.contains(monitor))
     }
 
     /// Decides on one more monitor; the permitted number if it may be.
     pub(super) fn may_reserve(&self, app: &str, now: UnixMillis) -> Result<Option<u32>, Denied> {
-        let allowed = license::access(&self.licenses, app, now, self.snapshot.fresh_until)?;
+        let (circumstances, used) = (self.circumstances(now), self.used(app));
+        let allowed = license::access(&self.licenses, app, &circumstances, used)?;
         // License management needs no license, and so has no quota to take from.
         let license = allowed.ok_or_else(|| Cause::NoLicense { app: app.to_owned() })?;
-        let standing = license.standing(now, self.snapshot.fresh_until);
-        if standing.rung >= Some(Rung::BlockNew) {
-            let cause =
-                if standing.expired { "the license has expired" } else { "the license information is out of date" };
-            return Err(Denied::BlockedNew(cause.to_owned()));
-        }
-        license::may_reserve(license, self.in_use(app))?;
+        license::may_reserve(license, &circumstances, used)?;
         Ok(license.limits.monitors)
+    }
+
+    /// Overages that began or ended, and are not noted yet.
+    pub(super) fn overages(&self) -> Vec<Body> {
+        let apps = self.derived.monitors.keys().chain(self.derived.over_since.keys()).collect::<BTreeSet<_>>();
+        let overage = |app: &String| {
+            let (used, license) = (self.used(app), license::in_force(&self.licenses, app)?);
+            let quota = license.limits.monitors.unwrap_or(u32::MAX);
+            let is_over = used.in_use > quota;
+            let overage = Overage { app: app.clone(), license: license.id, in_use: used.in_use, quota };
+            (is_over != used.over_since.is_some()).then_some(Body::Overage(overage))
+        };
+        apps.into_iter().filter_map(overage).collect()
     }
 
     /// The same record always has the same effect, now and in a replay.
@@ -179,38 +229,48 @@ impl Site {
     pub(super) fn apply_body(&mut self, body: &Body, at: UnixMillis) {
         match body {
             Body::MonitorReserved(MonitorChange { app, monitor }) => {
-                self.monitors.entry(app.clone()).or_default().insert(monitor.clone());
+                self.derived.monitors.entry(app.clone()).or_default().insert(monitor.clone());
             }
             Body::MonitorReleased(MonitorChange { app, monitor }) => {
-                if let Some(monitors) = self.monitors.get_mut(app) {
+                if let Some(monitors) = self.derived.monitors.get_mut(app) {
                     monitors.remove(monitor);
                     if monitors.is_empty() {
-                        self.monitors.remove(app);
+                        self.derived.monitors.remove(app);
                     }
                 }
             }
             Body::LicenseActivated(activation) => {
-                self.activations.retain(|known| known.license != activation.license);
-                self.activations.push(LocalActivation {
-                    license: activation.license,
-                    replaces: activation.replaces,
-                    at,
-                });
+                self.derived.activations.retain(|known| known.license != activation.license);
+                let (license, replaces) = (activation.license, activation.replaces);
+                self.derived.activations.push(LocalActivation { license, replaces, at });
                 self.settle();
             }
+            Body::Overage(Overage { app, in_use, quota, .. }) => {
+                if in_use > quota {
+                    self.derived.over_since.insert(app.clone(), at);
+                } else {
+                    self.derived.over_since.remove(app);
+                }
+            }
+            Body::Override(begun) => self.derived.reliefs.begin(Relief { at, until: begun.until }),
             _ => {}
         }
     }
 
     /// Undoes a change that could not be made durable.
-    pub(super) fn revert(&mut self, body: &Body) {
+    pub(super) fn revert(&mut self, body: &Body, at: UnixMillis) {
         match body {
             Body::MonitorReserved(change) => self.apply_body(&Body::MonitorReleased(change.clone()), UnixMillis(0)),
             Body::MonitorReleased(change) => self.apply_body(&Body::MonitorReserved(change.clone()), UnixMillis(0)),
             Body::LicenseActivated(activation) => {
-                self.activations.retain(|known| known.license != activation.license);
+                self.derived.activations.retain(|known| known.license != activation.license);
                 self.settle();
             }
+            // The end of one is found again with the next change.
+            Body::Overage(overage) if overage.in_use > overage.quota => {
+                self.derived.over_since.remove(&overage.app);
+            }
+            Body::Override(_) => self.derived.reliefs.revert(at),
             _ => {}
         }
     }
@@ -220,13 +280,13 @@ impl Site {
         let settled = |known: &LocalActivation| {
             snapshot.licenses.iter().any(|license| license.id == known.license && license.status != Status::Inactive)
         };
-        self.activations.retain(|known| !settled(known));
-        self.snapshot = snapshot;
+        self.derived.activations.retain(|known| !settled(known));
+        self.snapshot = Arc::new(snapshot);
         self.settle();
     }
 
     fn settle(&mut self) {
-        self.licenses = license::effective(&self.snapshot.licenses, &self.activations);
+        self.licenses = Arc::new(license::effective(&self.snapshot.licenses, &self.derived.activations));
     }
 }
 

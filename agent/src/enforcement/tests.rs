@@ -1,10 +1,11 @@
 //! Enforcement over a real journal.
 
 use super::*;
-use crate::clock;
+use crate::clock::{self, Clock, Machine};
 use crate::journal::{Counters, Settings};
-use sitewarden_protocol::id::{AgentId, LicenseId, PlantId};
+use sitewarden_protocol::id::{AgentId, LicenseId, PlantId, SiteId};
 use sitewarden_protocol::license::{KeyDigest, Kind, Limits, Policy, Status, Term};
+use sitewarden_protocol::message::NEWEST_VERSION;
 use sitewarden_protocol::signing::PrivateKey;
 use sitewarden_protocol::snapshot::{Snapshot, Trust, Version};
 use sitewarden_protocol::time::UnixMillis;
@@ -20,6 +21,7 @@ fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
     let license = License {
         id: LicenseId::from_bytes([2; 16]),
         name: "L1".into(),
+        description: String::new(),
         app: "EMS".into(),
         kind: Kind::Subscription,
         term: Term::Validity("1y".parse().unwrap()),
@@ -29,7 +31,9 @@ fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
         status: Status::Inactive,
         activated_at: None,
         expires_at: None,
+        created_at: UnixMillis(1),
         key: KeyDigest::of(SITE, "the key"),
+        key_hint: String::new(),
         revision: 1,
     };
     let snapshot = Snapshot {
@@ -42,8 +46,11 @@ fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
         fresh_until: UnixMillis(i64::MAX),
         licenses: vec![license],
         trust: Trust { authorities: vec![], signing_keys: vec![hub().public()] },
+        override_days: 7,
+        administrators: vec![],
+        certificate: vec![],
     };
-    snapshot::Signed::make(&snapshot, &hub())
+    snapshot::Signed::make(&snapshot, NEWEST_VERSION, &hub())
 }
 
 struct Running {
@@ -65,9 +72,12 @@ fn start(folder: &Folder) -> Running {
     let acknowledged = remembered_acknowledgement(folder).unwrap();
     let agent = AgentId::from_bytes([4; 16]);
     let journal =
-        Journal::open(&folder.journal(), agent, settings, acknowledged, Arc::new(Counters::default()), clock::now())
+        Journal::open(&folder.journal(), agent, settings, acknowledged, Arc::new(Counters::default()), clock::wall())
             .unwrap();
-    let (enforcement, task) = Enforcement::start(folder, journal.clone(), SITE, vec![hub().public()]).unwrap();
+    let trusted = vec![hub().public()];
+    let snapshot = stored_snapshot(folder, &trusted).unwrap();
+    let clock = Clock::start(folder, UnixMillis(1), Default::default(), Box::new(Machine::new())).unwrap();
+    let (enforcement, task) = Enforcement::start(folder, journal.clone(), clock, snapshot, trusted).unwrap();
     Running { enforcement, journal, task }
 }
 
@@ -141,7 +151,7 @@ async fn the_state_is_the_same_from_a_checkpoint_from_records_and_from_both() {
     stop(&folder, running, false).await;
     let running = start(&folder);
     assert_eq!(running.enforcement.monitors("EMS".into()).await.unwrap(), ["b"]);
-    assert!(running.enforcement.state().access("EMS", clock::now()).is_ok());
+    assert!(running.enforcement.state().access("EMS", clock::wall()).is_ok());
 }
 
 #[tokio::test]

@@ -3,17 +3,17 @@
 //! It takes the commands that are waiting, decides each on the state that the ones before it leave, appends all their
 //! records in one go, and only then publishes and answers.
 
-use super::checkpoint::{self, View};
+use super::checkpoint;
 use super::site::{Denied, ReserveError, Reserved, ReservedSome, Site, State};
-use crate::clock;
+use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::journal::{AppendError, Journal};
 use arc_swap::ArcSwap;
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::codec;
-use sitewarden_protocol::license::{self, ActivationError, License};
-use sitewarden_protocol::record::{Activation, Body, Denial, MonitorChange, Record, Run};
+use sitewarden_protocol::license::{self, ActivationError, License, ReliefError};
+use sitewarden_protocol::record::{Activation, Body, Denial, MonitorChange, Override, Record, Run};
 use sitewarden_protocol::signing::PublicKey;
 use sitewarden_protocol::snapshot;
 use sitewarden_protocol::time::UnixMillis;
@@ -59,9 +59,26 @@ pub(super) enum Command {
         signed: Box<snapshot::Signed>,
         answer: oneshot::Sender<Result<bool, InstallError>>,
     },
+    Override {
+        days: u16,
+        reason: String,
+        by: String,
+        answer: oneshot::Sender<Result<UnixMillis, OverrideError>>,
+    },
     Acknowledged {
         through: Position,
     },
+}
+
+/// No override begins.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OverrideError {
+    /// The rules do not allow it.
+    #[error(transparent)]
+    Refused(#[from] ReliefError),
+    /// It is allowed, and could not be made durable.
+    #[error(transparent)]
+    Journal(#[from] AppendError),
 }
 
 /// A licence is not activated.
@@ -114,6 +131,7 @@ struct Group {
 pub(super) struct Writer {
     folder: Folder,
     journal: Journal,
+    clock: Clock,
     site: Site,
     trusted: Vec<PublicKey>,
     state: Arc<ArcSwap<State>>,
@@ -126,12 +144,13 @@ impl Writer {
     pub(super) fn new(
         folder: Folder,
         journal: Journal,
+        clock: Clock,
         site: Site,
         trusted: Vec<PublicKey>,
         state: Arc<ArcSwap<State>>,
         (through, acknowledged): (Position, Position),
     ) -> Self {
-        Self { folder, journal, site, trusted, state, acknowledged, written: (through, acknowledged) }
+        Self { folder, journal, clock, site, trusted, state, acknowledged, written: (through, acknowledged) }
     }
 
     /// Until every handle is gone.
@@ -154,7 +173,7 @@ impl Writer {
     }
 
     async fn group(&mut self, commands: impl Iterator<Item = Command>) {
-        let mut group = Group { at: clock::now(), ..Group::default() };
+        let mut group = Group { at: self.clock.now(), ..Group::default() };
         for command in commands {
             match command {
                 Command::Reserve { app, monitor, answer } => self.reserve(app, monitor, answer, &mut group),
@@ -168,14 +187,18 @@ impl Writer {
                 Command::Release { app, monitor, answer } => self.release(app, monitor, answer, &mut group),
                 Command::Activate { key, replace, by, answer } => self.activate(&key, replace, by, answer, &mut group),
                 Command::List { app, answer } => {
-                    let listed = self.site.monitors().get(&app).map(|all| all.iter().cloned().collect());
+                    let listed = self.site.derived().monitors.get(&app).map(|all| all.iter().cloned().collect());
                     drop(answer.send(listed.unwrap_or_default()));
                 }
                 Command::Install { signed, answer } => {
                     // A snapshot stands between what came before it and what came after.
                     self.write(std::mem::take(&mut group)).await;
-                    group.at = clock::now();
-                    drop(answer.send(self.install(*signed).await));
+                    let installed = self.install(*signed).await;
+                    group.at = self.clock.now();
+                    drop(answer.send(installed));
+                }
+                Command::Override { days, reason, by, answer } => {
+                    self.begin_override(days, reason, by, answer, &mut group)
                 }
                 Command::Acknowledged { through } => self.acknowledged = self.acknowledged.max(through),
             }
@@ -183,7 +206,11 @@ impl Writer {
         self.write(group).await;
     }
 
-    async fn write(&mut self, group: Group) {
+    async fn write(&mut self, mut group: Group) {
+        // A quota that is passed, or no longer, is told with what passed it.
+        for overage in self.site.overages() {
+            group.change(&mut self.site, overage);
+        }
         let Group { at, bodies, replies } = group;
         let records: Result<Run, _> = bodies.iter().map(|body| Record::encode(at, body)).collect();
         let written = match records {
@@ -193,7 +220,7 @@ impl Writer {
         };
         match &written {
             Ok(()) => self.state.store(Arc::new(self.site.state())),
-            Err(_) => bodies.iter().rev().for_each(|body| self.site.revert(body)),
+            Err(_) => bodies.iter().rev().for_each(|body| self.site.revert(body, at)),
         }
         replies.into_iter().for_each(|reply| reply(written.clone()));
     }
@@ -212,7 +239,7 @@ impl Writer {
                 if !before {
                     group.change(&mut self.site, Body::MonitorReserved(MonitorChange { app: app.clone(), monitor }));
                 }
-                Ok(Reserved { before, in_use: self.site.in_use(&app), quota })
+                Ok(Reserved { before, in_use: self.site.used(&app).in_use, quota })
             }
             Err(denied) => {
                 group.bodies.push(denial(app, "reserve", &denied));
@@ -253,7 +280,7 @@ impl Writer {
                     reserved.push(monitor);
                 }
                 Err(denied) if all_or_nothing => {
-                    group.bodies.drain(before..).rev().for_each(|body| self.site.revert(&body));
+                    group.bodies.drain(before..).rev().for_each(|body| self.site.revert(&body, group.at));
                     group.bodies.push(denial(app, "reserve", &denied));
                     return Err(denied);
                 }
@@ -265,15 +292,11 @@ impl Writer {
                 }
             }
         }
-        Ok(ReservedSome { reserved, refused, in_use: self.site.in_use(&app), quota: self.quota(&app) })
+        Ok(ReservedSome { reserved, refused, in_use: self.site.used(&app).in_use, quota: self.quota(&app) })
     }
 
     fn quota(&self, app: &str) -> Option<u32> {
-        let now = clock::now();
-        license::access(self.site.licenses(), app, now, self.site.snapshot().fresh_until)
-            .ok()
-            .flatten()
-            .and_then(|license| license.limits.monitors)
+        license::in_force(self.site.licenses(), app).and_then(|license| license.limits.monitors)
     }
 
     fn release(
@@ -299,7 +322,8 @@ impl Writer {
         group: &mut Group,
     ) {
         let site = &self.site;
-        let allowed = license::activate(site.licenses(), site.id(), key, replace, group.at, |app| site.in_use(app));
+        let allowed =
+            license::activate(site.licenses(), site.id(), key, replace, group.at, |app| site.used(app).in_use);
         let decided = allowed.map(|allowed| {
             let id = allowed.license;
             group.change(
@@ -315,6 +339,25 @@ impl Writer {
                 (Ok(license), Ok(())) => license.ok_or_else(|| ActivationError::Unknown.into()),
             };
             drop(answer.send(outcome));
+        }));
+    }
+
+    fn begin_override(
+        &mut self,
+        days: u16,
+        reason: String,
+        by: String,
+        answer: oneshot::Sender<Result<UnixMillis, OverrideError>>,
+        group: &mut Group,
+    ) {
+        let allowed = self.site.snapshot().override_days;
+        let decided = self.site.derived().reliefs.may_begin(days, allowed, group.at);
+        if let Ok(until) = decided {
+            group.change(&mut self.site, Body::Override(Override { days, until, reason, by }));
+        }
+        group.replies.push(Box::new(move |written| {
+            let outcome = decided.map_err(OverrideError::from);
+            drop(answer.send(outcome.and_then(|until| written.map(|()| until).map_err(OverrideError::from))));
         }));
     }
 
@@ -346,14 +389,8 @@ impl Writer {
         if known == self.written {
             return;
         }
-        let view = View {
-            through,
-            acknowledged: self.acknowledged,
-            monitors: self.site.monitors(),
-            activations: self.site.activations(),
-        };
         let (path, journal) = (self.folder.state(checkpoint::FILE), self.journal.clone());
-        let written = match view.encode() {
+        let written = match checkpoint::encode(through, self.acknowledged, self.site.derived()) {
             Ok(bytes) => tokio::task::spawn_blocking(move || {
                 secret_file::write(&path, &bytes)?;
                 journal.checkpointed(through);

@@ -3,7 +3,6 @@
 use super::Api;
 use super::error::Plant;
 use super::who::PlantUser;
-use crate::clock;
 use axum::Json;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
@@ -32,7 +31,7 @@ pub(super) async fn verify(
     State(api): State<Api>,
     AppName(app): AppName,
 ) -> Result<Json<&'static str>, Plant> {
-    match api.enforcement.state().access(&app, clock::now()) {
+    match api.enforcement.state().access(&app, api.clock.now()) {
         Ok(_) => {
             api.metrics.allowed.inc();
             Ok(Json("Authorised"))

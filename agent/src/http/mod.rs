@@ -17,6 +17,7 @@ mod who;
 pub use listener::{Served, serve_socket, serve_tcp};
 pub use operator::{ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
 
+use crate::clock::Clock;
 use crate::enforcement::Enforcement;
 use crate::identity::Names;
 use crate::journal::Journal;
@@ -38,6 +39,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// What handlers work with.
 #[derive(Clone)]
 pub struct Api {
+    /// What time it is for licences.
+    pub clock: Clock,
     /// Decides and changes.
     pub enforcement: Enforcement,
     /// Takes records.

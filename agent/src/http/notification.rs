@@ -7,7 +7,6 @@
 use super::Api;
 use super::error::Plant;
 use super::who::PlantUser;
-use crate::clock;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -28,7 +27,7 @@ pub(super) async fn notification(
     {
         return Err(Plant::bad_request("Plant id or Site id not found"));
     }
-    let told = notices(&state.licenses, asked.app.as_deref(), clock::now(), AHEAD_DAYS);
+    let told = notices(&state.licenses, asked.app.as_deref(), api.clock.now(), AHEAD_DAYS);
     let notification = if asked.is_nothing() {
         Brief::of(told.iter().filter_map(|notice| notice.of_plant(&state.snapshot.plant_name)))
     } else {

@@ -1,10 +1,10 @@
 //! What the command line asks over the unix socket. Whoever can open it is the agent's own user, or root.
 
 use super::Api;
+use super::activation;
 use super::error::Plant;
 use super::licenses::AppName;
 use super::monitors::check_names;
-use crate::clock;
 use crate::users::{AddError, Role};
 use axum::Json;
 use axum::extract::State;
@@ -12,8 +12,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sitewarden_protocol::license::{self, License, Rung};
-use sitewarden_protocol::time::UnixMillis;
+use sitewarden_protocol::license::{Explanation, License};
 use std::fmt;
 
 /// How the agent stands.
@@ -98,7 +97,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
         name: license.name.clone(),
         status: license.status.name().to_owned(),
         expires_at: license.expires_at.map(|end| end.to_string()),
-        monitors_in_use: state.in_use.get(&license.app).copied().unwrap_or(0),
+        monitors_in_use: state.used(&license.app).in_use,
         monitors_permitted: license.limits.monitors,
     };
     Ok(Json(Status {
@@ -141,7 +140,7 @@ pub(super) async fn activate(
     body: Result<Json<ActivateRequest>, JsonRejection>,
 ) -> Result<Json<Value>, Plant> {
     let ActivateRequest { key, replace } = accept(body)?;
-    let license = api.enforcement.activate(key, replace, "operator".to_owned()).await?;
+    let license = activation::carry_out(&api, &key, replace, "operator").await?;
     Ok(Json(json!({
         "message": "License activated successfully",
         "app": license.app,
@@ -151,47 +150,8 @@ pub(super) async fn activate(
     })))
 }
 
-pub(super) async fn explain(State(api): State<Api>, AppName(app): AppName) -> Result<Json<Value>, Plant> {
-    let (state, now) = (api.enforcement.state(), clock::now());
-    let fresh_until = state.snapshot.fresh_until;
-    let answer = |allowed: bool, reason: String, new_monitors: bool, changes_at: Option<UnixMillis>| {
-        let changes_at = changes_at.map(|at| at.to_string());
-        json!({"app": app, "allowed": allowed, "reason": reason, "new_monitors": new_monitors, "changes_at": changes_at})
-    };
-    Ok(Json(match state.access(&app, now) {
-        Ok(Some(license)) => {
-            let standing = license.standing(now, fresh_until);
-            let in_use = state.in_use.get(&license.app).copied().unwrap_or(0);
-            let (reason, new_monitors) = match (standing.rung, license::may_reserve(license, in_use)) {
-                (Some(Rung::BlockNew), _) if standing.expired => (
-                    format!("the license {} has expired; what runs may go on, nothing new may start", license.name),
-                    false,
-                ),
-                (Some(Rung::BlockNew), _) => (
-                    format!(
-                        "the license information is out of date since {fresh_until}; what runs may go on, nothing new may start until the hub was heard of"
-                    ),
-                    false,
-                ),
-                (_, Err(over)) => (
-                    format!("the license {} is active; no monitor more may be reserved, because {over}", license.name),
-                    false,
-                ),
-                (Some(rung), Ok(())) if rung >= Rung::Warn => (
-                    format!(
-                        "the license {} is active, with a warning: it has ended or could not be refreshed since {fresh_until}",
-                        license.name
-                    ),
-                    true,
-                ),
-                (_, Ok(())) => (format!("the license {} is active", license.name), true),
-            };
-            let next = [license.expires_at, Some(fresh_until)].into_iter().flatten().filter(|at| *at > now).min();
-            answer(true, reason, new_monitors, next)
-        }
-        Ok(None) => answer(true, "license management needs no license".to_owned(), false, None),
-        Err(cause) => answer(false, cause.to_string(), false, None),
-    }))
+pub(super) async fn explain(State(api): State<Api>, AppName(app): AppName) -> Json<Explanation> {
+    Json(api.enforcement.state().explain(&app, api.clock.now()))
 }
 
 /// `monitors add|remove`.

@@ -3,7 +3,6 @@
 use super::Api;
 use super::error::Detail;
 use super::who::TelemetryUser;
-use crate::clock;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -61,7 +60,7 @@ pub(super) async fn events(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Json_>), Detail> {
     let body = body.map_err(|rejection| Detail(rejection.status(), too_large_or_cut(rejection.status())))?;
-    let records = parse(&body, clock::now()).map_err(|reason| Detail(StatusCode::BAD_REQUEST, reason))?;
+    let records = parse(&body, api.clock.now()).map_err(|reason| Detail(StatusCode::BAD_REQUEST, reason))?;
     let accepted = records.count();
     api.journal.append(records).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"accepted": accepted}))))

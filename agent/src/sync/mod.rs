@@ -3,8 +3,10 @@
 //! Always true: this task does what [`Agent`] asks and tells it what happened, nothing else; the journal is read and
 //! batches are signed off the async threads; events of a connection that was given up are dropped by its number.
 
+mod asking;
 mod connection;
 
+use crate::clock::Clock;
 use crate::enforcement::{Enforcement, InstallError};
 use crate::http::SyncStatus;
 use crate::identity::Identity;
@@ -12,19 +14,21 @@ use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::{clock, host};
 use arc_swap::ArcSwap;
+use asking::{Asked, Asking, Question};
 use connection::{Connection, Dialer, Event};
 use sitewarden_protocol::batch;
 use sitewarden_protocol::chain::{Cursor, Position};
-use sitewarden_protocol::message::{Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, ToHub};
+use sitewarden_protocol::message::{Activate, Activated, Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, ToHub};
 use sitewarden_protocol::receipt::Receipt;
 use sitewarden_protocol::snapshot;
 use sitewarden_protocol::sync::WINDOW;
 use sitewarden_protocol::sync::agent::{Action, Agent, Hold};
 use sitewarden_protocol::sync::backoff::Backoff;
+use sitewarden_protocol::time::UnixMillis;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 pub use connection::Error as DialError;
@@ -35,6 +39,8 @@ const RETRY_BASE: Duration = Duration::from_millis(500);
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// A wait is never longer than this without a look at the clock: monotonic timers stop while a machine is suspended.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How often the hub is asked what time it is, beside once in each session's beginning.
+const ASK_TIME_EVERY: Duration = Duration::from_secs(3_600);
 /// Ends of sent batches that are remembered; one that is not is looked up in the journal.
 const ENDS: usize = 8 * WINDOW;
 /// Events of the connection and of reading that may wait.
@@ -45,20 +51,32 @@ const EVENTS: usize = 64;
 pub struct Line {
     shared: Arc<ArcSwap<Known>>,
     hub: Arc<str>,
+    asking: Asking,
 }
+
+/// What is asked over a line, for the one task that keeps it.
+pub struct Questions(mpsc::Receiver<Question>);
 
 #[derive(Debug, Clone, Default)]
 struct Known {
     connected: bool,
     acknowledged: Position,
-    last_receipt_at: Option<sitewarden_protocol::time::UnixMillis>,
+    last_receipt_at: Option<UnixMillis>,
     trouble: Option<String>,
 }
 
 impl Line {
     /// A line to `hub` that does not stand yet.
-    pub fn new(hub: &str, acknowledged: Position) -> Self {
-        Self { shared: Arc::new(ArcSwap::from_pointee(Known { acknowledged, ..Known::default() })), hub: hub.into() }
+    pub fn new(hub: &str, acknowledged: Position) -> (Self, Questions) {
+        let (asking, questions) = Asking::new();
+        let shared = Arc::new(ArcSwap::from_pointee(Known { acknowledged, ..Known::default() }));
+        (Self { shared, hub: hub.into(), asking }, Questions(questions))
+    }
+
+    /// Has the hub activate the licence with a key that was typed here. By the time of the answer, the snapshot that came
+    /// with it is in force. `None` if the hub cannot be asked, or does not answer in time.
+    pub async fn activate(&self, ask: Activate) -> Option<Activated> {
+        if self.shared.load().connected { self.asking.ask(ask).await } else { None }
     }
 
     /// How it stands.
@@ -87,6 +105,8 @@ impl Line {
 pub struct Parts {
     /// Names, keys and certificate.
     pub identity: Identity,
+    /// What time it is for licences.
+    pub clock: Clock,
     /// What is to be sent.
     pub journal: Journal,
     /// Takes snapshots.
@@ -105,7 +125,7 @@ pub struct Parts {
 ///
 /// # Errors
 /// If the TLS configuration cannot be made; a line that fails is no error.
-pub async fn run(parts: Parts, stop: watch::Receiver<bool>) -> Result<(), DialError> {
+pub async fn run(parts: Parts, questions: Questions, stop: watch::Receiver<bool>) -> Result<(), DialError> {
     let dialer = Dialer::new(&parts.identity, parts.segmentation_offload)?;
     let acknowledged = parts.line.shared.load().acknowledged;
     let head = *parts.journal.head().borrow();
@@ -121,9 +141,10 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) -> Result<(), DialEr
         connection: None,
         number: 0,
         ends: VecDeque::new(),
+        asked: Asked::default(),
         events,
     };
-    driver.run(waiting, stop).await;
+    driver.run(waiting, questions.0, stop).await;
     Ok(())
 }
 
@@ -146,14 +167,23 @@ struct Driver {
     number: u64,
     /// Ends of the batches read in this session and not confirmed.
     ends: VecDeque<Cursor>,
+    /// Licence keys that the hub has not answered.
+    asked: Asked,
     events: mpsc::Sender<Numbered>,
 }
 
 impl Driver {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Numbered>, mut stop: watch::Receiver<bool>) {
+    async fn run(
+        mut self,
+        mut waiting: mpsc::Receiver<Numbered>,
+        mut questions: mpsc::Receiver<Question>,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let mut head = self.parts.journal.head();
         let mut status = interval(STATUS_EVERY);
         status.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ask_time = interval(ASK_TIME_EVERY);
+        ask_time.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.carry_out().await;
             let timeout =
@@ -166,7 +196,9 @@ impl Driver {
                     }
                     self.agent.handle_appended(*head.borrow_and_update());
                 }
+                Some((ask, answer)) = questions.recv() => self.ask(ask, answer),
                 _ = status.tick() => self.report().await,
+                _ = ask_time.tick() => self.ask_time(),
                 () = sleep_until(Instant::now() + timeout) => self.agent.handle_timeout(self.now(), random()),
                 _ = stop.changed() => break,
             }
@@ -189,6 +221,13 @@ impl Driver {
                 Action::Read(after) => self.read(after),
                 Action::Acknowledge(receipt) => self.acknowledge(receipt).await,
                 Action::Install(signed) => self.install(*signed).await,
+                Action::Correct(at) => self.parts.clock.answered(at),
+                Action::Activated(activated) => {
+                    if let Some(snapshot) = activated.snapshot.clone() {
+                        self.install(snapshot).await;
+                    }
+                    self.asked.answer(*activated);
+                }
                 Action::Hangup(reason) => self.hang_up(&reason),
             }
         }
@@ -246,7 +285,30 @@ impl Driver {
         });
     }
 
+    fn ask(&mut self, ask: Activate, answer: oneshot::Sender<Activated>) {
+        // Whoever asks hears at once that nobody can be asked: the place for the answer is dropped.
+        if let Some(ask) = self.asked.number(ask, answer)
+            && !self.agent.handle_activate(ask)
+        {
+            self.asked.give_up();
+        }
+    }
+
+    fn ask_time(&mut self) {
+        let mut nonce = [0; 16];
+        // Without random bytes an old answer could be passed off as this one's.
+        if getrandom::fill(&mut nonce).is_ok() {
+            self.agent.handle_ask_time(self.now(), nonce);
+        }
+    }
+
     fn hello(&self) -> Hello {
+        let snapshot = Arc::clone(&self.parts.enforcement.state().snapshot);
+        let mut version = snapshot.version;
+        if snapshot.certificate.is_empty() {
+            // In the layout of an older version, which has no certificate: the hub is to send it anew.
+            version.issued_at = UnixMillis::default();
+        }
         Hello {
             oldest_version: OLDEST_VERSION,
             newest_version: NEWEST_VERSION,
@@ -254,7 +316,7 @@ impl Driver {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             boot_id: host::boot_id(),
             epochs: self.parts.journal.extents(),
-            snapshot: self.parts.enforcement.state().snapshot.version,
+            snapshot: version,
         }
     }
 
@@ -300,7 +362,8 @@ impl Driver {
             Err(reason) => return tracing::error!(reason, "an acknowledgement cannot be compared with the journal"),
         }
         self.parts.enforcement.acknowledged(through.position).await;
-        let now = clock::now();
+        self.parts.clock.heard(receipt.hub_time);
+        let now = self.parts.clock.now();
         self.parts.line.learn(|known| {
             known.acknowledged = through.position;
             known.last_receipt_at = Some(now);
@@ -311,6 +374,7 @@ impl Driver {
         match self.parts.enforcement.install(signed).await {
             Ok(true) => {
                 self.parts.metrics.snapshots.inc();
+                self.parts.clock.heard(self.parts.enforcement.state().snapshot.version.issued_at);
                 tracing::info!(
                     revision = self.parts.enforcement.state().snapshot.version.revision,
                     "a new snapshot is in force"
@@ -329,6 +393,7 @@ impl Driver {
     }
 
     fn lost(&mut self, kind: &'static str, reason: &str) {
+        self.asked.give_up();
         if let Some(connection) = self.connection.take() {
             connection.close(reason);
         }
@@ -353,7 +418,7 @@ impl Driver {
         let oldest = tokio::task::spawn_blocking(move || journal.oldest_unacknowledged()).await.ok().flatten();
         let (state, size) = (self.parts.enforcement.state(), self.parts.journal.size());
         let status = LiveStatus {
-            at: clock::now(),
+            at: clock::wall(),
             backlog: size.backlog,
             oldest_unacknowledged: oldest,
             journal_bytes: size.bytes,
@@ -364,7 +429,7 @@ impl Driver {
     }
 
     /// Lets others know how the line stands.
-    fn show(&self) {
+    fn show(&mut self) {
         let (up, hold) = (self.agent.is_up(), self.agent.hold());
         let metrics = &self.parts.metrics;
         metrics.connected.set(up.into());
@@ -378,6 +443,7 @@ impl Driver {
         }
         if up && !known.connected {
             tracing::info!(hub = &*self.parts.line.hub, "the line to the hub stands");
+            self.ask_time();
         }
         self.parts.line.learn(|known| {
             known.connected = up;
@@ -390,7 +456,7 @@ impl Driver {
 
 fn next_batch(parts: &Parts, after: Position) -> Result<Option<(Cursor, batch::Signed)>, String> {
     let Some(draft) = parts.journal.read_after(after).map_err(|error| error.to_string())? else { return Ok(None) };
-    let made = batch::Signed::make(parts.identity.names.agent, &draft, clock::now(), &parts.identity.signing_key);
+    let made = batch::Signed::make(parts.identity.names.agent, &draft, parts.clock.now(), &parts.identity.signing_key);
     made.map(|(header, signed)| Some((header.end(), signed))).map_err(|error| error.to_string())
 }
 

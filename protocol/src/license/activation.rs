@@ -4,9 +4,10 @@ use super::{License, Status};
 use crate::codec::{Decode, Encode};
 use crate::id::{LicenseId, SiteId};
 use crate::time::UnixMillis;
+use serde::{Deserialize, Serialize};
 
 /// An activation made at the site that the snapshot may not show yet.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalActivation {
     /// Which licence.
     pub license: LicenseId,

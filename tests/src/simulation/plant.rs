@@ -177,6 +177,7 @@ impl World {
                 let delay = self.random.millis(self.plan.read);
                 self.after(delay, Event::Read { life: self.plant.life, after });
             }
+            Action::Correct(_) | Action::Activated(_) => {}
             Action::Acknowledge(receipt) => {
                 self.plant.journal.acknowledge(receipt.through.position);
                 self.changed = true;

@@ -9,7 +9,7 @@ use super::world::{Event, World};
 use sitewarden_protocol::batch::Header;
 use sitewarden_protocol::chain::{Cursor, Position};
 use sitewarden_protocol::id::{PlantId, SiteId};
-use sitewarden_protocol::message::{Hello, Refusal, Refused, ToHub};
+use sitewarden_protocol::message::{Hello, NEWEST_VERSION, Refusal, Refused, ToHub};
 use sitewarden_protocol::receipt::{self, Receipt};
 use sitewarden_protocol::record::Run;
 use sitewarden_protocol::signing::PrivateKey;
@@ -140,7 +140,8 @@ impl World {
                     self.after(delay, Event::Greet { connection, hello });
                 }
                 Action::Ingest(batch) => self.ingest(connection, &batch)?,
-                Action::Report(_) => {}
+                // The simulated plant asks neither.
+                Action::TellTime(_) | Action::Activate(_) | Action::Report(_) => {}
                 Action::Send(message) => self.carry(connection, Way::Down, message.to_frame()),
                 Action::Close(closing) => self.close(connection, &closing)?,
             }
@@ -189,8 +190,11 @@ impl World {
             fresh_until: self.wall(),
             licenses: vec![],
             trust: Trust::default(),
+            override_days: 0,
+            administrators: vec![],
+            certificate: vec![],
         };
-        snapshot::Signed::make(&snapshot, &self.vendor.key)
+        snapshot::Signed::make(&snapshot, NEWEST_VERSION, &self.vendor.key)
     }
 
     fn ingest(&mut self, connection: u64, batch: &sitewarden_protocol::batch::Signed) -> Result<(), Broken> {

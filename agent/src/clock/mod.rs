@@ -1,0 +1,141 @@
+//! Licence time: what every decision and every record of this agent is dated by.
+//!
+//! The rules are in `protocol::trusted_time`. Always true: reading it takes no lock and no disk; it is kept in
+//! `state/clock.json`, so that a restart does not take it back; what happened to it waits here to become a record.
+
+mod source;
+
+pub use source::{Machine, Source, wall};
+
+use crate::folder::Folder;
+use sitewarden_certs::secret_file;
+use sitewarden_protocol::time::UnixMillis;
+use sitewarden_protocol::trusted_time::{Change, Pace, Settings, TrustedTime};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Changes that wait to become records. They come seconds apart at most, and are taken every second.
+const MAX_CHANGES: usize = 64;
+
+/// A handle on the agent's clock; clones are the same.
+#[derive(Clone)]
+pub struct Clock(Arc<Inner>);
+
+struct Inner {
+    file: PathBuf,
+    source: Box<dyn Source>,
+    settings: Settings,
+    state: Mutex<State>,
+    /// Licence time minus uptime, milliseconds: what reading it needs.
+    offset: AtomicI64,
+}
+
+struct State {
+    time: TrustedTime,
+    changes: Vec<Change>,
+}
+
+/// The stored time cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] secret_file::Error),
+    /// It is no time.
+    #[error("state/clock.json is damaged ({0}); move it away, and time begins at the hub's last word")]
+    Damaged(#[from] serde_json::Error),
+}
+
+/// How the clock stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Licence time.
+    pub now: UnixMillis,
+    /// The wall clock.
+    pub wall: UnixMillis,
+    /// How the two go together.
+    pub pace: Pace,
+    /// The newest time that the hub has signed.
+    pub last_heard: UnixMillis,
+}
+
+impl Clock {
+    /// Goes on where the stored time ended, or begins at `floor`, the hub's last signed word.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn start(
+        folder: &Folder,
+        floor: UnixMillis,
+        settings: Settings,
+        source: Box<dyn Source>,
+    ) -> Result<Self, Error> {
+        let file = folder.state("clock.json");
+        let time = if file.exists() {
+            serde_json::from_slice(&secret_file::read(&file)?)?
+        } else {
+            TrustedTime::begin(floor, source.read())
+        };
+        let state = Mutex::new(State { time, changes: Vec::new() });
+        let clock = Self(Arc::new(Inner { file, source, settings, state, offset: AtomicI64::new(0) }));
+        clock.heard(floor);
+        Ok(clock)
+    }
+
+    /// Licence time.
+    pub fn now(&self) -> UnixMillis {
+        let uptime = i64::try_from(self.0.source.uptime().as_millis()).unwrap_or(i64::MAX);
+        UnixMillis(self.0.offset.load(Ordering::Relaxed).saturating_add(uptime))
+    }
+
+    /// Looks at the machine's clocks; to be called every second.
+    pub fn tick(&self) {
+        self.change(|time, settings, source| time.advance(source.read(), settings));
+    }
+
+    /// A time that the hub has signed: licence time is not before it.
+    pub fn heard(&self, hub: UnixMillis) {
+        self.tick();
+        self.change(|time, settings, _| time.heard(hub, settings));
+    }
+
+    /// The hub's signed answer to a question that was asked just now; it may take licence time back.
+    pub fn answered(&self, hub: UnixMillis) {
+        self.tick();
+        self.change(|time, settings, _| time.answered(hub, settings));
+    }
+
+    /// What happened since the last call, oldest first: to become records.
+    pub fn take_changes(&self) -> Vec<Change> {
+        std::mem::take(&mut self.lock().changes)
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Standing {
+        let (now, wall, state) = (self.now(), self.0.source.read().wall, self.lock());
+        Standing { now, wall, pace: state.time.pace(), last_heard: state.time.last_heard() }
+    }
+
+    /// Keeps it on disk. Waits for the disk; not for an async thread.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(&self.lock().time)?;
+        Ok(secret_file::write(&self.0.file, &bytes)?)
+    }
+
+    fn change(&self, how: impl FnOnce(&mut TrustedTime, &Settings, &dyn Source) -> Option<Change>) {
+        let mut state = self.lock();
+        let State { time, changes } = &mut *state;
+        let change = how(time, &self.0.settings, self.0.source.as_ref());
+        let uptime = i64::try_from(time.read_at().as_millis()).unwrap_or(i64::MAX);
+        self.0.offset.store(time.now().0.saturating_sub(uptime), Ordering::Relaxed);
+        changes.extend(change.filter(|_| changes.len() < MAX_CHANGES));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
