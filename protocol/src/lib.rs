@@ -5,7 +5,7 @@
 //!
 //! Read it in this order: [`record`] (one thing that happened), [`chain`] (the hash over records), [`batch`] (a signed
 //! run of records), [`message`] (what goes over a carrier) in a [`frame`], and [`sync`] (the two state machines).
-//! [`license`] and [`snapshot`] are the other direction: what the hub lets a site do.
+//! [`license`] and [`snapshot`] are the other direction: what the hub lets a site do, by [`trusted_time`].
 
 pub mod batch;
 pub mod chain;
@@ -21,3 +21,4 @@ pub mod signing;
 pub mod snapshot;
 pub mod sync;
 pub mod time;
+pub mod trusted_time;
