@@ -11,6 +11,7 @@ pub mod batch;
 pub mod chain;
 pub mod codec;
 pub mod enrolment;
+pub mod fingerprint;
 pub mod frame;
 pub mod id;
 pub mod license;
