@@ -15,6 +15,7 @@ pub mod fingerprint;
 pub mod frame;
 pub mod id;
 pub mod license;
+pub mod login;
 pub mod message;
 pub mod receipt;
 pub mod record;
