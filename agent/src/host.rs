@@ -1,11 +1,12 @@
 //! Facts about the machine. The one place that knows sysinfo.
 
+mod parts;
+
+use sitewarden_protocol::fingerprint::{self, Parts};
 use sitewarden_protocol::record::HostSample;
 use std::fs;
-use std::path::PathBuf;
-use sysinfo::{
-    CpuRefreshKind, MemoryRefreshKind, Networks, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System,
-};
+use std::path::{Path, PathBuf};
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
 /// Looks at the machine again and again. CPU use is measured between one look and the next.
 pub struct Observer {
@@ -67,35 +68,24 @@ pub fn name() -> String {
     System::host_name().unwrap_or_else(|_| "unknown".to_owned()).chars().take(64).collect()
 }
 
-/// The machine's parts, each as a hash: what stays the same when the agent's folder is copied elsewhere does not.
-pub fn fingerprint() -> Vec<(String, [u8; 32])> {
-    let file = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
-    let mut parts = vec![
-        ("machine_id", file("/etc/machine-id")),
-        ("product_uuid", file("/sys/class/dmi/id/product_uuid")),
-        ("vm_generation", file("/sys/firmware/qemu_fw_cfg/by_name/etc/vmgenid_guid/raw")),
-    ];
-    let networks = Networks::new_with_refreshed_list();
-    let mut macs: Vec<String> = networks
-        .iter()
-        .flat_map(|networks| networks.iter())
-        .map(|(_, network)| network.mac_address().to_string())
-        .collect();
-    // The kernel lists cards in no fixed order.
-    macs.sort_unstable();
-    parts.extend(macs.into_iter().filter(|mac| mac != "00:00:00:00:00:00").map(|mac| ("mac", Some(mac))));
-    let hash = |(part, value): (&str, Option<String>)| {
-        let value = value.filter(|value| !value.is_empty())?;
-        Some((
-            part.to_owned(),
-            *blake3::Hasher::new_derive_key("sitewarden machine fingerprint 1")
-                .update(part.as_bytes())
-                .update(value.as_bytes())
-                .finalize()
-                .as_bytes(),
-        ))
-    };
-    parts.into_iter().filter_map(hash).collect()
+/// The machine's parts, each as a digest: what stays the same when the agent's folder is copied elsewhere does not.
+pub fn fingerprint() -> Parts {
+    fingerprint_below(Path::new("/"))
+}
+
+fn fingerprint_below(root: &Path) -> Parts {
+    let found = parts::below(root).into_iter().chain(cpu().map(|value| ("cpu", value)));
+    found.map(|(kind, value)| (kind.to_owned(), fingerprint::digest(kind, &value))).collect()
+}
+
+/// Who made the processor, and which one it is: not how many of it there are, nor how fast they run, as both can be
+/// set for a virtual machine.
+fn cpu() -> Option<String> {
+    let kinds = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
+    let system = System::new_with_specifics(kinds).ok()?;
+    let cpu = system.cpus().first()?;
+    let value = format!("{} {}", cpu.vendor_id(), cpu.brand()).trim().to_owned();
+    (!value.is_empty()).then_some(value)
 }
 
 /// Different after every start of the machine; zeros where the kernel does not say.
@@ -118,7 +108,17 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_is_the_same_twice() {
-        assert_eq!(fingerprint(), fingerprint());
+    fn the_fingerprint_is_the_same_twice_and_fits() {
+        let found = fingerprint();
+        assert_eq!(found, fingerprint());
+        assert!(!found.is_empty() && found.len() <= fingerprint::MAX_PARTS);
+    }
+
+    #[test]
+    fn the_processor_is_a_part_where_nothing_else_is() {
+        let empty = tempfile::TempDir::new().unwrap();
+        let kinds: Vec<_> = fingerprint_below(empty.path()).into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, ["cpu"]);
+        assert_eq!(cpu(), cpu());
     }
 }

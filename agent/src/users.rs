@@ -2,15 +2,18 @@
 //!
 //! Always true: passwords are kept as argon2id hashes only; a credential that was checked once is remembered for a
 //! while as a keyed digest in memory, so that no password hash is on the hot path; any change of users forgets them all.
+//! Wrong passwords make the same user at the same address wait, doubling, but never one whose credential is remembered.
 
 use arc_swap::ArcSwap;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use sitewarden_certs::secret_file;
+use sitewarden_protocol::login::basic::{self, Credential};
+use sitewarden_protocol::login::patience::Patience;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,6 +56,17 @@ pub struct User {
     pub name: String,
     /// What he may do.
     pub role: Role,
+}
+
+/// Whom a credential proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// This user.
+    Known(Arc<User>),
+    /// Nobody.
+    Unknown,
+    /// It was not looked at: there were too many wrong ones before. How long is still to be waited.
+    Wait(Duration),
 }
 
 /// Why a user cannot be added.
@@ -103,7 +117,10 @@ pub struct Users {
     /// Held by whoever changes either.
     changing: Mutex<()>,
     digest_key: Zeroizing<[u8; 32]>,
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
+    patience: Patience,
+    /// The moment that patience counts from.
+    began: Instant,
 }
 
 impl Users {
@@ -120,7 +137,9 @@ impl Users {
             remembered: ArcSwap::default(),
             changing: Mutex::new(()),
             digest_key,
-            hashing: Semaphore::new(HASHING),
+            hashing: Arc::new(Semaphore::new(HASHING)),
+            patience: Patience::default(),
+            began: Instant::now(),
         })
     }
 
@@ -149,23 +168,45 @@ impl Users {
         Ok(())
     }
 
-    /// The user that an `Authorization` header's value (Basic) proves; `None` if it proves nobody. Answers from memory
-    /// if the same value was checked within the last five minutes.
-    pub async fn authenticate(self: &Arc<Self>, header: &[u8]) -> Option<Arc<User>> {
+    /// Whom an `Authorization` header's value (Basic) proves, for a caller at the address `from`. Answers from memory,
+    /// and without a lock, if the same value was checked within the last five minutes.
+    pub async fn authenticate(self: &Arc<Self>, header: &[u8], from: IpAddr) -> Proof {
         let digest = *blake3::keyed_hash(&self.digest_key, header).as_bytes();
         if let Some(user) = self.recall(&digest) {
-            return Some(user);
+            return Proof::Known(user);
         }
-        let (name, password) = parse_basic(header)?;
-        let _turn = self.hashing.acquire().await.ok()?;
-        if let Some(user) = self.recall(&digest) {
-            return Some(user); // Somebody before in the queue proved the same.
+        let Some(credential) = basic::parse(header) else { return Proof::Unknown };
+        if let Err(wait) = self.patience.check(&credential.name, from, self.began.elapsed()) {
+            return Proof::Wait(wait);
         }
+        let Ok(turn) = Arc::clone(&self.hashing).acquire_owned().await else { return Proof::Unknown };
         let users = Arc::clone(self);
-        let checked = tokio::task::spawn_blocking(move || users.check(&name, &password)).await.ok()??;
-        let user = Arc::new(checked);
+        // The turn is over when the hash is computed, and a wrong password counts, even if nobody waits any more.
+        let settled = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            users.settle(digest, &credential, from)
+        });
+        settled.await.unwrap_or(Proof::Unknown)
+    }
+
+    /// Computes a password hash, unless somebody before in the queue has settled it.
+    fn settle(&self, digest: [u8; 32], credential: &Credential, from: IpAddr) -> Proof {
+        if let Some(user) = self.recall(&digest) {
+            return Proof::Known(user);
+        }
+        let name = &credential.name;
+        if let Err(wait) = self.patience.check(name, from, self.began.elapsed()) {
+            return Proof::Wait(wait);
+        }
+        let Some(user) = self.check(name, &credential.password) else {
+            self.patience.failed(name, from, self.began.elapsed());
+            tracing::warn!(%from, "refused a wrong password");
+            return Proof::Unknown;
+        };
+        self.patience.forget(name, from);
+        let user = Arc::new(user);
         self.remember(digest, &user);
-        Some(user)
+        Proof::Known(user)
     }
 
     fn recall(&self, digest: &[u8; 32]) -> Option<Arc<User>> {
@@ -201,21 +242,15 @@ fn argon2() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// Name and password of `Basic <base64>` (RFC 7617).
-fn parse_basic(header: &[u8]) -> Option<(String, Zeroizing<String>)> {
-    let text = str::from_utf8(header).ok()?;
-    let (scheme, encoded) = text.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > 2 * MAX_PASSWORD {
-        return None;
-    }
-    let decoded = Zeroizing::new(base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?);
-    let (name, password) = str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some((name.to_owned(), Zeroizing::new(password.to_owned())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use sitewarden_protocol::login::patience;
+    use std::net::Ipv4Addr;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
     fn users(folder: &tempfile::TempDir) -> Arc<Users> {
         Arc::new(Users::load(folder.path().join("users.json"), Zeroizing::new([7; 32])).unwrap())
@@ -225,18 +260,63 @@ mod tests {
         format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text)).into_bytes()
     }
 
+    async fn role(users: &Arc<Users>, text: &str, from: IpAddr) -> Option<Role> {
+        match users.authenticate(&basic(text), from).await {
+            Proof::Known(user) => Some(user.role),
+            Proof::Unknown | Proof::Wait(_) => None,
+        }
+    }
+
     #[tokio::test]
     async fn a_user_is_known_by_the_right_password_only_also_after_a_restart() {
         let folder = tempfile::TempDir::new().unwrap();
         users(&folder).add("ems", Role::App, "correct horse").unwrap();
         let users = users(&folder);
         for _ in 0..2 {
-            assert_eq!(users.authenticate(&basic("ems:correct horse")).await.unwrap().role, Role::App);
+            assert_eq!(role(&users, "ems:correct horse", HERE).await, Some(Role::App));
         }
         for wrong in ["ems:wrong", "nobody:correct horse", "ems", ":"] {
-            assert!(users.authenticate(&basic(wrong)).await.is_none(), "{wrong}");
+            assert_eq!(users.authenticate(&basic(wrong), HERE).await, Proof::Unknown, "{wrong}");
         }
-        assert!(users.authenticate(b"Bearer x").await.is_none());
+        assert_eq!(users.authenticate(b"Bearer x", HERE).await, Proof::Unknown);
+    }
+
+    #[tokio::test]
+    async fn who_guesses_waits_but_no_other_user_no_other_address_and_nobody_who_is_remembered() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let users = users(&folder);
+        users.add("ems", Role::App, "correct horse").unwrap();
+        users.add("boss", Role::Admin, "battery staple").unwrap();
+        assert_eq!(role(&users, "ems:correct horse", HERE).await, Some(Role::App));
+        let mut wait = Duration::ZERO;
+        for guess in 0..50 {
+            match users.authenticate(&basic(&format!("ems:{guess}")), HERE).await {
+                Proof::Wait(told) => {
+                    assert!(guess >= patience::FREE, "{guess}");
+                    wait = told;
+                    break;
+                }
+                proof => assert_eq!(proof, Proof::Unknown),
+            }
+        }
+        assert!(!wait.is_zero() && wait <= Duration::from_secs(60), "{wait:?}");
+        assert_eq!(role(&users, "ems:correct horse", HERE).await, Some(Role::App), "it is remembered");
+        assert_eq!(role(&users, "boss:battery staple", HERE).await, Some(Role::Admin));
+        assert_eq!(users.authenticate(&basic("ems:guess"), THERE).await, Proof::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_right_password_forgives_the_wrong_ones_before() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let users = users(&folder);
+        users.add("ems", Role::App, "correct horse").unwrap();
+        for _ in 0..2 {
+            for _ in 1..patience::FREE {
+                assert_eq!(users.authenticate(&basic("ems:wrong"), HERE).await, Proof::Unknown);
+            }
+            users.remembered.store(Arc::default());
+            assert_eq!(role(&users, "ems:correct horse", HERE).await, Some(Role::App));
+        }
     }
 
     #[test]

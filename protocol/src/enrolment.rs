@@ -5,6 +5,7 @@
 //! expires, because an answer can be lost on the way.
 
 use crate::codec::{self, Decode, Encode};
+use crate::fingerprint::Parts;
 use crate::id::{AgentId, SiteId};
 use crate::message::Unreadable;
 use crate::signing::{PrivateKey, PublicKey, Purpose, Signature};
@@ -29,8 +30,8 @@ pub struct Request {
     pub program: String,
     /// The machine's name, to be recognised by people.
     pub hostname: String,
-    /// The machine's parts: what it is, and a hash of it.
-    pub fingerprint: Vec<(String, [u8; 32])>,
+    /// The machine's parts.
+    pub fingerprint: Parts,
 }
 
 impl fmt::Debug for Request {

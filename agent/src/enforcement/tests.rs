@@ -129,7 +129,7 @@ async fn racing_callers_never_pass_the_quota_and_yes_is_not_forgotten() {
     assert_eq!(granted, 100);
     stop(&folder, running, false).await;
     let running = start(&folder);
-    assert_eq!(running.enforcement.state().in_use["EMS"], 100);
+    assert_eq!(running.enforcement.state().used("EMS").in_use, 100);
     assert_eq!(running.enforcement.monitors("EMS".into()).await.unwrap().len(), 100);
     assert!(matches!(
         running.enforcement.reserve("EMS".into(), "one more".into()).await,

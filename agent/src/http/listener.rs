@@ -39,14 +39,15 @@ impl<A: Address> Served<A> {
     }
 }
 
-/// Serves on a TCP listener.
+/// Serves on a TCP listener. Each request has its caller's address.
 ///
 /// # Errors
 /// If the listener cannot be used.
 pub fn serve_tcp(listener: TcpListener, routes: Router) -> io::Result<Served<SocketAddr>> {
     listener.set_nonblocking(true)?;
     let (handle, server) = (Handle::new(), axum_server::from_tcp(listener)?);
-    let served = configure(server, handle.clone()).serve(routes.into_make_service());
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
+    let served = configure(server, handle.clone()).serve(routes);
     Ok(Served { handle, task: tokio::spawn(served) })
 }
 

@@ -5,15 +5,15 @@
 //! (the user's row is read for each request) and no password hash is computed on the hot path. Wrong passwords make
 //! the same user at the same address wait, doubling; nobody can lock out a user at another address.
 
-mod patience;
-
 use super::rate::Rate;
 use crate::store::{self, Store, User};
 use argon2::Argon2;
 use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;
-use base64::Engine as _;
-use patience::Patience;
+use sitewarden_protocol::login::{
+    basic::{self, Credential},
+    patience::Patience,
+};
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -34,8 +34,6 @@ const MAX_REMEMBERED: usize = 1_024;
 const HASHING: usize = 2;
 /// How long a request waits for its turn to have its password hashed.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most bytes of an encoded credential: a name of 200 characters and a password of 1,024 bytes fit.
-const MAX_ENCODED: usize = 3_072;
 /// A hash of no password, so that an unknown name costs what a known one does.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c2l0ZXdhcmRlbi1ub2JvZHk$3yhIJYbnXnTGGvGo2xEnTuVlWzCiytQLFOIOMUL1oYg";
@@ -63,6 +61,8 @@ pub(crate) struct Basic {
     digest_key: Zeroizing<[u8; 32]>,
     remembered: Mutex<HashMap<[u8; 32], Instant>>,
     patience: Patience,
+    /// The moment that patience counts from.
+    began: Instant,
     /// Passwords tried by one address, of whatever user.
     rate: Rate,
     hashing: Arc<Semaphore>,
@@ -81,6 +81,7 @@ impl Basic {
             digest_key,
             remembered: Mutex::default(),
             patience: Patience::default(),
+            began: Instant::now(),
             rate: Rate::default(),
             hashing: Arc::new(Semaphore::new(HASHING)),
         })
@@ -88,13 +89,13 @@ impl Basic {
 
     /// The user that an `Authorization` header's value proves.
     pub(crate) async fn authenticate(&self, header: &[u8], address: IpAddr) -> Result<User, Refused> {
-        let (name, password) = parse(header).ok_or(Refused::Wrong)?;
+        let Credential { name, password } = basic::parse(header).ok_or(Refused::Wrong)?;
         let user = self.store.user(&name).await?;
         let digest = self.digest(header, user.as_ref());
         if let Some(user) = user.as_ref().filter(|_| self.remembers(&digest)) {
             return Ok(user.clone());
         }
-        self.patience.check(&name, address, Instant::now()).map_err(Refused::Wait)?;
+        self.patience.check(&name, address, self.began.elapsed()).map_err(Refused::Wait)?;
         if !self.rate.take(address, Instant::now()) {
             return Err(Refused::Wait(Duration::from_secs(1)));
         }
@@ -104,7 +105,7 @@ impl Basic {
         if let Some(user) = user.as_ref().filter(|_| self.remembers(&digest)) {
             return Ok(user.clone());
         }
-        self.patience.check(&name, address, Instant::now()).map_err(Refused::Wait)?;
+        self.patience.check(&name, address, self.began.elapsed()).map_err(Refused::Wait)?;
         let hash = user.as_ref().map_or(NOBODY, |user| &user.password_hash).to_owned();
         let right = verify(password, hash, turn).await?;
         match user.filter(|_| right) {
@@ -114,7 +115,7 @@ impl Basic {
                 Ok(user)
             }
             None => {
-                self.patience.failed(&name, address, Instant::now());
+                self.patience.failed(&name, address, self.began.elapsed());
                 tracing::warn!(%address, "refused a wrong password");
                 Err(Refused::Wrong)
             }
@@ -158,31 +159,10 @@ async fn verify(password: Zeroizing<String>, hash: String, turn: OwnedSemaphoreP
     checked.await.map_err(|_| Refused::Busy)
 }
 
-/// Name and password of `Basic <base64>` (RFC 7617).
-fn parse(header: &[u8]) -> Option<(String, Zeroizing<String>)> {
-    let (scheme, encoded) = str::from_utf8(header).ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > MAX_ENCODED {
-        return None;
-    }
-    let decoded = Zeroizing::new(base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?);
-    let (name, password) = str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some((name.to_owned(), Zeroizing::new(password.to_owned())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use argon2::PasswordHasher;
-
-    #[test]
-    fn a_credential_is_read_as_the_standard_says() {
-        let read = |text: &[u8]| parse(text).map(|(name, password)| (name, password.to_string()));
-        assert_eq!(read(b"Basic YWRtaW46YTpi"), Some(("admin".into(), "a:b".into())));
-        assert_eq!(read(b"bAsIc YTo="), Some(("a".into(), String::new())));
-        for wrong in [&b"Bearer YWRtaW46YTpi"[..], b"Basic", b"Basic ", b"Basic YWRtaW4=", b"Basic !", b"\xff \xff"] {
-            assert_eq!(read(wrong), None, "{wrong:?}");
-        }
-    }
 
     #[test]
     fn the_hash_of_nobody_costs_what_real_ones_do() {

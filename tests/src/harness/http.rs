@@ -25,6 +25,8 @@ pub struct Client {
 pub struct Response {
     /// The status code.
     pub status: u16,
+    /// `Retry-After`, seconds.
+    pub retry_after: Option<u64>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -115,7 +117,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> io::Result<(Response, bool)> {
     let mut line = String::new();
     stream.read_line(&mut line)?;
     let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| bad("no status line"))?;
-    let (mut length, mut keep) = (0, true);
+    let (mut length, mut keep, mut retry_after) = (0, true, None);
     loop {
         line.clear();
         stream.read_line(&mut line)?;
@@ -123,6 +125,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> io::Result<(Response, bool)> {
         let value = value.trim();
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().map_err(|_| bad("a bad length"))?,
+            "retry-after" => retry_after = Some(value.parse().map_err(|_| bad("a bad Retry-After"))?),
             "transfer-encoding" => return Err(bad("a body in chunks")),
             "connection" => keep = !value.eq_ignore_ascii_case("close"),
             _ => {}
@@ -130,7 +133,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> io::Result<(Response, bool)> {
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
-    Ok((Response { status, body }, keep))
+    Ok((Response { status, retry_after, body }, keep))
 }
 
 #[cfg(test)]

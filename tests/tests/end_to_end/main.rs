@@ -11,6 +11,7 @@ mod callers;
 mod enrolment;
 mod exactly_once;
 mod offline;
+mod passwords;
 mod plant_api;
 mod quota;
 mod reservation;

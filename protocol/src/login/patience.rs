@@ -1,14 +1,12 @@
-//! How long one who gave wrong passwords has to wait, by user and address.
+//! How long one who gave wrong passwords has to wait, by user and address: nobody can lock out a user who is elsewhere.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use core::net::IpAddr;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Wrong passwords that cost nothing: people mistype.
-const FREE: u32 = 5;
+pub const FREE: u32 = 5;
 /// The wait after the first one that costs; each further one doubles it.
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest wait.
@@ -24,36 +22,40 @@ type Who = ([u8; 32], IpAddr);
 #[derive(Debug, Clone, Copy)]
 struct Failures {
     count: u32,
-    last: Instant,
+    last: Duration,
 }
 
-/// Counts wrong passwords.
+/// Counts wrong passwords. `now` is always the time since one moment that stays the same, and does not go back.
 #[derive(Debug, Default)]
-pub(super) struct Patience(Mutex<HashMap<Who, Failures>>);
+pub struct Patience(Mutex<HashMap<Who, Failures>>);
 
 impl Patience {
+    /// Whether this user at this address may try a password now.
+    ///
     /// # Errors
-    /// How long is still to be waited.
-    pub(super) fn check(&self, name: &str, address: IpAddr, now: Instant) -> Result<(), Duration> {
+    /// How long is still to be waited, at most a minute.
+    pub fn check(&self, name: &str, address: IpAddr, now: Duration) -> Result<(), Duration> {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(of_one) = failures.get(&who(name, address)) else {
             if failures.len() >= MAX_REMEMBERED {
-                failures.retain(|_, of_one| now.duration_since(of_one.last) < FORGOTTEN);
+                failures.retain(|_, of_one| now.saturating_sub(of_one.last) < FORGOTTEN);
             }
             return if failures.len() < MAX_REMEMBERED { Ok(()) } else { Err(FIRST) };
         };
-        let until = of_one.last + wait_after(of_one.count);
-        if until <= now { Ok(()) } else { Err(until - now) }
+        let until = of_one.last.saturating_add(wait_after(of_one.count));
+        if until <= now { Ok(()) } else { Err(until.saturating_sub(now)) }
     }
 
-    pub(super) fn failed(&self, name: &str, address: IpAddr, now: Instant) {
+    /// The password was wrong.
+    pub fn failed(&self, name: &str, address: IpAddr, now: Duration) {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_one = failures.entry(who(name, address)).or_insert(Failures { count: 0, last: now });
-        let before = if now.duration_since(of_one.last) < FORGOTTEN { of_one.count } else { 0 };
+        let before = if now.saturating_sub(of_one.last) < FORGOTTEN { of_one.count } else { 0 };
         *of_one = Failures { count: before.saturating_add(1), last: now };
     }
 
-    pub(super) fn forget(&self, name: &str, address: IpAddr) {
+    /// The password was right: whoever mistyped before begins anew.
+    pub fn forget(&self, name: &str, address: IpAddr) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&who(name, address));
     }
 }
@@ -72,13 +74,14 @@ fn wait_after(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::net::Ipv4Addr;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
     #[test]
     fn the_wait_doubles_up_to_a_minute_for_that_user_at_that_address_only() {
-        let (patience, mut now) = (Patience::default(), Instant::now());
+        let (patience, mut now) = (Patience::default(), Duration::ZERO);
         for _ in 0..FREE {
             assert_eq!(patience.check("admin", HERE, now), Ok(()));
             patience.failed("admin", HERE, now);
@@ -98,9 +101,18 @@ mod tests {
 
     #[test]
     fn after_ten_minutes_all_is_forgotten() {
-        let (patience, now) = (Patience::default(), Instant::now());
+        let (patience, now) = (Patience::default(), Duration::ZERO);
         (0..20).for_each(|_| patience.failed("admin", HERE, now));
         patience.failed("admin", HERE, now + FORGOTTEN);
         assert_eq!(patience.check("admin", HERE, now + FORGOTTEN), Ok(()));
+    }
+
+    #[test]
+    fn when_all_places_are_taken_strangers_wait_until_one_is_forgotten() {
+        let patience = Patience::default();
+        (0..MAX_REMEMBERED).for_each(|i| patience.failed(&i.to_string(), HERE, Duration::ZERO));
+        assert_eq!(patience.check("stranger", HERE, Duration::ZERO), Err(FIRST));
+        assert_eq!(patience.check("0", HERE, Duration::ZERO), Ok(()));
+        assert_eq!(patience.check("stranger", HERE, FORGOTTEN), Ok(()));
     }
 }
