@@ -76,7 +76,7 @@ fn start(folder: &Folder) -> Running {
             .unwrap();
     let trusted = vec![hub().public()];
     let snapshot = stored_snapshot(folder, &trusted).unwrap();
-    let clock = Clock::start(folder, UnixMillis(1), Default::default(), Box::new(Machine::new())).unwrap();
+    let clock = Clock::start(folder, clock::wall(), Default::default(), Box::new(Machine::new())).unwrap();
     let (enforcement, task) = Enforcement::start(folder, journal.clone(), clock, snapshot, trusted).unwrap();
     Running { enforcement, journal, task }
 }
