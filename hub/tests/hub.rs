@@ -6,6 +6,8 @@
 
 #[path = "hub/bad_input.rs"]
 mod bad_input;
+#[path = "hub/command.rs"]
+mod command;
 #[path = "hub/enrolment.rs"]
 mod enrolment;
 #[path = "hub/http.rs"]
@@ -24,3 +26,5 @@ mod plant_world;
 mod sessions;
 #[path = "hub/support.rs"]
 mod support;
+#[path = "hub/users.rs"]
+mod users;

@@ -2,7 +2,7 @@
 
 use super::{
     agents::AgentCommand, customers::CustomerCommand, licenses::LicenseCommand, plants::PlantCommand,
-    records::RecordCommand, sites::SiteCommand,
+    records::RecordCommand, sites::SiteCommand, users::UserCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
@@ -64,6 +64,9 @@ pub(super) enum Running {
     /// List what agents sent.
     #[command(subcommand)]
     Record(RecordCommand),
+    /// Add, list, change and remove those who may log in at the hub.
+    #[command(subcommand)]
+    User(UserCommand),
 }
 
 /// How a hub is made.

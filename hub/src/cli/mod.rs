@@ -14,6 +14,7 @@ mod plants;
 mod process;
 mod records;
 mod sites;
+mod users;
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 arguments::Running::License(command) => licenses::run(&client, command, output).await,
                 arguments::Running::Agent(command) => agents::run(&client, command, output).await,
                 arguments::Running::Record(command) => records::run(&client, command, output).await,
+                arguments::Running::User(command) => users::run(&client, command, output).await,
             }
         }),
     }

@@ -42,7 +42,7 @@ pub use records::{RecordCursor, RecordFilter, RecordOrder, RecordPage, StoredRec
 pub use secrets::StoreSecrets;
 pub use sites::Site;
 pub use snapshots::SnapshotParts;
-pub use users::{Role, Scope, User};
+pub use users::{Account, MAX_ON_SITE, Role, Scope, User, UserEdit, UserRefusal};
 
 use readers::Readers;
 use rusqlite::Connection;

@@ -5,3 +5,4 @@ mod ingesting;
 mod license_life;
 mod licensing;
 mod paging;
+mod users;

@@ -257,6 +257,13 @@ impl Agent {
         (line, snapshot.verify(&self.trust.signing_keys).unwrap())
     }
 
+    pub async fn snapshot(&self, line: &mut Line) -> Snapshot {
+        match line.receive().await {
+            Some(ToAgent::Snapshot(snapshot)) => snapshot.verify(&self.trust.signing_keys).unwrap(),
+            other => panic!("not a snapshot: {other:?}"),
+        }
+    }
+
     pub async fn receipt(&self, line: &mut Line) -> Receipt {
         match line.receive().await {
             Some(ToAgent::Receipt(receipt)) => receipt.verify(&self.trust.signing_keys).unwrap(),
