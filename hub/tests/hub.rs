@@ -10,6 +10,8 @@ mod bad_input;
 mod command;
 #[path = "hub/enrolment.rs"]
 mod enrolment;
+#[path = "hub/flags.rs"]
+mod flags;
 #[path = "hub/http.rs"]
 mod http;
 #[path = "hub/lifecycle.rs"]

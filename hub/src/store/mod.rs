@@ -12,6 +12,7 @@ mod connection;
 mod customers;
 mod enrolments;
 mod error;
+mod flags;
 mod ingest;
 mod licenses;
 mod plants;
@@ -28,10 +29,11 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use agents::{Agent, AgentPage, AgentStatus, EpochState, Standing, StatusReport};
+pub use agents::{Agent, AgentPage, AgentStatus, EpochState, Standing};
 pub use customers::Customer;
 pub use enrolments::{NewEnrolment, Redeemed, Redemption};
 pub use error::Error;
+pub use flags::RedFlag;
 pub use ingest::{IngestOutcome, OpenedRecords, VerifiedBatch};
 pub use licenses::{
     Issued, LicenseChange, LicenseEdit, LicenseRefusal, LicenseRevision, LicenseRow, LicenseSelector, NewLicense,
