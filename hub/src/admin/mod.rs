@@ -9,6 +9,7 @@ mod agents;
 mod customers;
 mod error;
 mod extract;
+mod flags;
 mod invite;
 mod licenses;
 mod page;
@@ -71,6 +72,9 @@ pub fn router(state: AdminState) -> Router {
         .route("/agents/{id}", get(agents::show))
         .route("/agents/{id}/revoke", post(agents::revoke))
         .route("/records", get(records::list))
+        .route("/flags", get(flags::list))
+        .route("/flags/{id}", get(flags::show))
+        .route("/flags/{id}/resolve", post(flags::resolve))
         .route("/users", get(users::list).post(users::add))
         .route("/users/{name}", patch(users::edit).delete(users::remove));
     Router::new()

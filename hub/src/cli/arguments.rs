@@ -1,8 +1,8 @@
 //! What can be typed. Each resource's own commands are with the resource.
 
 use super::{
-    agents::AgentCommand, customers::CustomerCommand, licenses::LicenseCommand, plants::PlantCommand,
-    records::RecordCommand, sites::SiteCommand, users::UserCommand,
+    agents::AgentCommand, customers::CustomerCommand, flags::FlagCommand, licenses::LicenseCommand,
+    plants::PlantCommand, records::RecordCommand, sites::SiteCommand, users::UserCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
@@ -64,6 +64,9 @@ pub(super) enum Running {
     /// List what agents sent.
     #[command(subcommand)]
     Record(RecordCommand),
+    /// List, show and put aside red flags: signs of tampering or piracy.
+    #[command(subcommand)]
+    Flag(FlagCommand),
     /// Add, list, change and remove those who may log in at the hub.
     #[command(subcommand)]
     User(UserCommand),

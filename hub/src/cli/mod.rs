@@ -8,6 +8,7 @@ mod arguments;
 mod client;
 mod customers;
 mod failure;
+mod flags;
 mod licenses;
 mod output;
 mod plants;
@@ -57,6 +58,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 arguments::Running::License(command) => licenses::run(&client, command, output).await,
                 arguments::Running::Agent(command) => agents::run(&client, command, output).await,
                 arguments::Running::Record(command) => records::run(&client, command, output).await,
+                arguments::Running::Flag(command) => flags::run(&client, command, output).await,
                 arguments::Running::User(command) => users::run(&client, command, output).await,
             }
         }),

@@ -46,6 +46,9 @@ fn the_documented_commands_are_taken() {
         "user edit NAME --role viewer --password-file /f --disable --on-site false",
         "user edit NAME --enable",
         "user remove NAME",
+        "flag list --open --site ID",
+        "flag show 1",
+        "flag resolve 1 --note TEXT",
     ] {
         let line = format!("sitewarden-hub {}", line.replace("ID", id));
         let parsed = Cli::try_parse_from(line.split(' '));
@@ -65,6 +68,7 @@ fn what_is_misused_is_refused() {
         "user add NAME --role king --password-file /f",
         "user add NAME --role viewer --password-file /f --customer 1 --site 0190c8a0-0000-7000-8000-000000000000",
         "user edit NAME",
+        "flag resolve 1",
         "user edit NAME --enable --disable",
     ] {
         let words = std::iter::once("sitewarden-hub").chain(line.split(' ').filter(|word| !word.is_empty()));

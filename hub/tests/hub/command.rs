@@ -28,6 +28,13 @@ impl Commands {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// What a command prints for people; it must succeed.
+    pub async fn text(&self, line: &str) -> String {
+        let output = self.run(line).await;
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// The exit code and the complaint of a command that must fail.
     pub async fn fails(&self, line: &str) -> (i32, String) {
         let output = self.run(line).await;

@@ -1,6 +1,7 @@
-//! Red flags: what raises them at the first contact, what does not.
+//! Red flags: what raises them at the first contact, what does not, and how an operator sees them.
 
-use crate::support::{Agent, TestHub, config, now};
+use crate::command::Commands;
+use crate::support::{Agent, TestHub, act, config, now};
 use serde_json::json;
 use sitewarden_hub::store::RedFlag;
 use sitewarden_protocol::chain::Cursor;
@@ -186,4 +187,33 @@ async fn two_machines_that_take_turns_are_a_clone() {
     from(5).await;
     from(4).await;
     assert_eq!(hub.flags("clone").await.len(), 2, "another two");
+}
+
+#[tokio::test]
+async fn an_operator_sees_flags_and_puts_them_aside() {
+    let hub = TestHub::start().await;
+    let mut agent = hub.agent().await;
+    let early = agent.end;
+    agent.good_session(&hub).await;
+    agent.end = early;
+    greeted(&hub, &agent, agent.hello()).await;
+    let site = hub.hub.store().list_sites(None, None, 1).await.unwrap()[0].id;
+    let commands = Commands::of(&hub);
+    let list = commands.json(&format!("flag list --open --site {site}")).await;
+    assert_eq!((&list[0]["kind"], &list[0]["agent"]), (&json!("rollback"), &json!(agent.id)));
+    let id = list[0]["id"].to_string();
+    assert!(commands.text(&format!("flag show {id}")).await.contains("rollback"));
+    let resolved = commands.json(&format!("flag resolve {id} --note 'restored_by_us'")).await;
+    assert_eq!(
+        (&resolved["note"], &resolved["resolved_by"]),
+        (&json!("restored by us"), &json!("local administrator"))
+    );
+    assert_eq!(commands.json("flag list --open").await, json!([]));
+    assert_eq!(commands.json("flag list").await.as_array().map(Vec::len), Some(1));
+    assert!(commands.fails(&format!("flag resolve {id} --note again")).await.1.contains("already"));
+    assert!(commands.fails("flag show 99").await.1.contains("no such flag"));
+    assert!(hub.hub.store().resolve_flag(&act(), 1, " ").await.is_err());
+    assert_eq!(hub.hub.store().broken_audit_row().await.unwrap(), None);
+    greeted(&hub, &agent, agent.hello()).await;
+    assert_eq!(commands.json("flag list --open").await, json!([]), "what was put aside is not raised again");
 }
