@@ -22,6 +22,8 @@ mod log;
 mod plant_curl;
 #[path = "hub/plant_licenses.rs"]
 mod plant_licenses;
+#[path = "hub/plant_monitors.rs"]
+mod plant_monitors;
 #[path = "hub/plant_world.rs"]
 mod plant_world;
 #[path = "hub/sessions.rs"]

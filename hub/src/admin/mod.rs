@@ -12,6 +12,7 @@ mod extract;
 mod flags;
 mod invite;
 mod licenses;
+mod monitors;
 mod page;
 mod plants;
 mod records;
@@ -75,6 +76,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/flags", get(flags::list))
         .route("/flags/{id}", get(flags::show))
         .route("/flags/{id}/resolve", post(flags::resolve))
+        .route("/monitors", get(monitors::list))
         .route("/users", get(users::list).post(users::add))
         .route("/users/{name}", patch(users::edit).delete(users::remove));
     Router::new()

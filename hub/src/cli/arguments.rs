@@ -2,7 +2,7 @@
 
 use super::{
     agents::AgentCommand, customers::CustomerCommand, flags::FlagCommand, licenses::LicenseCommand,
-    plants::PlantCommand, records::RecordCommand, sites::SiteCommand, users::UserCommand,
+    monitors::MonitorCommand, plants::PlantCommand, records::RecordCommand, sites::SiteCommand, users::UserCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
@@ -67,6 +67,9 @@ pub(super) enum Running {
     /// List, show and put aside red flags: signs of tampering or piracy.
     #[command(subcommand)]
     Flag(FlagCommand),
+    /// List the monitors in use at a site.
+    #[command(subcommand)]
+    Monitor(MonitorCommand),
     /// Add, list, change and remove those who may log in at the hub.
     #[command(subcommand)]
     User(UserCommand),

@@ -10,6 +10,7 @@ mod customers;
 mod failure;
 mod flags;
 mod licenses;
+mod monitors;
 mod output;
 mod plants;
 mod process;
@@ -59,6 +60,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 arguments::Running::Agent(command) => agents::run(&client, command, output).await,
                 arguments::Running::Record(command) => records::run(&client, command, output).await,
                 arguments::Running::Flag(command) => flags::run(&client, command, output).await,
+                arguments::Running::Monitor(command) => monitors::run(&client, command, output).await,
                 arguments::Running::User(command) => users::run(&client, command, output).await,
             }
         }),

@@ -47,6 +47,7 @@ fn the_documented_commands_are_taken() {
         "user edit NAME --enable",
         "user remove NAME",
         "flag list --open --site ID",
+        "monitor list --site ID --app EMS",
         "flag show 1",
         "flag resolve 1 --note TEXT",
     ] {

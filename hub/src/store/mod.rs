@@ -15,6 +15,7 @@ mod error;
 mod flags;
 mod ingest;
 mod licenses;
+mod monitors;
 mod plants;
 mod readers;
 mod records;
@@ -39,6 +40,7 @@ pub use licenses::{
     Issued, LicenseChange, LicenseEdit, LicenseRefusal, LicenseRevision, LicenseRow, LicenseSelector, NewLicense,
     SeenLicense, SiteInForce,
 };
+pub use monitors::{Monitor, MonitorCursor, MonitorFilter, MonitorPage};
 pub use plants::Plant;
 pub use records::{RecordCursor, RecordFilter, RecordOrder, RecordPage, StoredRecord};
 pub use secrets::StoreSecrets;
