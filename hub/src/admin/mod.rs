@@ -9,13 +9,16 @@ mod agents;
 mod customers;
 mod error;
 mod extract;
+mod flags;
 mod invite;
 mod licenses;
+mod monitors;
 mod page;
 mod plants;
 mod records;
 mod sites;
 mod time;
+mod users;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +27,7 @@ use crate::store::{Act, Store};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{get, post},
+    routing::{get, patch, post},
 };
 use sitewarden_certs::{fingerprint::Fingerprint, hub_address::HubAddress};
 
@@ -69,7 +72,13 @@ pub fn router(state: AdminState) -> Router {
         .route("/agents/invite", post(invite::invite))
         .route("/agents/{id}", get(agents::show))
         .route("/agents/{id}/revoke", post(agents::revoke))
-        .route("/records", get(records::list));
+        .route("/records", get(records::list))
+        .route("/flags", get(flags::list))
+        .route("/flags/{id}", get(flags::show))
+        .route("/flags/{id}/resolve", post(flags::resolve))
+        .route("/monitors", get(monitors::list))
+        .route("/users", get(users::list).post(users::add))
+        .route("/users/{name}", patch(users::edit).delete(users::remove));
     Router::new()
         .nest("/api/v1/admin", api)
         .fallback(error::no_such_path)

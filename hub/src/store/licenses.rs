@@ -26,6 +26,7 @@ pub(super) use expire::expire;
 pub(super) use row::{COLUMNS, license_row};
 pub(super) use rules::end_of;
 use rusqlite::{Connection, OptionalExtension, params};
+pub(super) use seen::check_place;
 use sitewarden_protocol::{
     codec,
     id::{LicenseId, SiteId},

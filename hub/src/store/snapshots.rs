@@ -1,14 +1,15 @@
 //! What a snapshot of a site is made of. It is signed elsewhere.
 
-use super::{Store, customers, error::Error, licenses, plants, sites};
+use super::{Store, customers, error::Error, licenses, plants, sites, users};
 use rusqlite::Connection;
 use sitewarden_protocol::{
     id::{PlantId, SiteId},
     license::License,
 };
+use std::fmt;
 
-/// What a snapshot of a site is made of, all of one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a snapshot of a site is made of, all of one moment. The administrators' hashes do not print.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SnapshotParts {
     /// Which site.
     pub site: SiteId,
@@ -26,6 +27,20 @@ pub struct SnapshotParts {
     pub fresh_days: Option<u16>,
     /// The site's licences, those not yet activated included.
     pub licenses: Vec<License>,
+    /// The hub's administrators whom the site's agent is to know: name, and argon2id hash of the password in PHC form.
+    /// Ordered by name; at most [`MAX_ON_SITE`](super::MAX_ON_SITE).
+    pub administrators: Vec<(String, String)>,
+}
+
+impl fmt::Debug for SnapshotParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotParts")
+            .field("site", &self.site)
+            .field("revision", &self.revision)
+            .field("licenses", &self.licenses)
+            .field("administrators", &self.administrators.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -54,5 +69,6 @@ fn read(connection: &Connection, id: SiteId) -> Result<SnapshotParts, Error> {
         revision: site.revision,
         fresh_days,
         licenses: licenses::of_site(connection, id)?.into_iter().map(License::from).collect(),
+        administrators: users::on_site(connection, id)?,
     })
 }

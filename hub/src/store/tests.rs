@@ -4,4 +4,6 @@ mod enrolling;
 mod ingesting;
 mod license_life;
 mod licensing;
+mod monitors;
 mod paging;
+mod users;

@@ -23,14 +23,16 @@ pub(crate) use signer::Signer;
 
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
-use crate::store::{self, AgentStatus, SnapshotParts, Standing, StatusReport, Store};
+use crate::store::{self, AgentStatus, SnapshotParts, Standing, Store};
 use ending::Ending;
 use frames::Budget;
 use sitewarden_protocol::chain::Cursor;
 use sitewarden_protocol::id::{AgentId, SiteId};
+use sitewarden_protocol::message::{Hello, LiveStatus};
 use sitewarden_protocol::sync::hub::Closing;
 use std::{
     error::Error as StdError,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -100,8 +102,13 @@ impl Backing {
         within(self.store.snapshot_of(site)).await
     }
 
-    async fn report(&self, agent: AgentId, report: StatusReport) -> Result<(), Ending> {
-        within(self.store.report_status(agent, crate::wall_clock(), report)).await
+    /// Keeps what an agent says when it comes, and answers which red flags that raised.
+    async fn greet(&self, hello: &Hello, address: IpAddr) -> Result<Vec<&'static str>, Ending> {
+        within(self.store.greet_agent(crate::wall_clock(), hello, address)).await
+    }
+
+    async fn report(&self, agent: AgentId, live: LiveStatus) -> Result<(), Ending> {
+        within(self.store.report_status(agent, crate::wall_clock(), live)).await
     }
 }
 

@@ -9,7 +9,6 @@ use super::registry::{End, Word};
 use super::signer::{RESIGN_AFTER, is_outdated};
 use crate::ingest::Verified;
 use crate::metrics::Held;
-use crate::store::StatusReport;
 use quinn::{Connection, RecvStream, SendStream};
 use sitewarden_protocol::id::{AgentId, SiteId};
 use sitewarden_protocol::message::{Activated, ActivationOutcome, Hello, LiveStatus, ToAgent, ToHub};
@@ -23,8 +22,6 @@ use tokio::{
 
 /// Between two writes of what one agent says of itself: in between only the last word counts.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// The most characters of a program's version that are kept.
-const MAX_PROGRAM: usize = 64;
 /// How long batches that are being committed may hold up the end of a session.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last message may take to arrive.
@@ -277,8 +274,7 @@ impl Driver {
             && let Some(status) = self.status.take()
         {
             self.report_at = Instant::now() + REPORT_INTERVAL;
-            let report = StatusReport { live: Some(*status), ..StatusReport::default() };
-            self.backing.report(self.peer.agent, report).await?;
+            self.backing.report(self.peer.agent, *status).await?;
         }
         Ok(())
     }
@@ -286,13 +282,9 @@ impl Driver {
     async fn greet(&mut self, hello: &Hello) -> Result<Greeting, Ending> {
         self.greeted = true;
         self.snapshot = hello.snapshot;
-        let report = StatusReport {
-            live: None,
-            address: Some(self.peer.address),
-            program: Some(hello.program.chars().take(MAX_PROGRAM).collect()),
-            boot_id: Some(hello.boot_id),
-        };
-        self.backing.report(self.peer.agent, report).await?;
+        for flag in self.backing.greet(hello, self.peer.address).await? {
+            tracing::warn!(agent = %self.peer.agent, address = %self.peer.address, flag, "raised a red flag");
+        }
         let epochs: Vec<u64> = hello.epochs.iter().map(|extent| extent.head.position.epoch).collect();
         let cursors = self.backing.cursors(self.peer.agent, &epochs).await?;
         let now = crate::wall_clock();
