@@ -201,6 +201,10 @@ hostnames = {hostnames:?}
 # Days that a plant may rely on its licences without hearing from this hub, 1 to 3650.
 # fresh_days = 30
 
+# Days that a plant may run in an emergency although a licence has ended or this hub was not heard of, in any 365 days;
+# each override is recorded and shown here. 0 to 365.
+# override_days = 7
+
 # Days before its end from which on a licence is said to be about to expire, 1 to 365.
 # notice_days = 30
 

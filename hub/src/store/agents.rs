@@ -1,5 +1,6 @@
 //! Agents: who they are, whether they are trusted, and how they stand.
 
+pub(super) mod fingerprint;
 mod greet;
 mod read;
 

@@ -11,6 +11,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0003_users_on_site.sql")),
     M::up(include_str!("migrations/0004_flags.sql")),
     M::up(include_str!("migrations/0005_monitors.sql")),
+    M::up(include_str!("migrations/0006_key_hint.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.

@@ -9,6 +9,7 @@ mod evidence;
 mod monitors;
 mod prepare;
 mod rows;
+mod signs;
 
 pub use prepare::{OpenedRecords, VerifiedBatch};
 
@@ -135,6 +136,7 @@ impl Arrival<'_> {
                 self.flag_cut(tx, records, skip)?;
                 self.move_monitors(tx, records, skip)?;
                 self.activate(tx, records, skip)?;
+                self.flag_signs(tx, records, skip)?;
                 records.len().saturating_sub(skip)
             }
             Err(reason) => {

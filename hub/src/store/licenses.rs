@@ -30,7 +30,7 @@ pub(super) use seen::check_place;
 use sitewarden_protocol::{
     codec,
     id::{LicenseId, SiteId},
-    license::{KeyDigest, Kind, Limits, Policy, Term, random_key},
+    license::{KeyDigest, Kind, Limits, Policy, Term, key_hint, random_key},
 };
 use std::{fmt, sync::Arc};
 
@@ -221,8 +221,8 @@ fn insert(
         .execute(params![new.app, act.at.0])?;
     tx.prepare_cached(
         "INSERT INTO licenses (uuid, site, customer, app, name, description, kind, term, max_monitors, max_users,
-            max_activations, features, policy, status, key_sealed, key_lookup, key_digest, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'Inactive', ?, ?, ?, ?)",
+            max_activations, features, policy, status, key_sealed, key_lookup, key_digest, key_hint, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'Inactive', ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         uuid.as_bytes(),
@@ -241,6 +241,7 @@ fn insert(
         store_secrets.seal(uuid, key)?,
         store_secrets.lookup(key),
         codec::encode(&KeyDigest::of(new.site, key)),
+        key_hint(key),
         act.at.0,
     ])
     .map_err(|error| Error::or_conflict(error, "license with this name at this site"))?;

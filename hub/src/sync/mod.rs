@@ -19,7 +19,7 @@ pub(crate) use endpoint::server_config;
 pub(crate) use listener::Listener;
 pub(crate) use quinn::{Endpoint, ServerConfig as SyncConfig};
 pub(crate) use registry::Registry;
-pub(crate) use signer::Signer;
+pub(crate) use signer::{Promises, Signer};
 
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
@@ -28,7 +28,7 @@ use ending::Ending;
 use frames::Budget;
 use sitewarden_protocol::chain::Cursor;
 use sitewarden_protocol::id::{AgentId, SiteId};
-use sitewarden_protocol::message::{Hello, LiveStatus};
+use sitewarden_protocol::message::{Activate, ActivationOutcome, Hello, LiveStatus};
 use sitewarden_protocol::sync::hub::Closing;
 use std::{
     error::Error as StdError,
@@ -105,6 +105,15 @@ impl Backing {
     /// Keeps what an agent says when it comes, and answers which red flags that raised.
     async fn greet(&self, hello: &Hello, address: IpAddr) -> Result<Vec<&'static str>, Ending> {
         within(self.store.greet_agent(crate::wall_clock(), hello, address)).await
+    }
+
+    /// Activates the licence with a key that was typed at the agent's site.
+    async fn activate(&self, agent: AgentId, ask: Activate) -> Result<ActivationOutcome, Ending> {
+        let now = crate::wall_clock();
+        match within(self.store.activate_at_site(now, agent, ask)).await? {
+            Ok(license) => Ok(ActivationOutcome::Activated(license.uuid)),
+            Err(refused) => Ok(ActivationOutcome::Refused(refused)),
+        }
     }
 
     async fn report(&self, agent: AgentId, live: LiveStatus) -> Result<(), Ending> {

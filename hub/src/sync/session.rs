@@ -11,7 +11,7 @@ use crate::ingest::Verified;
 use crate::metrics::Held;
 use quinn::{Connection, RecvStream, SendStream};
 use sitewarden_protocol::id::{AgentId, SiteId};
-use sitewarden_protocol::message::{Activated, ActivationOutcome, Hello, LiveStatus, ToAgent, ToHub};
+use sitewarden_protocol::message::{Activate, Activated, ActivationOutcome, Hello, LiveStatus, ToAgent, ToHub};
 use sitewarden_protocol::snapshot::Version;
 use sitewarden_protocol::sync::hub::{Action, Closing, Greeting, HELLO_TIMEOUT, Ingested, Session};
 use std::{collections::VecDeque, future, net::IpAddr, sync::Arc, time::Duration};
@@ -258,14 +258,25 @@ impl Driver {
                 self.session.handle_time(time);
             }
             Action::Activate(ask) => {
-                let outcome = ActivationOutcome::Unavailable;
-                self.session.handle_activated(Activated { question: ask.question, outcome, snapshot: None });
+                let activated = self.activate(*ask).await?;
+                self.session.handle_activated(activated);
             }
             Action::Report(status) => self.status = Some(status),
             Action::Send(message) => self.deliver(&message).await?,
             Action::Close(closing) => return Err(Ending::Closed(closing)),
         }
         Ok(())
+    }
+
+    /// Answer and snapshot go together, so that the site can act on the answer at once.
+    async fn activate(&mut self, ask: Activate) -> Result<Activated, Ending> {
+        let question = ask.question;
+        let outcome = self.backing.activate(self.peer.agent, ask).await?;
+        let snapshot = match outcome {
+            ActivationOutcome::Activated(_) => self.newer_snapshot().await?,
+            ActivationOutcome::Refused(_) | ActivationOutcome::Unavailable => None,
+        };
+        Ok(Activated { question, outcome, snapshot })
     }
 
     /// Stores the agent's last word on itself, when that is due.

@@ -1,5 +1,6 @@
 //! What is done with a batch before the writer sees it: verified, opened, decoded, summed.
 
+use super::signs::Sign;
 use sitewarden_protocol::{
     batch::{self, Header, Signed},
     codec,
@@ -36,6 +37,8 @@ pub struct OpenedRecords {
     sums: Vec<Sum>,
     pub(super) activations: Vec<Activated>,
     pub(super) monitors: Vec<Moved>,
+    /// What the vendor has to look at, behind its record's place in the batch.
+    pub(super) signs: Vec<(usize, Sign)>,
     /// Records whose kind is known and whose body is not of that kind.
     pub(super) malformed: Vec<usize>,
     /// Records that say that the end of an earlier epoch was lost at the agent.
@@ -141,6 +144,7 @@ impl OpenedRecords {
             sums: Vec::new(),
             activations: Vec::new(),
             monitors: Vec::new(),
+            signs: Vec::new(),
             malformed: Vec::new(),
             cut: Vec::new(),
             run: Run::default(),
@@ -177,7 +181,7 @@ impl OpenedRecords {
                     records.activations.push(Activated { index, at: record.at, what });
                 }
                 Ok(Body::EpochBegun(begun)) if begun.written > begun.kept => records.cut.push((index, begun)),
-                Ok(_) => {}
+                Ok(other) => records.signs.extend(Sign::of(other).map(|sign| (index, sign))),
                 Err(_) => records.malformed.push(index),
             }
             records.decoded.push(decoded);
