@@ -107,8 +107,8 @@ impl Backing {
         within(self.store.greet_agent(crate::wall_clock(), hello, address)).await
     }
 
-    async fn report(&self, agent: AgentId, live: LiveStatus) -> Result<(), Ending> {
-        within(self.store.report_status(agent, crate::wall_clock(), live)).await
+    async fn report(&self, agent: AgentId, boot: [u8; 16], live: LiveStatus) -> Result<(), Ending> {
+        within(self.store.report_status(agent, crate::wall_clock(), boot, live)).await
     }
 }
 
