@@ -141,16 +141,23 @@ impl Store {
         .await
     }
 
-    /// Keeps what an agent says of itself while it is connected. One that is not known is ignored.
+    /// Keeps what an agent says of itself while it is connected; `boot` is of the hello. One that is not known is ignored.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn report_status(&self, id: AgentId, now: UnixMillis, live: LiveStatus) -> Result<(), Error> {
+    pub async fn report_status(
+        &self,
+        id: AgentId,
+        now: UnixMillis,
+        boot: [u8; 16],
+        live: LiveStatus,
+    ) -> Result<(), Error> {
         self.write(move |tx| {
             tx.prepare_cached(
                 "UPDATE agents SET last_seen = max(coalesce(last_seen, ?1), ?1), live_status = ?2 WHERE uuid = ?3",
             )?
             .execute(params![now.0, codec::encode(&live), id.as_bytes()])?;
+            greet::still_here(tx, id, boot, now)?;
             greet::had(tx, id, live.snapshot)
         })
         .await

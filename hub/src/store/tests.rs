@@ -1,6 +1,7 @@
 //! The store, against real files.
 
 mod enrolling;
+mod greeting;
 mod ingesting;
 mod license_life;
 mod licensing;

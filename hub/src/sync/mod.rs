@@ -116,8 +116,8 @@ impl Backing {
         }
     }
 
-    async fn report(&self, agent: AgentId, live: LiveStatus) -> Result<(), Ending> {
-        within(self.store.report_status(agent, crate::wall_clock(), live)).await
+    async fn report(&self, agent: AgentId, boot: [u8; 16], live: LiveStatus) -> Result<(), Ending> {
+        within(self.store.report_status(agent, crate::wall_clock(), boot, live)).await
     }
 }
 

@@ -85,6 +85,8 @@ struct Driver {
     shares: VecDeque<Share>,
     /// Whether the agent has said hello.
     greeted: bool,
+    /// The start of its machine, by its hello.
+    boot: [u8; 16],
     /// The snapshot that the agent has.
     snapshot: Version,
     resign_at: Instant,
@@ -116,6 +118,7 @@ impl Driver {
             pipeline: Pipeline::new(move |verified| Arc::clone(&ingest).commit(verified)),
             shares: VecDeque::new(),
             greeted: false,
+            boot: [0; 16],
             snapshot: Version::default(),
             resign_at: begun + RESIGN_AFTER,
             status: None,
@@ -285,13 +288,14 @@ impl Driver {
             && let Some(status) = self.status.take()
         {
             self.report_at = Instant::now() + REPORT_INTERVAL;
-            self.backing.report(self.peer.agent, *status).await?;
+            self.backing.report(self.peer.agent, self.boot, *status).await?;
         }
         Ok(())
     }
 
     async fn greet(&mut self, hello: &Hello) -> Result<Greeting, Ending> {
         self.greeted = true;
+        self.boot = hello.boot_id;
         self.snapshot = hello.snapshot;
         for flag in self.backing.greet(hello, self.peer.address).await? {
             tracing::warn!(agent = %self.peer.agent, address = %self.peer.address, flag, "raised a red flag");

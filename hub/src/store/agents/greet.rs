@@ -98,6 +98,16 @@ pub(super) fn had(tx: &Tx<'_>, agent: AgentId, version: Version) -> Result<(), E
     Ok(())
 }
 
+/// A machine that stays connected for days is not forgotten meanwhile. Which one came last stays as it is: what was on
+/// the way when a machine went down may be stored after its next start was seen.
+pub(super) fn still_here(tx: &Tx<'_>, agent: AgentId, boot: [u8; 16], now: UnixMillis) -> Result<(), Error> {
+    tx.prepare_cached(
+        "UPDATE agent_boots SET at = max(at, ?3) WHERE boot_id = ?2 AND agent = (SELECT id FROM agents WHERE uuid = ?1)",
+    )?
+    .execute(params![agent.as_bytes(), boot, now.0])?;
+    Ok(())
+}
+
 /// Whether the agent's journal ends before what the hub has of it, or elsewhere at the same number.
 fn check_journal(tx: &Tx<'_>, now: UnixMillis, guest: &Guest, hello: &Hello) -> Result<bool, Error> {
     let heads = hello.epochs.iter().map(|extent| extent.head);
