@@ -44,6 +44,8 @@ pub struct AdminState {
     pub store: Store,
     /// What goes into enrolment tokens.
     pub invite: InviteSettings,
+    /// How long a snapshot may be relied on, days.
+    pub fresh_days: u16,
 }
 
 /// What goes into enrolment tokens.
@@ -65,6 +67,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/sites", get(sites::list).post(sites::add))
         .route("/sites/{id}", get(sites::show))
         .route("/licenses", get(licenses::list).post(licenses::issue))
+        .route("/licenses/explain", get(licenses::explain))
         .route("/licenses/{id}", get(licenses::show).patch(licenses::edit))
         .route("/licenses/{id}/revoke", post(licenses::revoke))
         .route("/licenses/{id}/history", get(licenses::history))

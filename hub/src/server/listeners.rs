@@ -80,7 +80,12 @@ impl Listeners<'_> {
             rate: Rate::default(),
         };
         let basic = Basic::new(self.store.clone())?;
-        let plant = Plant { store: self.store.clone(), basic, ahead_days: self.config.notice_days };
+        let plant = Plant {
+            store: self.store.clone(),
+            basic,
+            ahead_days: self.config.notice_days,
+            fresh_days: self.config.fresh_days,
+        };
         let parts = Parts {
             enrolment: Arc::new(enrolment),
             metrics: Arc::clone(self.metrics),
@@ -92,7 +97,7 @@ impl Listeners<'_> {
             hub_host_port: invite_address(self.config, https.address.port())?,
             ca: authority.fingerprint(),
         };
-        let admin = admin::router(AdminState { store: self.store.clone(), invite });
+        let admin = admin::router(AdminState { store: self.store.clone(), invite, fresh_days: self.config.fresh_days });
 
         let router = http::router(parts);
         let tls = RustlsConfig::from_config(Arc::clone(&issued.https));

@@ -4,13 +4,14 @@ mod activate;
 mod change;
 mod edit;
 mod expire;
+mod explain;
 mod history;
 mod row;
 mod rules;
 mod seen;
 mod usage;
 
-pub use edit::LicenseEdit;
+pub use edit::{LicenseEdit, PolicyEdit};
 pub use history::{LicenseChange, LicenseRevision};
 pub use row::LicenseRow;
 pub use rules::Refusal as LicenseRefusal;

@@ -38,7 +38,7 @@ pub use flags::RedFlag;
 pub use ingest::{IngestOutcome, OpenedRecords, VerifiedBatch};
 pub use licenses::{
     Issued, LicenseChange, LicenseEdit, LicenseRefusal, LicenseRevision, LicenseRow, LicenseSelector, NewLicense,
-    SeenLicense, SiteInForce,
+    PolicyEdit, SeenLicense, SiteInForce,
 };
 pub use monitors::{Monitor, MonitorCursor, MonitorFilter, MonitorPage};
 pub use plants::Plant;

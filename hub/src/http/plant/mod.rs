@@ -8,6 +8,7 @@
 mod activate;
 mod body;
 mod error;
+mod explain;
 mod generate;
 mod monitors;
 mod notification;
@@ -43,6 +44,8 @@ pub(crate) struct Plant {
     pub(crate) basic: Basic,
     /// How long before its end a licence is about to expire, days.
     pub(crate) ahead_days: u16,
+    /// How long a snapshot may be relied on, days.
+    pub(crate) fresh_days: u16,
 }
 
 /// All routes below `/_config`.
@@ -55,6 +58,7 @@ pub(super) fn routes() -> Router<Parts> {
         .route("/licenses/_activate", post(activate::activate))
         .route("/licenses/_notification", get(notification::notification))
         .route("/licenses/_verify", get(verify::verify))
+        .route("/licenses/_explain", get(explain::explain))
         .route("/monitors/_list", get(monitors::list))
         .route("/monitors/{id}", any(monitors::elsewhere))
         .route("/_notification", get(notification::notification))
