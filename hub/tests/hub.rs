@@ -26,6 +26,8 @@ mod plant_licenses;
 mod plant_monitors;
 #[path = "hub/plant_world.rs"]
 mod plant_world;
+#[path = "hub/questions.rs"]
+mod questions;
 #[path = "hub/sessions.rs"]
 mod sessions;
 #[path = "hub/support.rs"]
