@@ -48,6 +48,8 @@ fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
         trust: Trust { authorities: vec![], signing_keys: vec![hub().public()] },
         override_days: 7,
         administrators: vec![],
+        api_keys: vec![],
+        sealing_key: None,
         certificate: vec![],
     };
     snapshot::Signed::make(&snapshot, NEWEST_VERSION, &hub())

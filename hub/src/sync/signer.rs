@@ -65,6 +65,8 @@ impl Signer {
             trust: self.trust.clone(),
             override_days: self.promises.override_days,
             administrators: parts.administrators.into_iter().map(administrator).collect(),
+            api_keys: Vec::new(),
+            sealing_key: None,
             certificate: Vec::new(),
         };
         snapshot::Signed::make(&snapshot, version, &self.key)
