@@ -5,7 +5,7 @@ use sitewarden_hub::store::{Issued, LicenseEdit, LicenseSelector, NewLicense, Sc
 use sitewarden_protocol::hub_time;
 use sitewarden_protocol::id::SiteId;
 use sitewarden_protocol::license::{ActivationError, Kind, Limits, Policy, Rule, Rung, Status, Term, Verdict};
-use sitewarden_protocol::message::{Activate, Activated, ActivationOutcome, ToAgent, ToHub};
+use sitewarden_protocol::message::{Activate, Activated, ActivationOutcome, Hello, ToAgent, ToHub};
 use sitewarden_protocol::record::{Body, FingerprintChange, Override};
 use sitewarden_protocol::time::UnixMillis;
 use sitewarden_protocol::trusted_time::{Cause, Change};
@@ -86,6 +86,19 @@ async fn a_key_is_refused_for_the_reasons_that_a_plant_has() {
     assert_eq!(replaced.outcome, ActivationOutcome::Activated(second.license.uuid));
     let old = hub.hub.store().show_license(LicenseSelector::Uuid(first.license.uuid)).await.unwrap();
     assert_eq!(old.status, Status::Deactivated);
+}
+
+#[tokio::test]
+async fn an_agent_of_version_1_gets_the_layout_that_it_reads() {
+    let hub = TestHub::start().await;
+    let agent = hub.agent().await;
+    let mut line = agent.connect(&hub).await;
+    line.send(ToHub::Hello(Hello { newest_version: 1, ..agent.hello() })).await;
+    let Some(ToAgent::Welcome(welcome)) = line.receive().await else { panic!("no welcome") };
+    assert_eq!(welcome.version, 1);
+    let Some(ToAgent::Snapshot(snapshot)) = line.receive().await else { panic!("no snapshot") };
+    assert_eq!(snapshot.format, 1);
+    snapshot.verify(&agent.trust.signing_keys).unwrap();
 }
 
 #[tokio::test]

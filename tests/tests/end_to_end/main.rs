@@ -6,6 +6,7 @@
     reason = "a test ends where what it relies on is not so, and says what it met"
 )]
 
+mod activation;
 mod bad_input;
 mod callers;
 mod enrolment;
