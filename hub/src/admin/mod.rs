@@ -65,7 +65,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/plants", get(plants::list).post(plants::add))
         .route("/plants/{id}", get(plants::show))
         .route("/sites", get(sites::list).post(sites::add))
-        .route("/sites/{id}", get(sites::show))
+        .route("/sites/{id}", get(sites::show).patch(sites::edit))
         .route("/licenses", get(licenses::list).post(licenses::issue))
         .route("/licenses/explain", get(licenses::explain))
         .route("/licenses/{id}", get(licenses::show).patch(licenses::edit))

@@ -12,6 +12,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0004_flags.sql")),
     M::up(include_str!("migrations/0005_monitors.sql")),
     M::up(include_str!("migrations/0006_key_hint.sql")),
+    M::up(include_str!("migrations/0007_site_override.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.

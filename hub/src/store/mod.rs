@@ -44,7 +44,7 @@ pub use monitors::{Monitor, MonitorCursor, MonitorFilter, MonitorPage};
 pub use plants::Plant;
 pub use records::{RecordCursor, RecordFilter, RecordOrder, RecordPage, StoredRecord};
 pub use secrets::StoreSecrets;
-pub use sites::Site;
+pub use sites::{Site, SiteEdit};
 pub use snapshots::SnapshotParts;
 pub use users::{Account, MAX_ON_SITE, Role, Scope, User, UserEdit, UserRefusal};
 

@@ -63,7 +63,7 @@ impl Signer {
             fresh_until: now.after(DAY * u32::from(fresh_days)),
             licenses: parts.licenses,
             trust: self.trust.clone(),
-            override_days: self.promises.override_days,
+            override_days: parts.override_days.unwrap_or(self.promises.override_days),
             administrators: parts.administrators.into_iter().map(administrator).collect(),
             api_keys: Vec::new(),
             sealing_key: None,

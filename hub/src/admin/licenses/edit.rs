@@ -4,12 +4,12 @@ use super::{Selector, View, term};
 use crate::admin::{
     AdminState, act,
     error::Error,
-    extract::{Body, Id},
+    extract::{Body, Id, given},
     time,
 };
 use crate::store::{LicenseChange, LicenseEdit, LicenseRevision, LicenseSelector, PolicyEdit};
 use axum::{Json, extract::State};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use sitewarden_protocol::license::{Kind, Status, Validity};
 
 /// What is to be changed; what is not given stays as it is.
@@ -98,9 +98,4 @@ impl From<LicenseRevision> for Revision {
     fn from(stored: LicenseRevision) -> Self {
         Self { revision: stored.revision, at: time::text(stored.at), by: stored.by, changes: stored.changes }
     }
-}
-
-/// Tells null from nothing.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
