@@ -2,7 +2,7 @@
 
 use crate::clock::{self, Clock, Source};
 use crate::config::Config;
-use crate::enforcement::{self, Enforcement, StartError};
+use crate::enforcement::{self, Denials, Enforcement, StartError};
 use crate::folder::{self, Folder, Lock};
 use crate::host;
 use crate::http::{self, Api, Served};
@@ -107,6 +107,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
     let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
     let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged);
+    let (denials, denials_keeper) = Denials::new(journal.clone(), clock.clone(), metrics.denials.clone());
     let (stop, stopping) = watch::channel(false);
     let parts = sync::Parts {
         identity,
@@ -126,9 +127,11 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
             Duration::from_secs(config.host.interval_seconds.into()),
             stopping.clone(),
         )),
+        tokio::spawn(denials_keeper.run(stopping.clone())),
         tokio::spawn(keep_time(clock.clone(), journal.clone(), stopping)),
     ];
-    let api = Api { clock, enforcement: enforcement.clone(), journal: journal.clone(), users, metrics, line, names };
+    let api =
+        Api { clock, enforcement: enforcement.clone(), denials, journal: journal.clone(), users, metrics, line, names };
     let (tcp, socket, http) = listen(folder, config, api)?;
     Ok(Running { http, folder: folder.clone(), journal, tcp, socket, stop, tasks, writer, enforcement, _lock: lock })
 }

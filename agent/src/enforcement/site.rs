@@ -82,6 +82,8 @@ pub struct ReservedSome {
     pub reserved: Vec<String>,
     /// Those that did not fit.
     pub refused: Vec<String>,
+    /// Why the first of them did not.
+    pub denied: Option<Denied>,
     /// The app's monitors in use, with them.
     pub in_use: u32,
     /// How many are permitted; `None` for without limit.

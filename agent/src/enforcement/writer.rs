@@ -13,7 +13,7 @@ use sitewarden_certs::secret_file;
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::codec;
 use sitewarden_protocol::license::{self, ActivationError, License, ReliefError};
-use sitewarden_protocol::record::{Activation, Body, Denial, MonitorChange, Override, Record, Run};
+use sitewarden_protocol::record::{Activation, Body, MonitorChange, Override, Record, Run};
 use sitewarden_protocol::signing::PublicKey;
 use sitewarden_protocol::snapshot;
 use sitewarden_protocol::time::UnixMillis;
@@ -241,10 +241,7 @@ impl Writer {
                 }
                 Ok(Reserved { before, in_use: self.site.used(&app).in_use, quota })
             }
-            Err(denied) => {
-                group.bodies.push(denial(app, "reserve", &denied));
-                Err(denied)
-            }
+            Err(denied) => Err(denied),
         };
         group.replies.push(Box::new(move |written| {
             let outcome = match (decided, written) {
@@ -264,7 +261,7 @@ impl Writer {
         group: &mut Group,
     ) -> Result<ReservedSome, Denied> {
         let before = group.bodies.len();
-        let (mut reserved, mut refused) = (Vec::new(), Vec::new());
+        let (mut reserved, mut refused, mut denied) = (Vec::new(), Vec::new(), None);
         for monitor in monitors {
             let allowed = if self.site.has(&app, &monitor) {
                 Ok(false)
@@ -281,18 +278,15 @@ impl Writer {
                 }
                 Err(denied) if all_or_nothing => {
                     group.bodies.drain(before..).rev().for_each(|body| self.site.revert(&body, group.at));
-                    group.bodies.push(denial(app, "reserve", &denied));
                     return Err(denied);
                 }
-                Err(denied) => {
-                    if refused.is_empty() {
-                        group.bodies.push(denial(app.clone(), "reserve", &denied));
-                    }
+                Err(cause) => {
+                    denied.get_or_insert(cause);
                     refused.push(monitor);
                 }
             }
         }
-        Ok(ReservedSome { reserved, refused, in_use: self.site.used(&app).in_use, quota: self.quota(&app) })
+        Ok(ReservedSome { reserved, refused, denied, in_use: self.site.used(&app).in_use, quota: self.quota(&app) })
     }
 
     fn quota(&self, app: &str) -> Option<u32> {
@@ -414,8 +408,4 @@ impl Group {
         site.apply_body(&body, self.at);
         self.bodies.push(body);
     }
-}
-
-fn denial(app: String, action: &str, denied: &Denied) -> Body {
-    Body::Denial(Denial { app, action: action.to_owned(), cause: denied.to_string() })
 }

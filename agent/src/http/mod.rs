@@ -18,7 +18,7 @@ pub use listener::{Served, serve_socket, serve_tcp};
 pub use operator::{ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
 
 use crate::clock::Clock;
-use crate::enforcement::Enforcement;
+use crate::enforcement::{Denials, Enforcement};
 use crate::identity::Names;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
@@ -43,6 +43,8 @@ pub struct Api {
     pub clock: Clock,
     /// Decides and changes.
     pub enforcement: Enforcement,
+    /// Notes what was denied.
+    pub denials: Denials,
     /// Takes records.
     pub journal: Journal,
     /// Who may call.

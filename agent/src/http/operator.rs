@@ -4,7 +4,7 @@ use super::Api;
 use super::activation;
 use super::error::Plant;
 use super::licenses::AppName;
-use super::monitors::check_names;
+use super::monitors::{self, check_names};
 use crate::users::{AddError, Role};
 use axum::Json;
 use axum::extract::State;
@@ -176,7 +176,7 @@ pub(super) async fn reserve(
 ) -> Result<Json<Value>, Plant> {
     let MonitorRequest { app, monitor } = accept(body)?;
     check_names(&app, &monitor)?;
-    let reserved = api.enforcement.reserve(app.clone(), monitor.clone()).await?;
+    let reserved = monitors::one(&api, &app, &monitor, "operator").await?;
     Ok(Json(
         json!({"app": app, "monitor": monitor, "in_use": reserved.in_use, "quota": reserved.quota, "reserved_before": reserved.before}),
     ))
