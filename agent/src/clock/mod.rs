@@ -3,8 +3,10 @@
 //! The rules are in `protocol::trusted_time`. Always true: reading it takes no lock and no disk; it is kept in
 //! `state/clock.json`, so that a restart does not take it back; what happened to it waits here to become a record.
 
+mod moment;
 mod source;
 
+pub use moment::Moment;
 pub use source::{Machine, Source, wall};
 
 use crate::folder::Folder;

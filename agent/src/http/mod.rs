@@ -5,17 +5,23 @@
 
 mod activation;
 mod error;
+mod explain;
 mod health;
 mod licenses;
 mod listener;
 mod monitors;
 mod notification;
 mod operator;
+mod relief;
+mod standing;
 mod telemetry;
 mod who;
 
+pub use explain::{Told, ToldChange, ToldReason};
 pub use listener::{Served, serve_socket, serve_tcp};
 pub use operator::{ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
+pub use relief::{OverrideBegun, OverrideRequest};
+pub use standing::{ClockStatus, Concern, OverrideStatus};
 
 use crate::clock::Clock;
 use crate::enforcement::{Denials, Enforcement};
@@ -61,6 +67,7 @@ pub struct Api {
 pub fn app_routes(api: Api) -> Router {
     let router = Router::new()
         .route("/_config/licenses/_verify", get(licenses::verify))
+        .route("/_config/licenses/_explain", get(explain::for_technicians))
         .route("/_config/licenses/_activate", post(activation::activate))
         .route("/_config/licenses/_notification", get(notification::notification))
         .route("/_config/_notification/", get(notification::notification))
@@ -79,7 +86,8 @@ pub fn operator_routes(api: Api) -> Router {
     let router = Router::new()
         .route("/agent/v1/status", get(operator::status))
         .route("/agent/v1/activate", post(operator::activate))
-        .route("/agent/v1/explain", get(operator::explain))
+        .route("/agent/v1/explain", get(explain::for_operator))
+        .route("/agent/v1/override", post(relief::begin))
         .route("/agent/v1/monitors", get(operator::monitors).post(operator::reserve).delete(operator::release))
         .route("/agent/v1/users", post(operator::add_user))
         .route("/metrics", get(health::metrics));

@@ -5,6 +5,7 @@ use super::activation;
 use super::error::Plant;
 use super::licenses::AppName;
 use super::monitors::{self, check_names};
+use super::standing::{self, ClockStatus, Concern, OverrideStatus};
 use crate::users::{AddError, Role};
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +13,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sitewarden_protocol::license::{Explanation, License};
+use sitewarden_protocol::license::License;
 use std::fmt;
 
 /// How the agent stands.
@@ -32,6 +33,11 @@ pub struct Status {
     pub fresh_until: String,
     /// The licences as they stand.
     pub licenses: Vec<LicenseLine>,
+    /// The clock.
+    pub clock: ClockStatus,
+    /// Emergency overrides.
+    #[serde(rename = "override")]
+    pub relief: OverrideStatus,
     /// The journal.
     pub journal: JournalStatus,
     /// The line to the hub.
@@ -53,6 +59,8 @@ pub struct LicenseLine {
     pub monitors_in_use: u32,
     /// Monitors permitted.
     pub monitors_permitted: Option<u32>,
+    /// What is not plain about it; none if all is as it was sold.
+    pub concern: Option<Concern>,
 }
 
 /// The journal in a status.
@@ -91,7 +99,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
     let journal = api.journal.clone();
     let oldest = tokio::task::spawn_blocking(move || journal.oldest_unacknowledged()).await.ok().flatten();
     let (state, head, size) = (api.enforcement.state(), *api.journal.head().borrow(), api.journal.size());
-    let snapshot = &state.snapshot;
+    let (snapshot, clock) = (&state.snapshot, api.clock.standing());
     let line = |license: &License| LicenseLine {
         app: license.app.clone(),
         name: license.name.clone(),
@@ -99,6 +107,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
         expires_at: license.expires_at.map(|end| end.to_string()),
         monitors_in_use: state.used(&license.app).in_use,
         monitors_permitted: license.limits.monitors,
+        concern: standing::concern(&state, license, clock.now),
     };
     Ok(Json(Status {
         agent_id: api.names.agent.to_string(),
@@ -108,6 +117,8 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
         snapshot_revision: snapshot.version.revision,
         fresh_until: snapshot.fresh_until.to_string(),
         licenses: state.licenses.iter().map(line).collect(),
+        clock: standing::clock(&clock),
+        relief: standing::overrides(&api, clock.now),
         journal: JournalStatus {
             epoch: head.epoch,
             last: head.seq,
@@ -148,10 +159,6 @@ pub(super) async fn activate(
         "expires_at": license.expires_at.map(|end| end.to_string()),
         "monitors_permitted": license.limits.monitors,
     })))
-}
-
-pub(super) async fn explain(State(api): State<Api>, AppName(app): AppName) -> Json<Explanation> {
-    Json(api.enforcement.state().explain(&app, api.clock.now()))
 }
 
 /// `monitors add|remove`.
