@@ -79,7 +79,16 @@ fn warnings(status: &Status) -> Vec<String> {
         format!("Override  in force until {until}; {left} of {allowed} days in a year are left")
     });
     let clock = status.clock.warning.as_ref().map(|warning| format!("Clock     WARNING: {warning}"));
-    over.into_iter().chain(clock).collect()
+    let changed = status.machine.changed.join(", ");
+    let machine = match (status.machine.same_machine, changed.is_empty()) {
+        (true, true) => None,
+        (true, false) => Some(format!("Machine   changed since the start: {changed}; your vendor is told")),
+        (false, _) => Some(format!(
+            "Machine   WARNING: this is not the machine that was enrolled ({changed} changed). What runs goes on and your \
+             vendor is told; enrol an agent anew where it is to stay"
+        )),
+    };
+    over.into_iter().chain(clock).chain(machine).collect()
 }
 
 fn concern(line: &LicenseLine) -> Option<String> {

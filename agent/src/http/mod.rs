@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::enforcement::{Denials, Enforcement};
 use crate::identity::Names;
 use crate::journal::Journal;
+use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::sync::Line;
 use crate::users::Users;
@@ -61,6 +62,8 @@ pub struct Api {
     pub line: Line,
     /// Who this agent is.
     pub names: Arc<Names>,
+    /// Whether it is where it was enrolled.
+    pub machine: Machine,
 }
 
 /// For apps.

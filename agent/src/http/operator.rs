@@ -6,6 +6,7 @@ use super::error::Plant;
 use super::licenses::AppName;
 use super::monitors::{self, check_names};
 use super::standing::{self, ClockStatus, Concern, OverrideStatus};
+use crate::machine::Standing;
 use crate::users::{AddError, Role};
 use axum::Json;
 use axum::extract::State;
@@ -35,6 +36,8 @@ pub struct Status {
     pub licenses: Vec<LicenseLine>,
     /// The clock.
     pub clock: ClockStatus,
+    /// The machine's parts.
+    pub machine: Standing,
     /// Emergency overrides.
     #[serde(rename = "override")]
     pub relief: OverrideStatus,
@@ -118,6 +121,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
         fresh_until: snapshot.fresh_until.to_string(),
         licenses: state.licenses.iter().map(line).collect(),
         clock: standing::clock(&clock),
+        machine: Standing::clone(&api.machine.standing()),
         relief: standing::overrides(&api, clock.now),
         journal: JournalStatus {
             epoch: head.epoch,
