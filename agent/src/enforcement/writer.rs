@@ -4,7 +4,7 @@
 //! records in one go, and only then publishes and answers.
 
 use super::checkpoint;
-use super::site::{Denied, ReserveError, Reserved, ReservedSome, Site, State};
+use super::site::{Denied, Mark, ReserveError, Reserved, ReservedSome, Site, State};
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::journal::{AppendError, Journal};
@@ -124,6 +124,7 @@ type Reply = Box<dyn FnOnce(Result<(), AppendError>) + Send>;
 #[derive(Default)]
 struct Group {
     at: UnixMillis,
+    mark: Mark,
     bodies: Vec<Body>,
     replies: Vec<Reply>,
 }
@@ -173,7 +174,7 @@ impl Writer {
     }
 
     async fn group(&mut self, commands: impl Iterator<Item = Command>) {
-        let mut group = Group { at: self.clock.now(), ..Group::default() };
+        let mut group = Group { at: self.clock.now(), mark: self.site.mark(), ..Group::default() };
         for command in commands {
             match command {
                 Command::Reserve { app, monitor, answer } => self.reserve(app, monitor, answer, &mut group),
@@ -194,7 +195,7 @@ impl Writer {
                     // A snapshot stands between what came before it and what came after.
                     self.write(std::mem::take(&mut group)).await;
                     let installed = self.install(*signed).await;
-                    group.at = self.clock.now();
+                    (group.at, group.mark) = (self.clock.now(), self.site.mark());
                     drop(answer.send(installed));
                 }
                 Command::Override { days, reason, by, answer } => {
@@ -207,11 +208,12 @@ impl Writer {
     }
 
     async fn write(&mut self, mut group: Group) {
+        let asked_for = group.bodies.len();
         // A quota that is passed, or no longer, is told with what passed it.
         for overage in self.site.overages() {
             group.change(&mut self.site, overage);
         }
-        let Group { at, bodies, replies } = group;
+        let Group { at, mark, bodies, replies } = group;
         let records: Result<Run, _> = bodies.iter().map(|body| Record::encode(at, body)).collect();
         let written = match records {
             Ok(records) if records.count() == 0 => Ok(()),
@@ -220,8 +222,11 @@ impl Writer {
         };
         match &written {
             Ok(()) => self.state.store(Arc::new(self.site.state())),
-            Err(_) => bodies.iter().rev().for_each(|body| self.site.revert(body, at)),
+            Err(_) => self.site.back_to(mark, &bodies),
         }
+        // An overage that cannot be told yet is found again with the next change, and is no reason to refuse what needed
+        // nothing to be written.
+        let written = if asked_for == 0 { Ok(()) } else { written };
         replies.into_iter().for_each(|reply| reply(written.clone()));
     }
 
@@ -277,7 +282,7 @@ impl Writer {
                     reserved.push(monitor);
                 }
                 Err(denied) if all_or_nothing => {
-                    group.bodies.drain(before..).rev().for_each(|body| self.site.revert(&body, group.at));
+                    group.bodies.drain(before..).rev().for_each(|body| self.site.revert(&body));
                     return Err(denied);
                 }
                 Err(cause) => {
