@@ -46,6 +46,13 @@ impl Clocks {
         (reading.wall, reading.uptime) = (reading.wall.after(span), reading.uptime + span);
     }
 
+    /// The machine was off for so long, and starts again.
+    pub(crate) fn reboot(&self, off: Duration) {
+        let mut reading = self.0.lock().unwrap();
+        reading.boot[0] += 1;
+        (reading.wall, reading.uptime) = (reading.wall.after(off), Duration::from_secs(60));
+    }
+
     /// Somebody sets the wall clock.
     pub(crate) fn set(&self, wall: UnixMillis) {
         self.0.lock().unwrap().wall = wall;
