@@ -130,9 +130,8 @@ impl Machine {
             }
         }
         self.show(&seen);
-        match tokio::task::spawn_blocking(move || seen.known.store(&file)).await {
-            Ok(Err(error)) => tracing::warn!(%error, "what the machine is recognised by is not kept"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || seen.known.store(&file)).await {
+            tracing::warn!(%error, "what the machine is recognised by is not kept");
         }
     }
 
