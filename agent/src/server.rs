@@ -2,12 +2,13 @@
 
 use crate::clock::{self, Clock, Source};
 use crate::config::Config;
-use crate::enforcement::{self, Enforcement, StartError};
+use crate::enforcement::{self, Denials, Enforcement, StartError};
 use crate::folder::{self, Folder, Lock};
 use crate::host;
 use crate::http::{self, Api, Served};
 use crate::identity::{self, Identity};
 use crate::journal::{Journal, StoreError};
+use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::schedule::Waker;
 use crate::sync::{self, Line};
@@ -19,6 +20,7 @@ use sitewarden_protocol::trusted_time::Change;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -107,6 +109,8 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
     let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
     let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged);
+    let (denials, denials_keeper) = Denials::new(journal.clone(), clock.clone(), metrics.denials.clone());
+    let machine = Machine::default();
     let (stop, stopping) = watch::channel(false);
     let parts = sync::Parts {
         identity,
@@ -126,9 +130,26 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
             Duration::from_secs(config.host.interval_seconds.into()),
             stopping.clone(),
         )),
+        tokio::spawn(machine.clone().watch(
+            folder.clone(),
+            PathBuf::from("/"),
+            (journal.clone(), clock.clone()),
+            stopping.clone(),
+        )),
+        tokio::spawn(denials_keeper.run(stopping.clone())),
         tokio::spawn(keep_time(clock.clone(), journal.clone(), stopping)),
     ];
-    let api = Api { clock, enforcement: enforcement.clone(), journal: journal.clone(), users, metrics, line, names };
+    let api = Api {
+        clock,
+        enforcement: enforcement.clone(),
+        denials,
+        journal: journal.clone(),
+        users,
+        metrics,
+        line,
+        names,
+        machine,
+    };
     let (tcp, socket, http) = listen(folder, config, api)?;
     Ok(Running { http, folder: folder.clone(), journal, tcp, socket, stop, tasks, writer, enforcement, _lock: lock })
 }

@@ -6,9 +6,11 @@
 //! forgotten, and quota and telemetry share their disk syncs.
 
 mod checkpoint;
+mod denials;
 mod site;
 mod writer;
 
+pub use denials::{Asked, Denials, Ground};
 pub use site::{Denied, ReserveError, Reserved, ReservedSome, State};
 pub use writer::{ActivateError, InstallError, OverrideError};
 

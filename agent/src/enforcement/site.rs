@@ -82,6 +82,8 @@ pub struct ReservedSome {
     pub reserved: Vec<String>,
     /// Those that did not fit.
     pub refused: Vec<String>,
+    /// Why the first of them did not.
+    pub denied: Option<Denied>,
     /// The app's monitors in use, with them.
     pub in_use: u32,
     /// How many are permitted; `None` for without limit.
@@ -127,6 +129,13 @@ pub(super) struct Site {
     snapshot: Arc<Snapshot>,
     derived: Derived,
     licenses: Arc<Vec<License>>,
+}
+
+/// The small part of what is derived, as it was before a group of changes.
+#[derive(Default)]
+pub(super) struct Mark {
+    over_since: BTreeMap<String, UnixMillis>,
+    reliefs: Reliefs,
 }
 
 /// What is derived from the journal's records, and kept in the checkpoint.
@@ -257,8 +266,19 @@ impl Site {
         }
     }
 
-    /// Undoes a change that could not be made durable.
-    pub(super) fn revert(&mut self, body: &Body, at: UnixMillis) {
+    /// What [`Self::back_to`] needs beside the records since: what they replace or let go of. As small as it is rare.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { over_since: self.derived.over_since.clone(), reliefs: self.derived.reliefs.clone() }
+    }
+
+    /// Undoes changes that could not be made durable; `bodies` are all those since the mark.
+    pub(super) fn back_to(&mut self, mark: Mark, bodies: &[Body]) {
+        bodies.iter().rev().for_each(|body| self.revert(body));
+        Mark { over_since: self.derived.over_since, reliefs: self.derived.reliefs } = mark;
+    }
+
+    /// Undoes a change that could not be made durable, but for what a [`Mark`] restores.
+    pub(super) fn revert(&mut self, body: &Body) {
         match body {
             Body::MonitorReserved(change) => self.apply_body(&Body::MonitorReleased(change.clone()), UnixMillis(0)),
             Body::MonitorReleased(change) => self.apply_body(&Body::MonitorReserved(change.clone()), UnixMillis(0)),
@@ -266,11 +286,6 @@ impl Site {
                 self.derived.activations.retain(|known| known.license != activation.license);
                 self.settle();
             }
-            // The end of one is found again with the next change.
-            Body::Overage(overage) if overage.in_use > overage.quota => {
-                self.derived.over_since.remove(&overage.app);
-            }
-            Body::Override(_) => self.derived.reliefs.revert(at),
             _ => {}
         }
     }

@@ -70,7 +70,15 @@ fn prepare(quota: u32) -> (TempDir, Folder) {
 }
 
 fn start(folder: &Folder) -> Running {
-    let settings = Settings { quota: 1 << 40, reserve: 0 };
+    start_with(folder, Settings { quota: 1 << 40, reserve: 0 })
+}
+
+/// With a journal that takes nothing.
+fn start_full(folder: &Folder) -> Running {
+    start_with(folder, Settings { quota: 1, reserve: 0 })
+}
+
+fn start_with(folder: &Folder, settings: Settings) -> Running {
     let acknowledged = remembered_acknowledgement(folder).unwrap();
     let agent = AgentId::from_bytes([4; 16]);
     let journal =
@@ -218,4 +226,66 @@ async fn what_the_hub_has_is_remembered_over_restarts_without_a_hub() {
         running.enforcement.activate("the key".into(), true, "operator".into()).await.ok();
         stop(&folder, running, true).await;
     }
+}
+
+#[tokio::test]
+async fn an_override_that_a_full_journal_does_not_take_has_not_begun_and_used_up_no_day() {
+    let (_temporary, folder) = prepare(1);
+    let running = start_full(&folder);
+    let refused = running.enforcement.begin_override(2, "why".into(), "operator".into()).await;
+    assert!(matches!(refused, Err(OverrideError::Journal(AppendError::Full(_)))), "{refused:?}");
+    let now = clock::wall();
+    assert_eq!(running.enforcement.state().reliefs.until(now), None);
+    stop(&folder, running, true).await;
+    let running = start(&folder);
+    assert_eq!(running.enforcement.state().reliefs.days_left(7, now), 7);
+    assert!(running.enforcement.begin_override(7, "why".into(), "operator".into()).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_beginning_of_an_overage_outlasts_a_release_that_a_full_journal_does_not_take() {
+    let (_temporary, folder) = prepare(2);
+    let running = start(&folder);
+    running.enforcement.activate("the key".into(), false, "operator".into()).await.unwrap();
+    for monitor in ["a", "b"] {
+        running.enforcement.reserve("EMS".into(), monitor.into()).await.unwrap();
+    }
+    running.enforcement.install(snapshot(2, 1)).await.unwrap();
+    // The overage is noted after the snapshot's answer; an answer to what comes after says that it is.
+    running.enforcement.monitors("EMS".into()).await.unwrap();
+    stop(&folder, running, false).await;
+    let running = start_full(&folder);
+    let over = running.enforcement.state().used("EMS");
+    assert!(over.over_since.is_some());
+    let refused = running.enforcement.release("EMS".into(), "a".into()).await;
+    assert!(matches!(refused, Err(AppendError::Full(_))), "{refused:?}");
+    // A change that nobody needs written is answered; and the state behind it is what it was.
+    assert!(running.enforcement.reserve("EMS".into(), "a".into()).await.unwrap().before);
+    assert_eq!(running.enforcement.state().used("EMS"), over);
+    stop(&folder, running, false).await;
+    let running = start(&folder);
+    assert_eq!(running.enforcement.state().used("EMS"), over);
+    assert!(running.enforcement.release("EMS".into(), "a".into()).await.unwrap());
+    assert_eq!(running.enforcement.state().used("EMS").over_since, None);
+}
+
+#[tokio::test]
+async fn an_overage_that_a_full_journal_does_not_take_refuses_nothing_that_runs() {
+    let (_temporary, folder) = prepare(2);
+    let running = start(&folder);
+    running.enforcement.activate("the key".into(), false, "operator".into()).await.unwrap();
+    for monitor in ["a", "b"] {
+        running.enforcement.reserve("EMS".into(), monitor.into()).await.unwrap();
+    }
+    stop(&folder, running, false).await;
+    let running = start_full(&folder);
+    assert!(running.enforcement.install(snapshot(2, 1)).await.unwrap());
+    assert!(running.enforcement.reserve("EMS".into(), "a".into()).await.unwrap().before);
+    let state = running.enforcement.state();
+    assert_eq!((state.used("EMS").in_use, state.used("EMS").over_since), (2, None));
+    assert!(state.access("EMS", clock::wall()).is_ok());
+    stop(&folder, running, true).await;
+    let running = start(&folder);
+    running.enforcement.reserve("EMS".into(), "a".into()).await.unwrap();
+    assert!(running.enforcement.state().used("EMS").over_since.is_some(), "it is told when there is room again");
 }

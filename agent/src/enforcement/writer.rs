@@ -4,7 +4,7 @@
 //! records in one go, and only then publishes and answers.
 
 use super::checkpoint;
-use super::site::{Denied, ReserveError, Reserved, ReservedSome, Site, State};
+use super::site::{Denied, Mark, ReserveError, Reserved, ReservedSome, Site, State};
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::journal::{AppendError, Journal};
@@ -13,7 +13,7 @@ use sitewarden_certs::secret_file;
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::codec;
 use sitewarden_protocol::license::{self, ActivationError, License, ReliefError};
-use sitewarden_protocol::record::{Activation, Body, Denial, MonitorChange, Override, Record, Run};
+use sitewarden_protocol::record::{Activation, Body, MonitorChange, Override, Record, Run};
 use sitewarden_protocol::signing::PublicKey;
 use sitewarden_protocol::snapshot;
 use sitewarden_protocol::time::UnixMillis;
@@ -124,6 +124,7 @@ type Reply = Box<dyn FnOnce(Result<(), AppendError>) + Send>;
 #[derive(Default)]
 struct Group {
     at: UnixMillis,
+    mark: Mark,
     bodies: Vec<Body>,
     replies: Vec<Reply>,
 }
@@ -173,7 +174,7 @@ impl Writer {
     }
 
     async fn group(&mut self, commands: impl Iterator<Item = Command>) {
-        let mut group = Group { at: self.clock.now(), ..Group::default() };
+        let mut group = Group { at: self.clock.now(), mark: self.site.mark(), ..Group::default() };
         for command in commands {
             match command {
                 Command::Reserve { app, monitor, answer } => self.reserve(app, monitor, answer, &mut group),
@@ -194,7 +195,7 @@ impl Writer {
                     // A snapshot stands between what came before it and what came after.
                     self.write(std::mem::take(&mut group)).await;
                     let installed = self.install(*signed).await;
-                    group.at = self.clock.now();
+                    (group.at, group.mark) = (self.clock.now(), self.site.mark());
                     drop(answer.send(installed));
                 }
                 Command::Override { days, reason, by, answer } => {
@@ -207,11 +208,12 @@ impl Writer {
     }
 
     async fn write(&mut self, mut group: Group) {
+        let asked_for = group.bodies.len();
         // A quota that is passed, or no longer, is told with what passed it.
         for overage in self.site.overages() {
             group.change(&mut self.site, overage);
         }
-        let Group { at, bodies, replies } = group;
+        let Group { at, mark, bodies, replies } = group;
         let records: Result<Run, _> = bodies.iter().map(|body| Record::encode(at, body)).collect();
         let written = match records {
             Ok(records) if records.count() == 0 => Ok(()),
@@ -220,8 +222,11 @@ impl Writer {
         };
         match &written {
             Ok(()) => self.state.store(Arc::new(self.site.state())),
-            Err(_) => bodies.iter().rev().for_each(|body| self.site.revert(body, at)),
+            Err(_) => self.site.back_to(mark, &bodies),
         }
+        // An overage that cannot be told yet is found again with the next change, and is no reason to refuse what needed
+        // nothing to be written.
+        let written = if asked_for == 0 { Ok(()) } else { written };
         replies.into_iter().for_each(|reply| reply(written.clone()));
     }
 
@@ -241,10 +246,7 @@ impl Writer {
                 }
                 Ok(Reserved { before, in_use: self.site.used(&app).in_use, quota })
             }
-            Err(denied) => {
-                group.bodies.push(denial(app, "reserve", &denied));
-                Err(denied)
-            }
+            Err(denied) => Err(denied),
         };
         group.replies.push(Box::new(move |written| {
             let outcome = match (decided, written) {
@@ -264,7 +266,7 @@ impl Writer {
         group: &mut Group,
     ) -> Result<ReservedSome, Denied> {
         let before = group.bodies.len();
-        let (mut reserved, mut refused) = (Vec::new(), Vec::new());
+        let (mut reserved, mut refused, mut denied) = (Vec::new(), Vec::new(), None);
         for monitor in monitors {
             let allowed = if self.site.has(&app, &monitor) {
                 Ok(false)
@@ -280,19 +282,16 @@ impl Writer {
                     reserved.push(monitor);
                 }
                 Err(denied) if all_or_nothing => {
-                    group.bodies.drain(before..).rev().for_each(|body| self.site.revert(&body, group.at));
-                    group.bodies.push(denial(app, "reserve", &denied));
+                    group.bodies.drain(before..).rev().for_each(|body| self.site.revert(&body));
                     return Err(denied);
                 }
-                Err(denied) => {
-                    if refused.is_empty() {
-                        group.bodies.push(denial(app.clone(), "reserve", &denied));
-                    }
+                Err(cause) => {
+                    denied.get_or_insert(cause);
                     refused.push(monitor);
                 }
             }
         }
-        Ok(ReservedSome { reserved, refused, in_use: self.site.used(&app).in_use, quota: self.quota(&app) })
+        Ok(ReservedSome { reserved, refused, denied, in_use: self.site.used(&app).in_use, quota: self.quota(&app) })
     }
 
     fn quota(&self, app: &str) -> Option<u32> {
@@ -414,8 +413,4 @@ impl Group {
         site.apply_body(&body, self.at);
         self.bodies.push(body);
     }
-}
-
-fn denial(app: String, action: &str, denied: &Denied) -> Body {
-    Body::Denial(Denial { app, action: action.to_owned(), cause: denied.to_string() })
 }

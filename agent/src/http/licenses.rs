@@ -3,6 +3,7 @@
 use super::Api;
 use super::error::Plant;
 use super::who::PlantUser;
+use crate::enforcement::Asked;
 use axum::Json;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
@@ -27,7 +28,7 @@ impl<S: Sync> FromRequestParts<S> for AppName {
 
 /// Whether the app may be used. The hot path: memory only.
 pub(super) async fn verify(
-    _user: PlantUser,
+    PlantUser(user): PlantUser,
     State(api): State<Api>,
     AppName(app): AppName,
 ) -> Result<Json<&'static str>, Plant> {
@@ -37,8 +38,9 @@ pub(super) async fn verify(
             Ok(Json("Authorised"))
         }
         // The documented answer says no more; the operator asks `sitewarden-agent explain`.
-        Err(_) => {
+        Err(cause) => {
             api.metrics.denied.inc();
+            api.denials.note(Asked { app: &app, action: "verify", user: &user.name }, &cause);
             Err(Plant::unauthorised())
         }
     }

@@ -5,22 +5,29 @@
 
 mod activation;
 mod error;
+mod explain;
 mod health;
 mod licenses;
 mod listener;
 mod monitors;
 mod notification;
 mod operator;
+mod relief;
+mod standing;
 mod telemetry;
 mod who;
 
+pub use explain::{Told, ToldChange, ToldReason};
 pub use listener::{Served, serve_socket, serve_tcp};
 pub use operator::{ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
+pub use relief::{OverrideBegun, OverrideRequest};
+pub use standing::{ClockStatus, Concern, OverrideStatus};
 
 use crate::clock::Clock;
-use crate::enforcement::Enforcement;
+use crate::enforcement::{Denials, Enforcement};
 use crate::identity::Names;
 use crate::journal::Journal;
+use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::sync::Line;
 use crate::users::Users;
@@ -43,6 +50,8 @@ pub struct Api {
     pub clock: Clock,
     /// Decides and changes.
     pub enforcement: Enforcement,
+    /// Notes what was denied.
+    pub denials: Denials,
     /// Takes records.
     pub journal: Journal,
     /// Who may call.
@@ -53,12 +62,15 @@ pub struct Api {
     pub line: Line,
     /// Who this agent is.
     pub names: Arc<Names>,
+    /// Whether it is where it was enrolled.
+    pub machine: Machine,
 }
 
 /// For apps.
 pub fn app_routes(api: Api) -> Router {
     let router = Router::new()
         .route("/_config/licenses/_verify", get(licenses::verify))
+        .route("/_config/licenses/_explain", get(explain::for_technicians))
         .route("/_config/licenses/_activate", post(activation::activate))
         .route("/_config/licenses/_notification", get(notification::notification))
         .route("/_config/_notification/", get(notification::notification))
@@ -77,7 +89,8 @@ pub fn operator_routes(api: Api) -> Router {
     let router = Router::new()
         .route("/agent/v1/status", get(operator::status))
         .route("/agent/v1/activate", post(operator::activate))
-        .route("/agent/v1/explain", get(operator::explain))
+        .route("/agent/v1/explain", get(explain::for_operator))
+        .route("/agent/v1/override", post(relief::begin))
         .route("/agent/v1/monitors", get(operator::monitors).post(operator::reserve).delete(operator::release))
         .route("/agent/v1/users", post(operator::add_user))
         .route("/metrics", get(health::metrics));

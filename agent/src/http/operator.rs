@@ -4,7 +4,9 @@ use super::Api;
 use super::activation;
 use super::error::Plant;
 use super::licenses::AppName;
-use super::monitors::check_names;
+use super::monitors::{self, check_names};
+use super::standing::{self, ClockStatus, Concern, OverrideStatus};
+use crate::machine::Standing;
 use crate::users::{AddError, Role};
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +14,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sitewarden_protocol::license::{Explanation, License};
+use sitewarden_protocol::license::License;
 use std::fmt;
 
 /// How the agent stands.
@@ -32,6 +34,13 @@ pub struct Status {
     pub fresh_until: String,
     /// The licences as they stand.
     pub licenses: Vec<LicenseLine>,
+    /// The clock.
+    pub clock: ClockStatus,
+    /// The machine's parts.
+    pub machine: Standing,
+    /// Emergency overrides.
+    #[serde(rename = "override")]
+    pub relief: OverrideStatus,
     /// The journal.
     pub journal: JournalStatus,
     /// The line to the hub.
@@ -53,6 +62,8 @@ pub struct LicenseLine {
     pub monitors_in_use: u32,
     /// Monitors permitted.
     pub monitors_permitted: Option<u32>,
+    /// What is not plain about it; none if all is as it was sold.
+    pub concern: Option<Concern>,
 }
 
 /// The journal in a status.
@@ -91,7 +102,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
     let journal = api.journal.clone();
     let oldest = tokio::task::spawn_blocking(move || journal.oldest_unacknowledged()).await.ok().flatten();
     let (state, head, size) = (api.enforcement.state(), *api.journal.head().borrow(), api.journal.size());
-    let snapshot = &state.snapshot;
+    let (snapshot, clock) = (&state.snapshot, api.clock.standing());
     let line = |license: &License| LicenseLine {
         app: license.app.clone(),
         name: license.name.clone(),
@@ -99,6 +110,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
         expires_at: license.expires_at.map(|end| end.to_string()),
         monitors_in_use: state.used(&license.app).in_use,
         monitors_permitted: license.limits.monitors,
+        concern: standing::concern(&state, license, clock.now),
     };
     Ok(Json(Status {
         agent_id: api.names.agent.to_string(),
@@ -108,6 +120,9 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
         snapshot_revision: snapshot.version.revision,
         fresh_until: snapshot.fresh_until.to_string(),
         licenses: state.licenses.iter().map(line).collect(),
+        clock: standing::clock(&clock),
+        machine: Standing::clone(&api.machine.standing()),
+        relief: standing::overrides(&api, clock.now),
         journal: JournalStatus {
             epoch: head.epoch,
             last: head.seq,
@@ -150,10 +165,6 @@ pub(super) async fn activate(
     })))
 }
 
-pub(super) async fn explain(State(api): State<Api>, AppName(app): AppName) -> Json<Explanation> {
-    Json(api.enforcement.state().explain(&app, api.clock.now()))
-}
-
 /// `monitors add|remove`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,7 +187,7 @@ pub(super) async fn reserve(
 ) -> Result<Json<Value>, Plant> {
     let MonitorRequest { app, monitor } = accept(body)?;
     check_names(&app, &monitor)?;
-    let reserved = api.enforcement.reserve(app.clone(), monitor.clone()).await?;
+    let reserved = monitors::one(&api, &app, &monitor, "operator").await?;
     Ok(Json(
         json!({"app": app, "monitor": monitor, "in_use": reserved.in_use, "quota": reserved.quota, "reserved_before": reserved.before}),
     ))

@@ -86,11 +86,6 @@ impl Reliefs {
         self.0.push(relief);
     }
 
-    /// Forgets one that could not be made durable.
-    pub fn revert(&mut self, at: UnixMillis) {
-        self.0.retain(|known| known.at != at);
-    }
-
     fn within_a_year(&self, now: UnixMillis) -> impl Iterator<Item = &Relief> {
         self.0.iter().filter(move |relief| now.since(relief.at) < YEAR)
     }

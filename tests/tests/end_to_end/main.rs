@@ -9,9 +9,13 @@
 mod activation;
 mod bad_input;
 mod callers;
+mod clock;
+mod denials;
 mod enrolment;
 mod exactly_once;
+mod fingerprint;
 mod offline;
+mod overage;
 mod passwords;
 mod plant_api;
 mod quota;
