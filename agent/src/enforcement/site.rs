@@ -4,6 +4,7 @@ use super::checkpoint::Monitors;
 use crate::journal::AppendError;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::id::SiteId;
+use sitewarden_protocol::license::seats::Machines;
 use sitewarden_protocol::license::{
     self, BlockedNew, Cause, Circumstances, Explanation, License, LocalActivation, NoRoom, OverQuota, Relief, Reliefs,
     Status, Use,
@@ -26,6 +27,10 @@ pub struct State {
     pub uses: BTreeMap<String, Use>,
     /// Emergency overrides of the last year.
     pub reliefs: Reliefs,
+    /// Machines that are activated, with their users.
+    pub machines: Arc<Machines>,
+    /// Since when machines can be heard: the agent's start.
+    pub listening_since: UnixMillis,
 }
 
 impl State {
@@ -127,6 +132,7 @@ pub(super) struct Site {
     snapshot: Arc<Snapshot>,
     derived: Derived,
     licenses: Arc<Vec<License>>,
+    listening_since: UnixMillis,
 }
 
 /// What is derived from the journal's records, and kept in the checkpoint.
@@ -142,11 +148,19 @@ pub(super) struct Derived {
     /// Emergency overrides of the last year.
     #[serde(default)]
     pub(super) reliefs: Reliefs,
+    /// Machines that are activated, with their users.
+    #[serde(default, with = "super::seats::shared")]
+    pub(super) machines: Arc<Machines>,
 }
 
 impl Site {
     pub(super) fn restore(snapshot: Snapshot, derived: Derived) -> Self {
-        let mut site = Self { snapshot: Arc::new(snapshot), derived, licenses: Arc::default() };
+        let mut site = Self {
+            snapshot: Arc::new(snapshot),
+            derived,
+            licenses: Arc::default(),
+            listening_since: UnixMillis::default(),
+        };
         site.settle();
         site
     }
@@ -158,7 +172,27 @@ impl Site {
             licenses: Arc::clone(&self.licenses),
             uses: self.derived.monitors.keys().map(|app| (app.clone(), self.used(app))).collect(),
             reliefs: self.derived.reliefs.clone(),
+            machines: Arc::clone(&self.derived.machines),
+            listening_since: self.listening_since,
         }
+    }
+
+    /// From now on machines can be heard.
+    pub(super) fn listen(&mut self, now: UnixMillis) {
+        self.listening_since = now;
+    }
+
+    pub(super) fn listening_since(&self) -> UnixMillis {
+        self.listening_since
+    }
+
+    pub(super) fn machines(&self) -> &Machines {
+        &self.derived.machines
+    }
+
+    /// Goes back to the machines before changes that could not be made durable.
+    pub(super) fn revert_machines(&mut self, durable: &Arc<Machines>) {
+        self.derived.machines = Arc::clone(durable);
     }
 
     pub(super) fn id(&self) -> SiteId {
@@ -253,6 +287,7 @@ impl Site {
                 }
             }
             Body::Override(begun) => self.derived.reliefs.begin(Relief { at, until: begun.until }),
+            body if Machines::concerns(body) => Arc::make_mut(&mut self.derived.machines).apply(body, at),
             _ => {}
         }
     }

@@ -1,5 +1,7 @@
 //! Enforcement over a real journal.
 
+mod seats;
+
 use super::*;
 use crate::clock::{self, Clock, Machine};
 use crate::journal::{Counters, Settings};
@@ -18,6 +20,10 @@ fn hub() -> PrivateKey {
 }
 
 fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
+    sold(revision, Limits { monitors: Some(quota), ..Limits::default() })
+}
+
+fn sold(revision: u64, limits: Limits) -> snapshot::Signed {
     let license = License {
         id: LicenseId::from_bytes([2; 16]),
         name: "L1".into(),
@@ -25,7 +31,7 @@ fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
         app: "EMS".into(),
         kind: Kind::Subscription,
         term: Term::Validity("1y".parse().unwrap()),
-        limits: Limits { monitors: Some(quota), ..Limits::default() },
+        limits,
         features: vec![],
         policy: Policy::default(),
         status: Status::Inactive,
@@ -60,15 +66,22 @@ struct Running {
 }
 
 fn prepare(quota: u32) -> (TempDir, Folder) {
+    prepare_with(&snapshot(1, quota))
+}
+
+fn prepare_with(snapshot: &snapshot::Signed) -> (TempDir, Folder) {
     let temporary = TempDir::new().unwrap();
     let folder = Folder::at(temporary.path());
     folder.make("state").unwrap();
-    secret_file::write(&folder.state("snapshot.bin"), &codec::encode(&snapshot(1, quota))).unwrap();
+    secret_file::write(&folder.state("snapshot.bin"), &codec::encode(snapshot)).unwrap();
     (temporary, folder)
 }
 
 fn start(folder: &Folder) -> Running {
-    let settings = Settings { quota: 1 << 40, reserve: 0 };
+    start_with(folder, Settings { quota: 1 << 40, reserve: 0 }, Box::new(Machine::new()))
+}
+
+fn start_with(folder: &Folder, settings: Settings, source: Box<dyn clock::Source>) -> Running {
     let acknowledged = remembered_acknowledgement(folder).unwrap();
     let agent = AgentId::from_bytes([4; 16]);
     let journal =
@@ -76,7 +89,7 @@ fn start(folder: &Folder) -> Running {
             .unwrap();
     let trusted = vec![hub().public()];
     let snapshot = stored_snapshot(folder, &trusted).unwrap();
-    let clock = Clock::start(folder, clock::wall(), Default::default(), Box::new(Machine::new())).unwrap();
+    let clock = Clock::start(folder, clock::wall(), Default::default(), source).unwrap();
     let (enforcement, task) = Enforcement::start(folder, journal.clone(), clock, snapshot, trusted).unwrap();
     Running { enforcement, journal, task }
 }

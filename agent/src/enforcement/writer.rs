@@ -3,6 +3,10 @@
 //! It takes the commands that are waiting, decides each on the state that the ones before it leave, appends all their
 //! records in one go, and only then publishes and answers.
 
+mod seats;
+
+pub(super) use seats::SeatCommand;
+
 use super::checkpoint;
 use super::site::{Denied, ReserveError, Reserved, ReservedSome, Site, State};
 use crate::clock::Clock;
@@ -65,6 +69,7 @@ pub(super) enum Command {
         by: String,
         answer: oneshot::Sender<Result<UnixMillis, OverrideError>>,
     },
+    Seats(SeatCommand),
     Acknowledged {
         through: Position,
     },
@@ -136,6 +141,7 @@ pub(super) struct Writer {
     trusted: Vec<PublicKey>,
     state: Arc<ArcSwap<State>>,
     acknowledged: Position,
+    refusals: seats::Refusals,
     /// What the checkpoint on disk says: derived up to, and acknowledged up to.
     written: (Position, Position),
 }
@@ -150,7 +156,8 @@ impl Writer {
         state: Arc<ArcSwap<State>>,
         (through, acknowledged): (Position, Position),
     ) -> Self {
-        Self { folder, journal, clock, site, trusted, state, acknowledged, written: (through, acknowledged) }
+        let (refusals, written) = (seats::Refusals::new(), (through, acknowledged));
+        Self { folder, journal, clock, site, trusted, state, acknowledged, refusals, written }
     }
 
     /// Until every handle is gone.
@@ -166,7 +173,10 @@ impl Writer {
                     }
                     self.group(waiting.drain(..)).await;
                 }
-                _ = tick.tick() => self.checkpoint().await,
+                _ = tick.tick() => {
+                    self.end_lapsed().await;
+                    self.checkpoint().await;
+                }
             }
         }
         self.checkpoint().await;
@@ -200,6 +210,7 @@ impl Writer {
                 Command::Override { days, reason, by, answer } => {
                     self.begin_override(days, reason, by, answer, &mut group)
                 }
+                Command::Seats(command) => self.seats(command, &mut group),
                 Command::Acknowledged { through } => self.acknowledged = self.acknowledged.max(through),
             }
         }
@@ -220,7 +231,10 @@ impl Writer {
         };
         match &written {
             Ok(()) => self.state.store(Arc::new(self.site.state())),
-            Err(_) => bodies.iter().rev().for_each(|body| self.site.revert(body, at)),
+            Err(_) => {
+                bodies.iter().rev().for_each(|body| self.site.revert(body, at));
+                self.site.revert_machines(&self.state.load().machines);
+            }
         }
         replies.into_iter().for_each(|reply| reply(written.clone()));
     }
