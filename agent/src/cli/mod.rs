@@ -3,6 +3,7 @@
 mod client;
 mod output;
 mod serve;
+mod sessions;
 
 use crate::enrolment;
 use crate::folder::{self, Folder};
@@ -69,6 +70,9 @@ enum Command {
     /// List, reserve or release monitors.
     #[command(subcommand)]
     Monitors(Monitors),
+    /// List machines and floating users, release users, forget machines.
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
     /// Manage who may call the local API.
     #[command(subcommand)]
     User(UserCommand),
@@ -188,6 +192,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
                 output.value(&answer, output::explanation)
             }
             Command::Monitors(command) => monitors(&folder, command, output).await,
+            Command::Sessions(command) => sessions::run(&folder, command, output).await,
             Command::User(UserCommand::Add { name, role, password_file }) => {
                 add_user(&folder, name, role, &password_file, output).await
             }

@@ -1,21 +1,24 @@
 //! The local HTTP API: all routes in one place.
 //!
-//! Two faces: for apps, over loopback TCP with Basic authentication; for the operator's command line, over a unix
+//! Two faces: for apps, over loopback TCP with Basic authentication or a licence's key; for the operator's command line, over a unix
 //! socket that only the agent's own user can open, which is its authentication.
 
 mod activation;
 mod error;
 mod health;
+mod license_server;
 mod licenses;
 mod listener;
 mod monitors;
 mod notification;
 mod operator;
+mod sessions;
 mod telemetry;
 mod who;
 
 pub use listener::{Served, serve_socket, serve_tcp};
 pub use operator::{ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
+pub use sessions::SessionRequest;
 
 use crate::clock::Clock;
 use crate::enforcement::Enforcement;
@@ -26,7 +29,7 @@ use crate::sync::Line;
 use crate::users::Users;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::timeout::TimeoutLayer;
@@ -68,7 +71,8 @@ pub fn app_routes(api: Api) -> Router {
         .route("/api/v1/telemetry/events", post(telemetry::events))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics));
+        .route("/metrics", get(health::metrics))
+        .merge(license_server::routes());
     finish(router, api)
 }
 
@@ -79,6 +83,8 @@ pub fn operator_routes(api: Api) -> Router {
         .route("/agent/v1/activate", post(operator::activate))
         .route("/agent/v1/explain", get(operator::explain))
         .route("/agent/v1/monitors", get(operator::monitors).post(operator::reserve).delete(operator::release))
+        .route("/agent/v1/sessions", get(sessions::list).delete(sessions::release))
+        .route("/agent/v1/activations", delete(sessions::forget))
         .route("/agent/v1/users", post(operator::add_user))
         .route("/metrics", get(health::metrics));
     finish(router, api)

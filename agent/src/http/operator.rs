@@ -53,6 +53,10 @@ pub struct LicenseLine {
     pub monitors_in_use: u32,
     /// Monitors permitted.
     pub monitors_permitted: Option<u32>,
+    /// Floating users at this moment.
+    pub users_in_use: u32,
+    /// Floating users permitted.
+    pub users_permitted: Option<u32>,
 }
 
 /// The journal in a status.
@@ -91,7 +95,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
     let journal = api.journal.clone();
     let oldest = tokio::task::spawn_blocking(move || journal.oldest_unacknowledged()).await.ok().flatten();
     let (state, head, size) = (api.enforcement.state(), *api.journal.head().borrow(), api.journal.size());
-    let snapshot = &state.snapshot;
+    let (snapshot, now) = (&state.snapshot, api.clock.now());
     let line = |license: &License| LicenseLine {
         app: license.app.clone(),
         name: license.name.clone(),
@@ -99,6 +103,8 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
         expires_at: license.expires_at.map(|end| end.to_string()),
         monitors_in_use: state.used(&license.app).in_use,
         monitors_permitted: license.limits.monitors,
+        users_in_use: state.users(license, now),
+        users_permitted: license.limits.users,
     };
     Ok(Json(Status {
         agent_id: api.names.agent.to_string(),
