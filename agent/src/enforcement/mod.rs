@@ -208,4 +208,4 @@ fn replay(journal: &Journal, through: Position, site: &mut Site) -> Result<(), S
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

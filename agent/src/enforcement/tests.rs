@@ -1,6 +1,6 @@
 //! Enforcement over a real journal.
 
-mod seats;
+pub(crate) mod seats;
 
 use super::*;
 use crate::clock::{self, Clock, Machine};
@@ -13,7 +13,7 @@ use sitewarden_protocol::snapshot::{Snapshot, Trust, Version};
 use sitewarden_protocol::time::UnixMillis;
 use tempfile::TempDir;
 
-const SITE: SiteId = SiteId::from_bytes([1; 16]);
+pub(crate) const SITE: SiteId = SiteId::from_bytes([1; 16]);
 
 fn hub() -> PrivateKey {
     PrivateKey::from_seed(&[9; 32])
@@ -24,6 +24,15 @@ fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
 }
 
 fn sold(revision: u64, limits: Limits) -> snapshot::Signed {
+    sign(&plain(revision, limits))
+}
+
+pub(crate) fn sign(snapshot: &Snapshot) -> snapshot::Signed {
+    snapshot::Signed::make(snapshot, NEWEST_VERSION, &hub())
+}
+
+/// With one licence, L1 for EMS; its key is `the key`.
+pub(crate) fn plain(revision: u64, limits: Limits) -> Snapshot {
     let license = License {
         id: LicenseId::from_bytes([2; 16]),
         name: "L1".into(),
@@ -42,7 +51,7 @@ fn sold(revision: u64, limits: Limits) -> snapshot::Signed {
         key_hint: String::new(),
         revision: 1,
     };
-    let snapshot = Snapshot {
+    Snapshot {
         site: SITE,
         site_name: "Site".into(),
         plant: PlantId::from_bytes([3; 16]),
@@ -55,13 +64,13 @@ fn sold(revision: u64, limits: Limits) -> snapshot::Signed {
         override_days: 7,
         administrators: vec![],
         certificate: vec![],
-    };
-    snapshot::Signed::make(&snapshot, NEWEST_VERSION, &hub())
+    }
 }
 
-struct Running {
-    enforcement: Enforcement,
-    journal: Journal,
+pub(crate) struct Running {
+    pub(crate) enforcement: Enforcement,
+    pub(crate) journal: Journal,
+    pub(crate) clock: Clock,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -69,7 +78,7 @@ fn prepare(quota: u32) -> (TempDir, Folder) {
     prepare_with(&snapshot(1, quota))
 }
 
-fn prepare_with(snapshot: &snapshot::Signed) -> (TempDir, Folder) {
+pub(crate) fn prepare_with(snapshot: &snapshot::Signed) -> (TempDir, Folder) {
     let temporary = TempDir::new().unwrap();
     let folder = Folder::at(temporary.path());
     folder.make("state").unwrap();
@@ -90,13 +99,13 @@ fn start_with(folder: &Folder, settings: Settings, source: Box<dyn clock::Source
     let trusted = vec![hub().public()];
     let snapshot = stored_snapshot(folder, &trusted).unwrap();
     let clock = Clock::start(folder, clock::wall(), Default::default(), source).unwrap();
-    let (enforcement, task) = Enforcement::start(folder, journal.clone(), clock, snapshot, trusted).unwrap();
-    Running { enforcement, journal, task }
+    let (enforcement, task) = Enforcement::start(folder, journal.clone(), clock.clone(), snapshot, trusted).unwrap();
+    Running { enforcement, journal, clock, task }
 }
 
 /// Ends the process's part in it. Without a checkpoint, as after SIGKILL, unless it is asked for.
 async fn stop(folder: &Folder, running: Running, checkpoint: bool) {
-    let Running { enforcement, journal, task } = running;
+    let Running { enforcement, journal, task, .. } = running;
     if checkpoint {
         drop(enforcement);
         task.await.unwrap();

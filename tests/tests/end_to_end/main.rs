@@ -10,6 +10,7 @@ mod bad_input;
 mod callers;
 mod enrolment;
 mod exactly_once;
+mod floating;
 mod offline;
 mod passwords;
 mod plant_api;

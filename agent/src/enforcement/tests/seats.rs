@@ -13,14 +13,14 @@ const KEY: &str = "the key";
 
 /// A machine's clocks that go only when the test says so.
 #[derive(Clone)]
-struct Hand(Arc<AtomicU64>, UnixMillis);
+pub(crate) struct Hand(Arc<AtomicU64>, UnixMillis);
 
 impl Hand {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::default(), clock::wall())
     }
 
-    fn forward(&self, span: Duration) {
+    pub(crate) fn forward(&self, span: Duration) {
         self.0.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
     }
 }
@@ -40,7 +40,7 @@ fn floating(users: u32, activations: u32) -> (TempDir, Folder) {
     prepare_with(&sold(1, Limits { monitors: None, users: Some(users), activations: Some(activations) }))
 }
 
-fn start_by(folder: &Folder, hand: &Hand) -> Running {
+pub(crate) fn start_by(folder: &Folder, hand: &Hand) -> Running {
     start_with(folder, Settings { quota: 1 << 40, reserve: 0 }, Box::new(hand.clone()))
 }
 

@@ -71,6 +71,9 @@ pub(super) fn activation_of(text: &str) -> Option<ActivationId> {
 }
 
 #[cfg(test)]
+mod contract;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
