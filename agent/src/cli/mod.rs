@@ -5,6 +5,7 @@ mod explanation;
 mod output;
 mod relief;
 mod serve;
+mod sessions;
 
 use crate::clock::Moment;
 use crate::enrolment;
@@ -77,6 +78,9 @@ enum Command {
     /// List, reserve or release monitors.
     #[command(subcommand)]
     Monitors(Monitors),
+    /// List machines and floating users, release users, forget machines.
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
     /// Manage who may call the local API.
     #[command(subcommand)]
     User(UserCommand),
@@ -194,6 +198,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
             Command::Explain { app, at } => explain(&folder, &app, at.as_deref(), output).await,
             Command::Override(args) => relief::begin(&folder, args, output).await,
             Command::Monitors(command) => monitors(&folder, command, output).await,
+            Command::Sessions(command) => sessions::run(&folder, command, output).await,
             Command::User(UserCommand::Add { name, role, password_file }) => {
                 add_user(&folder, name, role, &password_file, output).await
             }

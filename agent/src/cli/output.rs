@@ -108,6 +108,11 @@ fn license_table(licenses: &[LicenseLine]) -> Vec<String> {
         Some(permitted) => format!("{} of {permitted}", line.monitors_in_use),
         None => format!("{}, no limit", line.monitors_in_use),
     };
+    let limited = licenses.iter().any(|line| line.users_permitted.is_some());
+    let users = |line: &LicenseLine| match line.users_permitted {
+        Some(permitted) => format!("{} of {permitted}", line.users_in_use),
+        None => "-".to_owned(),
+    };
     let width = |column: fn(&LicenseLine) -> &str, title: &str| {
         licenses.iter().map(|line| column(line).chars().count()).max().unwrap_or(0).max(title.len())
     };
@@ -115,9 +120,12 @@ fn license_table(licenses: &[LicenseLine]) -> Vec<String> {
         (width(|line| &line.app, "App"), width(|line| &line.name, "License"), width(|line| &line.status, "Status"));
     let row = |line: &LicenseLine| {
         let end = line.expires_at.as_deref().unwrap_or("-");
-        format!("{:app$}  {:name$}  {:status$}  {:20}  {}", line.app, line.name, line.status, end, monitors(line))
+        let monitors = monitors(line);
+        let row = format!("{:app$}  {:name$}  {:status$}  {end:20}  {monitors:15}", line.app, line.name, line.status);
+        if limited { format!("{row}  {}", users(line)) } else { row.trim_end().to_owned() }
     };
-    let head = format!("{:app$}  {:name$}  {:status$}  {:20}  {}", "App", "License", "Status", "Ends", "Monitors");
+    let head = format!("{:app$}  {:name$}  {:status$}  {:20}  {:15}", "App", "License", "Status", "Ends", "Monitors");
+    let head = if limited { format!("{head}  Users") } else { head.trim_end().to_owned() };
     std::iter::once(head).chain(licenses.iter().map(row)).collect()
 }
 
@@ -153,9 +161,13 @@ mod tests {
             monitors_in_use: 3,
             monitors_permitted: Some(10),
             concern: None,
+            users_in_use: 5,
+            users_permitted: (app == "EMS").then_some(10),
         };
         let table = license_table(&[line("EMS", "a long name"), line("CBM", "b")]);
         let places: Vec<_> = table.iter().skip(1).map(|row| row.find("Active")).collect();
         assert_eq!(places, [table[0].find("Status"); 2]);
+        assert_eq!(table[1].find("5 of 10"), table[0].find("Users"));
+        assert!(!license_table(&[line("CBM", "b")])[0].contains("Users"));
     }
 }

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::journal::{AppendError, Journal};
 use crate::metrics::DenialCounters;
 use prometheus_client::metrics::counter::Counter;
+use sitewarden_protocol::license::seats::Refusal;
 use sitewarden_protocol::license::{BlockedNew, Cause};
 use sitewarden_protocol::record::{self, Body, Record};
 use sitewarden_protocol::time::UnixMillis;
@@ -228,6 +229,20 @@ impl Ground for Denied {
             Self::BlockedNew(BlockedNew::Expired(_)) => "expired",
             Self::BlockedNew(BlockedNew::Stale(_)) => "stale",
             Self::Quota(_) => "quota",
+        }
+    }
+}
+
+impl Ground for Refusal {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::License(cause) => cause.name(),
+            Self::BlockedNew(blocked) => Denied::BlockedNew(*blocked).name(),
+            Self::UnknownActivation => "unknown_activation",
+            Self::OtherHardware { .. } => "other_hardware",
+            Self::TooManyMachines { .. } => "machines",
+            Self::TooManyUsers { .. } => "users",
+            Self::Released { .. } => "released",
         }
     }
 }

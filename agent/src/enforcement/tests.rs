@@ -1,5 +1,7 @@
 //! Enforcement over a real journal.
 
+pub(crate) mod seats;
+
 use super::*;
 use crate::clock::{self, Clock, Machine};
 use crate::journal::{Counters, Settings};
@@ -11,13 +13,26 @@ use sitewarden_protocol::snapshot::{Snapshot, Trust, Version};
 use sitewarden_protocol::time::UnixMillis;
 use tempfile::TempDir;
 
-const SITE: SiteId = SiteId::from_bytes([1; 16]);
+pub(crate) const SITE: SiteId = SiteId::from_bytes([1; 16]);
 
 fn hub() -> PrivateKey {
     PrivateKey::from_seed(&[9; 32])
 }
 
 fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
+    sold(revision, Limits { monitors: Some(quota), ..Limits::default() })
+}
+
+fn sold(revision: u64, limits: Limits) -> snapshot::Signed {
+    sign(&plain(revision, limits))
+}
+
+pub(crate) fn sign(snapshot: &Snapshot) -> snapshot::Signed {
+    snapshot::Signed::make(snapshot, NEWEST_VERSION, &hub())
+}
+
+/// With one licence, L1 for EMS; its key is `the key`.
+pub(crate) fn plain(revision: u64, limits: Limits) -> Snapshot {
     let license = License {
         id: LicenseId::from_bytes([2; 16]),
         name: "L1".into(),
@@ -25,7 +40,7 @@ fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
         app: "EMS".into(),
         kind: Kind::Subscription,
         term: Term::Validity("1y".parse().unwrap()),
-        limits: Limits { monitors: Some(quota), ..Limits::default() },
+        limits,
         features: vec![],
         policy: Policy::default(),
         status: Status::Inactive,
@@ -36,7 +51,7 @@ fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
         key_hint: String::new(),
         revision: 1,
     };
-    let snapshot = Snapshot {
+    Snapshot {
         site: SITE,
         site_name: "Site".into(),
         plant: PlantId::from_bytes([3; 16]),
@@ -51,34 +66,38 @@ fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
         api_keys: vec![],
         sealing_key: None,
         certificate: vec![],
-    };
-    snapshot::Signed::make(&snapshot, NEWEST_VERSION, &hub())
+    }
 }
 
-struct Running {
-    enforcement: Enforcement,
-    journal: Journal,
+pub(crate) struct Running {
+    pub(crate) enforcement: Enforcement,
+    pub(crate) journal: Journal,
+    pub(crate) clock: Clock,
     task: tokio::task::JoinHandle<()>,
 }
 
 fn prepare(quota: u32) -> (TempDir, Folder) {
+    prepare_with(&snapshot(1, quota))
+}
+
+pub(crate) fn prepare_with(snapshot: &snapshot::Signed) -> (TempDir, Folder) {
     let temporary = TempDir::new().unwrap();
     let folder = Folder::at(temporary.path());
     folder.make("state").unwrap();
-    secret_file::write(&folder.state("snapshot.bin"), &codec::encode(&snapshot(1, quota))).unwrap();
+    secret_file::write(&folder.state("snapshot.bin"), &codec::encode(snapshot)).unwrap();
     (temporary, folder)
 }
 
 fn start(folder: &Folder) -> Running {
-    start_with(folder, Settings { quota: 1 << 40, reserve: 0 })
+    start_with(folder, Settings { quota: 1 << 40, reserve: 0 }, Box::new(Machine::new()))
 }
 
 /// With a journal that takes nothing.
 fn start_full(folder: &Folder) -> Running {
-    start_with(folder, Settings { quota: 1, reserve: 0 })
+    start_with(folder, Settings { quota: 1, reserve: 0 }, Box::new(Machine::new()))
 }
 
-fn start_with(folder: &Folder, settings: Settings) -> Running {
+fn start_with(folder: &Folder, settings: Settings, source: Box<dyn clock::Source>) -> Running {
     let acknowledged = remembered_acknowledgement(folder).unwrap();
     let agent = AgentId::from_bytes([4; 16]);
     let journal =
@@ -86,14 +105,14 @@ fn start_with(folder: &Folder, settings: Settings) -> Running {
             .unwrap();
     let trusted = vec![hub().public()];
     let snapshot = stored_snapshot(folder, &trusted).unwrap();
-    let clock = Clock::start(folder, clock::wall(), Default::default(), Box::new(Machine::new())).unwrap();
-    let (enforcement, task) = Enforcement::start(folder, journal.clone(), clock, snapshot, trusted).unwrap();
-    Running { enforcement, journal, task }
+    let clock = Clock::start(folder, clock::wall(), Default::default(), source).unwrap();
+    let (enforcement, task) = Enforcement::start(folder, journal.clone(), clock.clone(), snapshot, trusted).unwrap();
+    Running { enforcement, journal, clock, task }
 }
 
 /// Ends the process's part in it. Without a checkpoint, as after SIGKILL, unless it is asked for.
 async fn stop(folder: &Folder, running: Running, checkpoint: bool) {
-    let Running { enforcement, journal, task } = running;
+    let Running { enforcement, journal, task, .. } = running;
     if checkpoint {
         drop(enforcement);
         task.await.unwrap();

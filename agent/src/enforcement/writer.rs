@@ -3,6 +3,10 @@
 //! It takes the commands that are waiting, decides each on the state that the ones before it leave, appends all their
 //! records in one go, and only then publishes and answers.
 
+mod seats;
+
+pub(super) use seats::SeatCommand;
+
 use super::checkpoint;
 use super::site::{Denied, Mark, ReserveError, Reserved, ReservedSome, Site, State};
 use crate::clock::Clock;
@@ -65,6 +69,7 @@ pub(super) enum Command {
         by: String,
         answer: oneshot::Sender<Result<UnixMillis, OverrideError>>,
     },
+    Seats(SeatCommand),
     Acknowledged {
         through: Position,
     },
@@ -151,7 +156,8 @@ impl Writer {
         state: Arc<ArcSwap<State>>,
         (through, acknowledged): (Position, Position),
     ) -> Self {
-        Self { folder, journal, clock, site, trusted, state, acknowledged, written: (through, acknowledged) }
+        let written = (through, acknowledged);
+        Self { folder, journal, clock, site, trusted, state, acknowledged, written }
     }
 
     /// Until every handle is gone.
@@ -167,7 +173,10 @@ impl Writer {
                     }
                     self.group(waiting.drain(..)).await;
                 }
-                _ = tick.tick() => self.checkpoint().await,
+                _ = tick.tick() => {
+                    self.end_lapsed().await;
+                    self.checkpoint().await;
+                }
             }
         }
         self.checkpoint().await;
@@ -201,6 +210,7 @@ impl Writer {
                 Command::Override { days, reason, by, answer } => {
                     self.begin_override(days, reason, by, answer, &mut group)
                 }
+                Command::Seats(command) => self.seats(command, &mut group),
                 Command::Acknowledged { through } => self.acknowledged = self.acknowledged.max(through),
             }
         }

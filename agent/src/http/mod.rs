@@ -1,18 +1,20 @@
 //! The local HTTP API: all routes in one place.
 //!
-//! Two faces: for apps, over loopback TCP with Basic authentication; for the operator's command line, over a unix
+//! Two faces: for apps, over loopback TCP with Basic authentication or a licence's key; for the operator's command line, over a unix
 //! socket that only the agent's own user can open, which is its authentication.
 
 mod activation;
 mod error;
 mod explain;
 mod health;
+mod license_server;
 mod licenses;
 mod listener;
 mod monitors;
 mod notification;
 mod operator;
 mod relief;
+mod sessions;
 mod standing;
 mod telemetry;
 mod who;
@@ -21,6 +23,7 @@ pub use explain::{Told, ToldChange, ToldReason};
 pub use listener::{Served, serve_socket, serve_tcp};
 pub use operator::{ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
 pub use relief::{OverrideBegun, OverrideRequest};
+pub use sessions::SessionRequest;
 pub use standing::{ClockStatus, Concern, OverrideStatus};
 
 use crate::clock::Clock;
@@ -33,7 +36,7 @@ use crate::sync::Line;
 use crate::users::Users;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::timeout::TimeoutLayer;
@@ -80,7 +83,8 @@ pub fn app_routes(api: Api) -> Router {
         .route("/api/v1/telemetry/events", post(telemetry::events))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics));
+        .route("/metrics", get(health::metrics))
+        .merge(license_server::routes());
     finish(router, api)
 }
 
@@ -92,6 +96,8 @@ pub fn operator_routes(api: Api) -> Router {
         .route("/agent/v1/explain", get(explain::for_operator))
         .route("/agent/v1/override", post(relief::begin))
         .route("/agent/v1/monitors", get(operator::monitors).post(operator::reserve).delete(operator::release))
+        .route("/agent/v1/sessions", get(sessions::list).delete(sessions::release))
+        .route("/agent/v1/activations", delete(sessions::forget))
         .route("/agent/v1/users", post(operator::add_user))
         .route("/metrics", get(health::metrics));
     finish(router, api)

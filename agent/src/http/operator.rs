@@ -64,6 +64,10 @@ pub struct LicenseLine {
     pub monitors_permitted: Option<u32>,
     /// What is not plain about it; none if all is as it was sold.
     pub concern: Option<Concern>,
+    /// Floating users at this moment.
+    pub users_in_use: u32,
+    /// Floating users permitted.
+    pub users_permitted: Option<u32>,
 }
 
 /// The journal in a status.
@@ -111,6 +115,8 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
         monitors_in_use: state.used(&license.app).in_use,
         monitors_permitted: license.limits.monitors,
         concern: standing::concern(&state, license, clock.now),
+        users_in_use: state.users(license, clock.now),
+        users_permitted: license.limits.users,
     };
     Ok(Json(Status {
         agent_id: api.names.agent.to_string(),

@@ -130,6 +130,8 @@ pub(crate) fn snapshot(licenses: Vec<License>) -> Snapshot {
         trust: Trust { authorities: vec![], signing_keys: vec![hub().public()] },
         override_days: 7,
         administrators: vec![],
+        api_keys: vec![],
+        sealing_key: None,
         certificate: vec![],
     }
 }

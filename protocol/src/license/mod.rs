@@ -10,6 +10,7 @@ mod ladder;
 pub mod notice;
 mod quota;
 mod relief;
+pub mod seats;
 mod validity;
 
 pub use access::{Cause, access, in_force};

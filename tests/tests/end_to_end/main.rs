@@ -14,6 +14,7 @@ mod denials;
 mod enrolment;
 mod exactly_once;
 mod fingerprint;
+mod floating;
 mod offline;
 mod overage;
 mod passwords;
