@@ -89,16 +89,19 @@ impl Clock {
         source: Box<dyn Source>,
     ) -> Result<Self, Error> {
         let file = folder.state("clock.json");
-        let (time, changes) = match kept(&file) {
-            Ok(Some(time)) => (time, vec![]),
-            Ok(None) => (TrustedTime::begin(floor, source.read()), vec![]),
-            Err(reason) => {
-                let aside = file.with_extension("json.damaged");
-                fs::rename(&file, &aside).map_err(|source| Error::SetAside { file: file.clone(), source })?;
-                tracing::error!(reason, "state/clock.json is damaged and set aside as {}", aside.display());
-                let time = TrustedTime::begin(floor, source.read());
-                let begun = begun_anew(&time, source.read().wall);
-                (time, vec![begun])
+        let aside = file.with_extension("json.damaged");
+        let kept = kept(&file).map_err(|reason| {
+            tracing::error!(reason, "state/clock.json is damaged; it is set aside as clock.json.damaged");
+            fs::rename(&file, &aside).map_err(|source| Error::SetAside { file: file.clone(), source })
+        });
+        let kept = kept.or_else(|set_aside| set_aside.map(|()| None))?;
+        let (time, changes) = match kept {
+            Some(time) => (time, vec![]),
+            None => {
+                let (time, wall) = (TrustedTime::begin(floor, source.read()), source.read().wall);
+                // Also after a start that came no further than setting it aside.
+                let changes = aside.exists().then(|| begun_anew(&time, wall)).into_iter().collect();
+                (time, changes)
             }
         };
         let state = Mutex::new(State { time, changes });

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use serde_json::Value;
 use sitewarden_agent::clock::Source;
 use sitewarden_agent::config::Config;
-use sitewarden_agent::folder::Folder;
+use sitewarden_agent::folder::{self, Folder};
 use sitewarden_agent::identity::{self, Names};
 use sitewarden_agent::journal::{Journal, Settings};
 use sitewarden_agent::server::{self, Running};
@@ -176,8 +176,13 @@ impl Site {
         loop {
             match server::start(&self.folder, &self.config, source.clone()).await {
                 Ok(running) => return self.running = Some(running),
-                // sled lets go of its files a moment after the journal before was closed.
-                Err(server::Error::Journal(_)) if Instant::now() < deadline => tokio::task::yield_now().await,
+                // sled lets go of its files a moment after the journal before was closed; and a command that another test
+                // starts holds every lock of this process until it is a program of its own.
+                Err(server::Error::Journal(_) | server::Error::Folder(folder::Error::InUse(_)))
+                    if Instant::now() < deadline =>
+                {
+                    tokio::task::yield_now().await
+                }
                 Err(error) => panic!("{error}"),
             }
         }
