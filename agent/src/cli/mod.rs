@@ -261,7 +261,7 @@ async fn add_user(
             folder.make("state")?;
             let users = Users::load(folder.state("users.json"), Zeroizing::new([0; 32])).map_err(Failure::failed)?;
             users.add(&name, role, &password).map_err(|error| match error {
-                users::AddError::Name | users::AddError::Password => Failure::misuse(error),
+                users::AddError::Name | users::AddError::Password(_) => Failure::misuse(error),
                 error => Failure::failed(error),
             })?;
         }

@@ -25,12 +25,15 @@ impl<S: Sync> FromRequestParts<S> for AppName {
     }
 }
 
-/// Whether the app may be used. The hot path: memory only.
+/// Whether the app may be used. The hot path: memory only. The vendor's own people are told what they are.
 pub(super) async fn verify(
-    _user: PlantUser,
+    PlantUser(user): PlantUser,
     State(api): State<Api>,
     AppName(app): AppName,
 ) -> Result<Json<&'static str>, Plant> {
+    if user.vendor {
+        return Ok(Json("Admin user"));
+    }
     match api.enforcement.state().access(&app, api.clock.now()) {
         Ok(_) => {
             api.metrics.allowed.inc();

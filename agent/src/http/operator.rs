@@ -219,7 +219,7 @@ pub(super) async fn add_user(
     match result {
         Ok(Ok(())) => Ok(Json(json!({"name": name, "role": role}))),
         Ok(Err(error @ AddError::Exists(_))) => Err(Plant::message(StatusCode::CONFLICT, error.to_string())),
-        Ok(Err(error @ (AddError::Name | AddError::Password))) => Err(Plant::bad_request(error.to_string())),
+        Ok(Err(error @ (AddError::Name | AddError::Password(_)))) => Err(Plant::bad_request(error.to_string())),
         Ok(Err(error @ (AddError::Hash(_) | AddError::File(_)))) => {
             tracing::error!(%error, "a user could not be stored");
             Err(Plant::message(
