@@ -11,6 +11,7 @@ mod listener;
 mod monitors;
 mod notification;
 mod operator;
+mod show;
 mod telemetry;
 mod who;
 
@@ -60,6 +61,9 @@ pub fn app_routes(api: Api) -> Router {
     let router = Router::new()
         .route("/_config/licenses/_verify", get(licenses::verify))
         .route("/_config/licenses/_activate", post(activation::activate))
+        .route("/_config/licenses/{id}", get(show::show))
+        // The document says GET, and its own curl line has an empty `--data`, with which curl sends a POST.
+        .route("/_config/licenses/_list", get(show::list).post(show::list))
         .route("/_config/licenses/_notification", get(notification::notification))
         .route("/_config/_notification/", get(notification::notification))
         .route("/_config/monitors/_bulk", post(monitors::bulk))

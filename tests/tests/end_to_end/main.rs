@@ -13,6 +13,8 @@ mod exactly_once;
 mod offline;
 mod passwords;
 mod plant_api;
+mod plant_licenses;
 mod quota;
 mod reservation;
+mod roles;
 mod whole_line;
