@@ -56,6 +56,17 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// Its name on the command line and in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// A user who proved who he is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -290,7 +301,7 @@ impl Users {
     }
 }
 
-fn check_password(password: &str) -> Result<(), PasswordError> {
+pub(crate) fn check_password(password: &str) -> Result<(), PasswordError> {
     let fits = password.chars().count() >= MIN_PASSWORD && password.len() <= MAX_PASSWORD;
     if fits { Ok(()) } else { Err(PasswordError) }
 }

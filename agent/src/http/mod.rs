@@ -13,10 +13,12 @@ mod notification;
 mod operator;
 mod show;
 mod telemetry;
+mod users;
 mod who;
 
 pub use listener::{Served, serve_socket, serve_tcp};
-pub use operator::{ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
+pub use operator::{ActivateRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
+pub use users::{AddUserRequest, PasswordRequest, RemoveUserRequest, UserLine, list_users};
 
 use crate::clock::Clock;
 use crate::enforcement::Enforcement;
@@ -83,7 +85,7 @@ pub fn operator_routes(api: Api) -> Router {
         .route("/agent/v1/activate", post(operator::activate))
         .route("/agent/v1/explain", get(operator::explain))
         .route("/agent/v1/monitors", get(operator::monitors).post(operator::reserve).delete(operator::release))
-        .route("/agent/v1/users", post(operator::add_user))
+        .route("/agent/v1/users", get(users::list).post(users::add).put(users::set_password).delete(users::remove))
         .route("/metrics", get(health::metrics));
     finish(router, api)
 }

@@ -17,4 +17,5 @@ mod plant_licenses;
 mod quota;
 mod reservation;
 mod roles;
+mod users;
 mod whole_line;
