@@ -14,6 +14,7 @@ pub mod identity;
 pub mod journal;
 pub mod logging;
 pub mod metrics;
+pub mod proof;
 pub mod schedule;
 pub mod server;
 pub mod sync;

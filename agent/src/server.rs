@@ -6,9 +6,10 @@ use crate::enforcement::{self, Enforcement, StartError};
 use crate::folder::{self, Folder, Lock};
 use crate::host;
 use crate::http::{self, Api, Served};
-use crate::identity::{self, Identity};
+use crate::identity::{self, Identity, Names};
 use crate::journal::{Journal, StoreError};
 use crate::metrics::Metrics;
+use crate::proof::Prover;
 use crate::schedule::Waker;
 use crate::sync::{self, Line};
 use crate::users::{self, Users};
@@ -106,6 +107,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let mut digest_key = Zeroizing::new([0; 32]);
     getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
     let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
+    let prover = prover(&identity)?;
     let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged);
     let (stop, stopping) = watch::channel(false);
     let parts = sync::Parts {
@@ -128,9 +130,17 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         )),
         tokio::spawn(keep_time(clock.clone(), journal.clone(), stopping)),
     ];
-    let api = Api { clock, enforcement: enforcement.clone(), journal: journal.clone(), users, metrics, line, names };
+    let api =
+        Api { clock, enforcement: enforcement.clone(), journal: journal.clone(), users, metrics, line, prover, names };
     let (tcp, socket, http) = listen(folder, config, api)?;
     Ok(Running { http, folder: folder.clone(), journal, tcp, socket, stop, tasks, writer, enforcement, _lock: lock })
+}
+
+fn prover(identity: &Identity) -> Result<Arc<Prover>, Error> {
+    let mut run = [0; 16];
+    getrandom::fill(&mut run).map_err(|_| Error::Random)?;
+    let Names { agent, site, .. } = identity.names;
+    Ok(Arc::new(Prover::new(Arc::clone(&identity.signing_key), agent, site, run)))
 }
 
 impl Running {

@@ -48,7 +48,7 @@ const NOBODY: &str =
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// An application: may verify, reserve monitors and report events.
+    /// An application: may verify, reserve monitors, report events, and ask what ends soon.
     App,
     /// A technician: may also activate licences and see everything.
     Operator,

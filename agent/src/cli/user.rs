@@ -51,7 +51,7 @@ pub(super) enum RoleName {
     Admin,
     /// May activate licences and see everything.
     Operator,
-    /// An application: may verify, reserve monitors and report events.
+    /// An application: may verify, reserve monitors, report events, and ask what ends soon.
     App,
 }
 

@@ -14,6 +14,7 @@ mod operator;
 mod show;
 mod telemetry;
 mod users;
+mod well_known;
 mod who;
 
 pub use listener::{Served, serve_socket, serve_tcp};
@@ -25,6 +26,7 @@ use crate::enforcement::Enforcement;
 use crate::identity::Names;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::proof::Prover;
 use crate::sync::Line;
 use crate::users::Users;
 use axum::Router;
@@ -54,6 +56,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// The line to the hub.
     pub line: Line,
+    /// Signs decisions.
+    pub prover: Arc<Prover>,
     /// Who this agent is.
     pub names: Arc<Names>,
 }
@@ -72,6 +76,7 @@ pub fn app_routes(api: Api) -> Router {
         .route("/_config/monitors/_list", get(monitors::list))
         .route("/_config/monitors/{monitor}", put(monitors::reserve).delete(monitors::release))
         .route("/api/v1/telemetry/events", post(telemetry::events))
+        .route("/.well-known/sitewarden", get(well_known::identity))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics));

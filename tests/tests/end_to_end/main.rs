@@ -14,6 +14,7 @@ mod offline;
 mod passwords;
 mod plant_api;
 mod plant_licenses;
+mod proof;
 mod quota;
 mod reservation;
 mod roles;
