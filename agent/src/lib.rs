@@ -15,6 +15,7 @@ pub mod journal;
 pub mod logging;
 pub mod machine;
 pub mod metrics;
+pub mod proof;
 pub mod schedule;
 pub mod server;
 pub mod sync;

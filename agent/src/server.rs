@@ -6,10 +6,11 @@ use crate::enforcement::{self, Denials, Enforcement, StartError};
 use crate::folder::{self, Folder, Lock};
 use crate::host;
 use crate::http::{self, Api, Served};
-use crate::identity::{self, Identity};
+use crate::identity::{self, Identity, Names};
 use crate::journal::{Journal, StoreError};
 use crate::machine::Machine;
 use crate::metrics::Metrics;
+use crate::proof::Prover;
 use crate::schedule::Waker;
 use crate::sync::{self, Line};
 use crate::users::{self, Users};
@@ -108,6 +109,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let mut digest_key = Zeroizing::new([0; 32]);
     getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
     let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
+    let prover = prover(&identity)?;
     let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged);
     let (denials, denials_keeper) = Denials::new(journal.clone(), clock.clone(), metrics.denials.clone());
     let machine = Machine::default();
@@ -147,11 +149,19 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         users,
         metrics,
         line,
+        prover,
         names,
         machine,
     };
     let (tcp, socket, http) = listen(folder, config, api)?;
     Ok(Running { http, folder: folder.clone(), journal, tcp, socket, stop, tasks, writer, enforcement, _lock: lock })
+}
+
+fn prover(identity: &Identity) -> Result<Arc<Prover>, Error> {
+    let mut run = [0; 16];
+    getrandom::fill(&mut run).map_err(|_| Error::Random)?;
+    let Names { agent, site, .. } = identity.names;
+    Ok(Arc::new(Prover::new(Arc::clone(&identity.signing_key), agent, site, run)))
 }
 
 impl Running {

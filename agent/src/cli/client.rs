@@ -37,6 +37,10 @@ impl Client {
         self.call(self.request(Method::POST, path).json(body), Failure::failed).await
     }
 
+    pub(super) async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.call(self.request(Method::PUT, path).json(body), Failure::failed).await
+    }
+
     pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         self.call(self.request(Method::DELETE, path).json(body), Failure::failed).await
     }

@@ -1,6 +1,7 @@
 //! Errors as each API's dialect wants them. Fixed texts go to the caller; the whole chain goes to the log.
 
 use super::license_server;
+use super::who::KnownInPlant;
 use crate::enforcement::{ActivateError, ReserveError};
 use crate::journal::AppendError;
 use axum::Json;
@@ -95,11 +96,11 @@ impl From<ActivateError> for Plant {
     }
 }
 
-pub(super) async fn not_found(uri: Uri) -> Response {
+pub(super) async fn not_found(_known: KnownInPlant, uri: Uri) -> Response {
     refuse(&uri, StatusCode::NOT_FOUND, "Not found")
 }
 
-pub(super) async fn method_not_allowed(uri: Uri) -> Response {
+pub(super) async fn method_not_allowed(_known: KnownInPlant, uri: Uri) -> Response {
     refuse(&uri, StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
 }
 

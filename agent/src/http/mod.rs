@@ -15,16 +15,20 @@ mod notification;
 mod operator;
 mod relief;
 mod sessions;
+mod show;
 mod standing;
 mod telemetry;
+mod users;
+mod well_known;
 mod who;
 
 pub use explain::{Told, ToldChange, ToldReason};
 pub use listener::{Served, serve_socket, serve_tcp};
-pub use operator::{ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
+pub use operator::{ActivateRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
 pub use relief::{OverrideBegun, OverrideRequest};
 pub use sessions::SessionRequest;
 pub use standing::{ClockStatus, Concern, OverrideStatus};
+pub use users::{AddUserRequest, PasswordRequest, RemoveUserRequest, UserLine, list_users};
 
 use crate::clock::Clock;
 use crate::enforcement::{Denials, Enforcement};
@@ -32,6 +36,7 @@ use crate::identity::Names;
 use crate::journal::Journal;
 use crate::machine::Machine;
 use crate::metrics::Metrics;
+use crate::proof::Prover;
 use crate::sync::Line;
 use crate::users::Users;
 use axum::Router;
@@ -63,6 +68,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// The line to the hub.
     pub line: Line,
+    /// Signs decisions.
+    pub prover: Arc<Prover>,
     /// Who this agent is.
     pub names: Arc<Names>,
     /// Whether it is where it was enrolled.
@@ -75,12 +82,16 @@ pub fn app_routes(api: Api) -> Router {
         .route("/_config/licenses/_verify", get(licenses::verify))
         .route("/_config/licenses/_explain", get(explain::for_technicians))
         .route("/_config/licenses/_activate", post(activation::activate))
+        .route("/_config/licenses/{id}", get(show::show))
+        // The document says GET, and its own curl line has an empty `--data`, with which curl sends a POST.
+        .route("/_config/licenses/_list", get(show::list).post(show::list))
         .route("/_config/licenses/_notification", get(notification::notification))
         .route("/_config/_notification/", get(notification::notification))
         .route("/_config/monitors/_bulk", post(monitors::bulk))
         .route("/_config/monitors/_list", get(monitors::list))
         .route("/_config/monitors/{monitor}", put(monitors::reserve).delete(monitors::release))
         .route("/api/v1/telemetry/events", post(telemetry::events))
+        .route("/.well-known/sitewarden", get(well_known::identity))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
@@ -98,7 +109,7 @@ pub fn operator_routes(api: Api) -> Router {
         .route("/agent/v1/monitors", get(operator::monitors).post(operator::reserve).delete(operator::release))
         .route("/agent/v1/sessions", get(sessions::list).delete(sessions::release))
         .route("/agent/v1/activations", delete(sessions::forget))
-        .route("/agent/v1/users", post(operator::add_user))
+        .route("/agent/v1/users", get(users::list).post(users::add).put(users::set_password).delete(users::remove))
         .route("/metrics", get(health::metrics));
     finish(router, api)
 }

@@ -7,7 +7,6 @@ use super::licenses::AppName;
 use super::monitors::{self, check_names};
 use super::standing::{self, ClockStatus, Concern, OverrideStatus};
 use crate::machine::Standing;
-use crate::users::{AddError, Role};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -208,46 +207,6 @@ pub(super) async fn release(
     Ok(Json(json!({"app": app, "monitor": monitor, "released": released})))
 }
 
-/// `user add`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AddUserRequest {
-    /// The user's name.
-    pub name: String,
-    /// The user's role.
-    pub role: Role,
-    /// The user's password.
-    pub password: String,
-}
-
-impl fmt::Debug for AddUserRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AddUserRequest({}, {:?})", self.name, self.role)
-    }
-}
-
-pub(super) async fn add_user(
-    State(api): State<Api>,
-    body: Result<Json<AddUserRequest>, JsonRejection>,
-) -> Result<Json<Value>, Plant> {
-    let AddUserRequest { name, role, password } = accept(body)?;
-    let (users, added) = (api.users, name.clone());
-    let result = tokio::task::spawn_blocking(move || users.add(&added, role, &password)).await;
-    match result {
-        Ok(Ok(())) => Ok(Json(json!({"name": name, "role": role}))),
-        Ok(Err(error @ AddError::Exists(_))) => Err(Plant::message(StatusCode::CONFLICT, error.to_string())),
-        Ok(Err(error @ (AddError::Name | AddError::Password))) => Err(Plant::bad_request(error.to_string())),
-        Ok(Err(error @ (AddError::Hash(_) | AddError::File(_)))) => {
-            tracing::error!(%error, "a user could not be stored");
-            Err(Plant::message(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the user could not be stored; see the agent's log".to_owned(),
-            ))
-        }
-        Err(_) => Err(Plant::message(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned())),
-    }
-}
-
-fn accept<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Plant> {
+pub(super) fn accept<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Plant> {
     body.map(|Json(value)| value).map_err(|rejection| Plant::message(rejection.status(), rejection.body_text()))
 }

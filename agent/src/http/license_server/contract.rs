@@ -7,6 +7,7 @@ use crate::http::{Api, app_routes};
 use crate::identity::Names;
 use crate::machine::Machine;
 use crate::metrics::Metrics;
+use crate::proof::Prover;
 use crate::sync::Line;
 use crate::users::Users;
 use axum::Router;
@@ -18,6 +19,7 @@ use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::id::{AgentId, LicenseId};
 use sitewarden_protocol::license::seats::LAPSE;
 use sitewarden_protocol::license::{KeyDigest, Limits, Status};
+use sitewarden_protocol::signing::PrivateKey;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -65,7 +67,9 @@ impl Site {
         let metrics = Arc::new(Metrics::new());
         // Nobody writes down what is denied here.
         let (denials, _) = Denials::new(running.journal.clone(), running.clock.clone(), metrics.denials.clone());
+        let (agent, key) = (names.agent, Arc::new(PrivateKey::from_seed(&[3; 32])));
         let api = Api {
+            prover: Arc::new(Prover::new(key, agent, SITE, [0; 16])),
             denials,
             machine: Machine::default(),
             clock: running.clock.clone(),
