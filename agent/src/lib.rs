@@ -13,6 +13,7 @@ pub mod http;
 pub mod identity;
 pub mod journal;
 pub mod logging;
+pub mod machine;
 pub mod metrics;
 pub mod proof;
 pub mod schedule;

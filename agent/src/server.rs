@@ -2,12 +2,13 @@
 
 use crate::clock::{self, Clock, Source};
 use crate::config::Config;
-use crate::enforcement::{self, Enforcement, StartError};
+use crate::enforcement::{self, Denials, Enforcement, StartError};
 use crate::folder::{self, Folder, Lock};
 use crate::host;
 use crate::http::{self, Api, Served};
 use crate::identity::{self, Identity, Names};
 use crate::journal::{Journal, StoreError};
+use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::proof::Prover;
 use crate::schedule::Waker;
@@ -20,6 +21,7 @@ use sitewarden_protocol::trusted_time::Change;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -109,6 +111,8 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
     let prover = prover(&identity)?;
     let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged);
+    let (denials, denials_keeper) = Denials::new(journal.clone(), clock.clone(), metrics.denials.clone());
+    let machine = Machine::default();
     let (stop, stopping) = watch::channel(false);
     let parts = sync::Parts {
         identity,
@@ -128,10 +132,27 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
             Duration::from_secs(config.host.interval_seconds.into()),
             stopping.clone(),
         )),
+        tokio::spawn(machine.clone().watch(
+            folder.clone(),
+            PathBuf::from("/"),
+            (journal.clone(), clock.clone()),
+            stopping.clone(),
+        )),
+        tokio::spawn(denials_keeper.run(stopping.clone())),
         tokio::spawn(keep_time(clock.clone(), journal.clone(), stopping)),
     ];
-    let api =
-        Api { clock, enforcement: enforcement.clone(), journal: journal.clone(), users, metrics, line, prover, names };
+    let api = Api {
+        clock,
+        enforcement: enforcement.clone(),
+        denials,
+        journal: journal.clone(),
+        users,
+        metrics,
+        line,
+        prover,
+        names,
+        machine,
+    };
     let (tcp, socket, http) = listen(folder, config, api)?;
     Ok(Running { http, folder: folder.clone(), journal, tcp, socket, stop, tasks, writer, enforcement, _lock: lock })
 }

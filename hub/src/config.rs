@@ -37,6 +37,8 @@ pub struct Config {
     pub invite_address: Option<HubAddress>,
     /// Days that a snapshot may be relied on without hearing from the hub, 1 to 3650.
     pub fresh_days: u16,
+    /// Days of emergency override that a site may take in any 365 days, 0 to 365; 0 for none.
+    pub override_days: u16,
     /// Days before its end from which on a licence is said to be about to expire, 1 to 365.
     pub notice_days: u16,
     /// Bounds of the sync listener.
@@ -127,6 +129,7 @@ struct Written {
     hostnames: Vec<String>,
     invite_address: Option<String>,
     fresh_days: u16,
+    override_days: u16,
     notice_days: u16,
     log: LogFormat,
     log_level: LogLevel,
@@ -153,6 +156,7 @@ impl Default for Written {
             hostnames: Vec::new(),
             invite_address: None,
             fresh_days: 30,
+            override_days: 7,
             notice_days: AHEAD_DAYS,
             log: LogFormat::Auto,
             log_level: LogLevel::Info,
@@ -182,6 +186,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("hostnames", "a list of DNS names and IP addresses, such as [\"hub.example.com\"]"),
     ("invite_address", "the hub as agents see it, such as \"hub.example.com:8443\""),
     ("fresh_days", "a whole number from 1 to 3650"),
+    ("override_days", "a whole number from 0 to 365"),
     ("notice_days", "a whole number from 1 to 365"),
     ("log", "\"auto\", \"text\" or \"json\""),
     ("log_level", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\""),
@@ -218,6 +223,7 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
     let http = flags.http.or(written.http);
     bound(written.http_anywhere || http.is_none_or(|address| address.ip().is_loopback()), "http")?;
     bound((1..=3_650).contains(&written.fresh_days), "fresh_days")?;
+    bound(written.override_days <= 365, "override_days")?;
     bound((1..=365).contains(&written.notice_days), "notice_days")?;
     let invite_address = written.invite_address.map(|text| text.parse()).transpose().map_err(|_| "invite_address")?;
     let sync = written.sync;
@@ -234,6 +240,7 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
         hostnames: written.hostnames,
         invite_address,
         fresh_days: written.fresh_days,
+        override_days: written.override_days,
         notice_days: written.notice_days,
         limits: SyncLimits {
             max_connections: sync.max_connections,

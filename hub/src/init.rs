@@ -5,8 +5,8 @@
 
 use crate::folder::{self, CONFIGURATION, Folder};
 use crate::keys::{self, Keys};
+use crate::password;
 use crate::store::{self, Act, Store};
-use argon2::{Argon2, PasswordHasher};
 use sitewarden_certs::{authority, secret_file};
 use std::{
     ffi::OsString,
@@ -14,15 +14,9 @@ use std::{
     io,
     path::{Path, PathBuf},
 };
-use zeroize::Zeroizing;
 
 /// The name of the first administrator.
 pub const ADMINISTRATOR: &str = "admin";
-/// The fewest bytes of an administrator's password.
-pub const MIN_PASSWORD: usize = 8;
-/// The most bytes of one. argon2 takes far more; a file that is longer was named by mistake.
-pub const MAX_PASSWORD: usize = 1_024;
-
 /// What a new hub is made of.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -43,21 +37,9 @@ pub enum Error {
     /// There is something else.
     #[error("{0} is not empty; name a folder that does not exist yet, or an empty one")]
     NotEmpty(String),
-    /// The password file cannot be read.
-    #[error("cannot read the password file {path}")]
-    PasswordFile {
-        /// Which.
-        path: String,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The password is too short or too long.
-    #[error("the administrator's password must have {MIN_PASSWORD} to {MAX_PASSWORD} bytes")]
-    Password,
-    /// The password cannot be hashed.
-    #[error("the administrator's password cannot be hashed: {0}")]
-    Hash(argon2::password_hash::Error),
+    /// The password cannot be taken.
+    #[error(transparent)]
+    Password(#[from] password::Error),
     /// A host name is neither a DNS name nor an IP address.
     #[error(transparent)]
     Hostname(authority::Error),
@@ -91,7 +73,8 @@ impl Error {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Folder(folder::Error::InUse(_)) => 4,
-            Self::Exists(_) | Self::NotEmpty(_) | Self::PasswordFile { .. } | Self::Password | Self::Hostname(_) => 2,
+            Self::Password(error) => error.exit_code(),
+            Self::Exists(_) | Self::NotEmpty(_) | Self::Hostname(_) => 2,
             _ => 1,
         }
     }
@@ -103,7 +86,7 @@ impl Error {
 /// Any of [`Error`]; nothing has changed then.
 pub async fn init(plan: &Plan) -> Result<(), Error> {
     check_target(&plan.data_dir)?;
-    let password_hash = password_hash(&plan.admin_password_file)?;
+    let password_hash = password::hash_file(&plan.admin_password_file)?;
     let beside = Beside::make(&plan.data_dir)?;
     fill(&beside, plan, &password_hash).await?;
     beside.rename_to(&plan.data_dir)
@@ -134,18 +117,6 @@ fn check_target(target: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(Error::Io { doing: "look into", path: shown(), source }),
     }
-}
-
-fn password_hash(file: &Path) -> Result<String, Error> {
-    let unreadable = |source| Error::PasswordFile { path: file.display().to_string(), source };
-    let content = Zeroizing::new(fs::read(file).map_err(unreadable)?);
-    let password = content.strip_suffix(b"\n").unwrap_or(&content);
-    let password = password.strip_suffix(b"\r").unwrap_or(password);
-    if !(MIN_PASSWORD..=MAX_PASSWORD).contains(&password.len()) {
-        return Err(Error::Password);
-    }
-    // The library's defaults are argon2id with the parameters that OWASP recommends.
-    Ok(Argon2::default().hash_password(password).map_err(Error::Hash)?.to_string())
 }
 
 /// The folder in which the hub is made; removed when dropped, unless it was renamed.
@@ -229,6 +200,10 @@ hostnames = {hostnames:?}
 
 # Days that a plant may rely on its licences without hearing from this hub, 1 to 3650.
 # fresh_days = 30
+
+# Days that a plant may run in an emergency although a licence has ended or this hub was not heard of, in any 365 days;
+# each override is recorded and shown here. 0 to 365.
+# override_days = 7
 
 # Days before its end from which on a licence is said to be about to expire, 1 to 365.
 # notice_days = 30

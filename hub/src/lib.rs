@@ -14,6 +14,7 @@ pub mod init;
 pub mod keys;
 pub mod logging;
 pub mod metrics;
+pub mod password;
 pub mod server;
 pub mod store;
 pub mod sync;

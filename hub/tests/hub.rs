@@ -6,8 +6,12 @@
 
 #[path = "hub/bad_input.rs"]
 mod bad_input;
+#[path = "hub/command.rs"]
+mod command;
 #[path = "hub/enrolment.rs"]
 mod enrolment;
+#[path = "hub/flags.rs"]
+mod flags;
 #[path = "hub/http.rs"]
 mod http;
 #[path = "hub/lifecycle.rs"]
@@ -18,9 +22,15 @@ mod log;
 mod plant_curl;
 #[path = "hub/plant_licenses.rs"]
 mod plant_licenses;
+#[path = "hub/plant_monitors.rs"]
+mod plant_monitors;
 #[path = "hub/plant_world.rs"]
 mod plant_world;
+#[path = "hub/questions.rs"]
+mod questions;
 #[path = "hub/sessions.rs"]
 mod sessions;
 #[path = "hub/support.rs"]
 mod support;
+#[path = "hub/users.rs"]
+mod users;

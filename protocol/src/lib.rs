@@ -7,6 +7,7 @@
 //! run of records), [`message`] (what goes over a carrier) in a [`frame`], and [`sync`] (the two state machines).
 //! [`license`] and [`snapshot`] are the other direction: what the hub lets a site do, by [`trusted_time`].
 
+pub mod api_key;
 pub mod batch;
 pub mod chain;
 pub mod codec;

@@ -1,13 +1,17 @@
 //! The command line.
 
 mod client;
+mod explanation;
 mod output;
+mod relief;
 mod serve;
+mod sessions;
 mod user;
 
+use crate::clock::Moment;
 use crate::enrolment;
 use crate::folder::{self, Folder};
-use crate::http::{ActivateRequest, MonitorRequest, Status};
+use crate::http::{ActivateRequest, MonitorRequest, Status, Told};
 use clap::{Args, Parser, Subcommand};
 use client::Client;
 use output::Output;
@@ -60,14 +64,22 @@ enum Command {
         #[arg(long)]
         replace: bool,
     },
-    /// Say why an app may or may not be used.
+    /// Say why an app may or may not be used, and what will change on which date.
     Explain {
         /// The app's code, such as EMS.
         app: String,
+        /// What would be so then, if nothing else happened: a day such as 2027-03-01, or a moment in RFC 3339.
+        #[arg(long, value_name = "DATE", value_parser = date)]
+        at: Option<String>,
     },
+    /// Let the plant run for some days although a licence has expired or the hub cannot be reached.
+    Override(relief::OverrideArgs),
     /// List, reserve or release monitors.
     #[command(subcommand)]
     Monitors(Monitors),
+    /// List machines and floating users, release users, forget machines.
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
     /// Manage who may call the local API.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -157,11 +169,10 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
                     format!("License {} for {} activated.", text(answer, "name"), text(answer, "app"))
                 })
             }
-            Command::Explain { app } => {
-                let answer: Value = Client::new(&folder)?.get("/agent/v1/explain", &[("app", &app)]).await?;
-                output.value(&answer, output::explanation)
-            }
+            Command::Explain { app, at } => explain(&folder, &app, at.as_deref(), output).await,
+            Command::Override(args) => relief::begin(&folder, args, output).await,
             Command::Monitors(command) => monitors(&folder, command, output).await,
+            Command::Sessions(command) => sessions::run(&folder, command, output).await,
             Command::User(command) => user::run(&folder, command, output).await,
         }
     })
@@ -184,6 +195,17 @@ async fn enroll(folder: &Folder, token: &str, output: &mut Output) -> Result<(),
             folder.path().display()
         )
     })
+}
+
+async fn explain(folder: &Folder, app: &str, at: Option<&str>, output: &mut Output) -> Result<(), Failure> {
+    let query: Vec<_> = [("app", app)].into_iter().chain(at.map(|at| ("at", at))).collect();
+    let told: Told = Client::new(folder)?.get("/agent/v1/explain", &query).await?;
+    output.told(&told, at.is_some())
+}
+
+/// A date, left as it was typed: the agent, which knows what time it is for licences, reads it.
+fn date(text: &str) -> Result<String, String> {
+    text.parse::<Moment>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 async fn monitors(folder: &Folder, command: Monitors, output: &mut Output) -> Result<(), Failure> {

@@ -4,14 +4,16 @@ use super::Api;
 use super::activation;
 use super::error::Plant;
 use super::licenses::AppName;
-use super::monitors::check_names;
+use super::monitors::{self, check_names};
+use super::standing::{self, ClockStatus, Concern, OverrideStatus};
+use crate::machine::Standing;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sitewarden_protocol::license::{Explanation, License};
+use sitewarden_protocol::license::License;
 use std::fmt;
 
 /// How the agent stands.
@@ -31,6 +33,13 @@ pub struct Status {
     pub fresh_until: String,
     /// The licences as they stand.
     pub licenses: Vec<LicenseLine>,
+    /// The clock.
+    pub clock: ClockStatus,
+    /// The machine's parts.
+    pub machine: Standing,
+    /// Emergency overrides.
+    #[serde(rename = "override")]
+    pub relief: OverrideStatus,
     /// The journal.
     pub journal: JournalStatus,
     /// The line to the hub.
@@ -52,6 +61,12 @@ pub struct LicenseLine {
     pub monitors_in_use: u32,
     /// Monitors permitted.
     pub monitors_permitted: Option<u32>,
+    /// What is not plain about it; none if all is as it was sold.
+    pub concern: Option<Concern>,
+    /// Floating users at this moment.
+    pub users_in_use: u32,
+    /// Floating users permitted.
+    pub users_permitted: Option<u32>,
 }
 
 /// The journal in a status.
@@ -90,7 +105,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
     let journal = api.journal.clone();
     let oldest = tokio::task::spawn_blocking(move || journal.oldest_unacknowledged()).await.ok().flatten();
     let (state, head, size) = (api.enforcement.state(), *api.journal.head().borrow(), api.journal.size());
-    let snapshot = &state.snapshot;
+    let (snapshot, clock) = (&state.snapshot, api.clock.standing());
     let line = |license: &License| LicenseLine {
         app: license.app.clone(),
         name: license.name.clone(),
@@ -98,6 +113,9 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
         expires_at: license.expires_at.map(|end| end.to_string()),
         monitors_in_use: state.used(&license.app).in_use,
         monitors_permitted: license.limits.monitors,
+        concern: standing::concern(&state, license, clock.now),
+        users_in_use: state.users(license, clock.now),
+        users_permitted: license.limits.users,
     };
     Ok(Json(Status {
         agent_id: api.names.agent.to_string(),
@@ -107,6 +125,9 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
         snapshot_revision: snapshot.version.revision,
         fresh_until: snapshot.fresh_until.to_string(),
         licenses: state.licenses.iter().map(line).collect(),
+        clock: standing::clock(&clock),
+        machine: Standing::clone(&api.machine.standing()),
+        relief: standing::overrides(&api, clock.now),
         journal: JournalStatus {
             epoch: head.epoch,
             last: head.seq,
@@ -149,10 +170,6 @@ pub(super) async fn activate(
     })))
 }
 
-pub(super) async fn explain(State(api): State<Api>, AppName(app): AppName) -> Json<Explanation> {
-    Json(api.enforcement.state().explain(&app, api.clock.now()))
-}
-
 /// `monitors add|remove`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -175,7 +192,7 @@ pub(super) async fn reserve(
 ) -> Result<Json<Value>, Plant> {
     let MonitorRequest { app, monitor } = accept(body)?;
     check_names(&app, &monitor)?;
-    let reserved = api.enforcement.reserve(app.clone(), monitor.clone()).await?;
+    let reserved = monitors::one(&api, &app, &monitor, "operator").await?;
     Ok(Json(
         json!({"app": app, "monitor": monitor, "in_use": reserved.in_use, "quota": reserved.quota, "reserved_before": reserved.before}),
     ))

@@ -1,6 +1,6 @@
 //! What a refused request gets: `{"error": {"code", "message", "details"}}`, and which status goes with what.
 
-use crate::store::{self, LicenseRefusal};
+use crate::store::{self, LicenseRefusal, UserRefusal};
 use axum::{
     Json,
     http::StatusCode,
@@ -65,6 +65,12 @@ impl From<store::Error> for Error {
 
 impl From<LicenseRefusal> for Error {
     fn from(refusal: LicenseRefusal) -> Self {
+        Self::new(StatusCode::CONFLICT, "CONFLICT", refusal.to_string())
+    }
+}
+
+impl From<UserRefusal> for Error {
+    fn from(refusal: UserRefusal) -> Self {
         Self::new(StatusCode::CONFLICT, "CONFLICT", refusal.to_string())
     }
 }

@@ -1,8 +1,10 @@
 //! Licences. The key is in the answers to issue and show, for the owner of the hub only.
 
 mod edit;
+mod explain;
 
 pub(super) use edit::{edit, history, revoke};
+pub(super) use explain::explain;
 
 use super::{
     AdminState, act,
@@ -11,7 +13,7 @@ use super::{
     page::{Limit, Page},
     time,
 };
-use crate::store::{Issued, LicenseRow, LicenseSelector, NewLicense};
+use crate::store::{Issued, LicenseRow, LicenseSelector, NewLicense, PolicyEdit};
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::{
@@ -40,7 +42,7 @@ pub(super) struct New {
     #[serde(default)]
     features: Vec<String>,
     #[serde(default)]
-    policy: Policy,
+    policy: PolicyEdit,
     #[serde(default)]
     description: String,
 }
@@ -118,7 +120,7 @@ impl New {
             term,
             limits: Limits { monitors: self.quota, users: self.users, activations: self.activations },
             features: self.features,
-            policy: self.policy,
+            policy: self.policy.of(Policy::default()),
             description: self.description,
         })
     }

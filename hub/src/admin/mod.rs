@@ -9,13 +9,16 @@ mod agents;
 mod customers;
 mod error;
 mod extract;
+mod flags;
 mod invite;
 mod licenses;
+mod monitors;
 mod page;
 mod plants;
 mod records;
 mod sites;
 mod time;
+mod users;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +27,7 @@ use crate::store::{Act, Store};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{get, post},
+    routing::{get, patch, post},
 };
 use sitewarden_certs::{fingerprint::Fingerprint, hub_address::HubAddress};
 
@@ -41,6 +44,8 @@ pub struct AdminState {
     pub store: Store,
     /// What goes into enrolment tokens.
     pub invite: InviteSettings,
+    /// How long a snapshot may be relied on, days.
+    pub fresh_days: u16,
 }
 
 /// What goes into enrolment tokens.
@@ -60,8 +65,9 @@ pub fn router(state: AdminState) -> Router {
         .route("/plants", get(plants::list).post(plants::add))
         .route("/plants/{id}", get(plants::show))
         .route("/sites", get(sites::list).post(sites::add))
-        .route("/sites/{id}", get(sites::show))
+        .route("/sites/{id}", get(sites::show).patch(sites::edit))
         .route("/licenses", get(licenses::list).post(licenses::issue))
+        .route("/licenses/explain", get(licenses::explain))
         .route("/licenses/{id}", get(licenses::show).patch(licenses::edit))
         .route("/licenses/{id}/revoke", post(licenses::revoke))
         .route("/licenses/{id}/history", get(licenses::history))
@@ -69,7 +75,13 @@ pub fn router(state: AdminState) -> Router {
         .route("/agents/invite", post(invite::invite))
         .route("/agents/{id}", get(agents::show))
         .route("/agents/{id}/revoke", post(agents::revoke))
-        .route("/records", get(records::list));
+        .route("/records", get(records::list))
+        .route("/flags", get(flags::list))
+        .route("/flags/{id}", get(flags::show))
+        .route("/flags/{id}/resolve", post(flags::resolve))
+        .route("/monitors", get(monitors::list))
+        .route("/users", get(users::list).post(users::add))
+        .route("/users/{name}", patch(users::edit).delete(users::remove));
     Router::new()
         .nest("/api/v1/admin", api)
         .fallback(error::no_such_path)

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sitewarden_protocol::{
     id::{AgentId, SiteId},
-    record::{self, Body, Record, SessionEnd, kind},
+    record::{self, Body, Measured, Measurement, Record, SessionEnd, kind},
 };
 
 #[derive(Debug, Deserialize)]
@@ -136,8 +136,26 @@ fn shown(body: &Body) -> Value {
         Body::MachineActivated(_) | Body::MachineDeactivated(_) | Body::Heartbeat(_) | Body::SessionEnded(_) => {
             floating(body)
         }
+        Body::Measurement(measured) => measurement(measured),
+        Body::Transmission(sent) => json!({
+            "number": sent.number, "due": time::text(sent.due), "manual": sent.manual,
+            "started": time::text(sent.started), "records": sent.records, "retries": sent.retries, "error": sent.error,
+        }),
         Body::Unknown => Value::Null,
     }
+}
+
+fn measurement(measured: &Measurement) -> Value {
+    let value = match &measured.value {
+        Measured::Point { x, y } => json!({ "x": x, "y": y }),
+        Measured::Number(number) => json!(number),
+        Measured::Text(text) => json!(text),
+        Measured::Nothing => Value::Null,
+    };
+    json!({
+        "group": measured.group, "value": value, "product": measured.product, "version": measured.version,
+        "user": measured.user, "activation": measured.activation, "errors": measured.errors, "raw": measured.raw,
+    })
 }
 
 /// What machines with floating users did.

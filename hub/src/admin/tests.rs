@@ -23,7 +23,7 @@ impl Api {
         let store = Store::create(&folder.path().join("hub.sqlite"), secrets).await.unwrap();
         let hub_host_port = "hub.example.com:8443".parse().unwrap();
         let invite = InviteSettings { hub_host_port, ca: Fingerprint::of(b"ca") };
-        Self { router: router(AdminState { store, invite }), _folder: folder }
+        Self { router: router(AdminState { store, invite, fresh_days: 30 }), _folder: folder }
     }
 
     async fn call(&self, method: Method, path: &str, body: Body) -> (StatusCode, Value) {

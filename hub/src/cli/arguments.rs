@@ -1,8 +1,8 @@
 //! What can be typed. Each resource's own commands are with the resource.
 
 use super::{
-    agents::AgentCommand, customers::CustomerCommand, licenses::LicenseCommand, plants::PlantCommand,
-    records::RecordCommand, sites::SiteCommand,
+    agents::AgentCommand, customers::CustomerCommand, flags::FlagCommand, licenses::LicenseCommand,
+    monitors::MonitorCommand, plants::PlantCommand, records::RecordCommand, sites::SiteCommand, users::UserCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
@@ -64,6 +64,15 @@ pub(super) enum Running {
     /// List what agents sent.
     #[command(subcommand)]
     Record(RecordCommand),
+    /// List, show and put aside red flags: signs of tampering or piracy.
+    #[command(subcommand)]
+    Flag(FlagCommand),
+    /// List the monitors in use at a site.
+    #[command(subcommand)]
+    Monitor(MonitorCommand),
+    /// Add, list, change and remove those who may log in at the hub.
+    #[command(subcommand)]
+    User(UserCommand),
 }
 
 /// How a hub is made.

@@ -77,6 +77,10 @@ impl Client {
         self.call(Method::PATCH, path, Body::from(body)).await
     }
 
+    pub(super) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::DELETE, path, Body::empty()).await
+    }
+
     /// All pages of a list, as one.
     pub(super) async fn all(&self, path: &str, parameters: Parameters<'_>) -> Result<Value, Failure> {
         let (mut items, mut after) = (Vec::new(), None);
@@ -147,12 +151,19 @@ fn query(parameters: Parameters<'_>) -> String {
         text.push(if text.is_empty() { '?' } else { '&' });
         text.push_str(name);
         text.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
-                // Writing to a string does not fail.
-                _ => drop(write!(text, "%{byte:02X}")),
-            }
+        text.push_str(&escaped(value));
+    }
+    text
+}
+
+/// A text as a part of a path, or a value behind the question mark.
+pub(super) fn escaped(value: &str) -> String {
+    let mut text = String::new();
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
+            // Writing to a string does not fail.
+            _ => drop(write!(text, "%{byte:02X}")),
         }
     }
     text

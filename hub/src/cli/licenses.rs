@@ -1,14 +1,17 @@
 //! `license`.
 
 mod edit;
+mod explain;
+mod terms;
 
 use super::{
     Client, Failure, Output,
     output::{field, pairs, table},
 };
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use sitewarden_protocol::{id::SiteId, license::Validity};
+use sitewarden_protocol::id::SiteId;
+use terms::{Terms, given};
 
 /// What can be done with licences.
 #[derive(Debug, Subcommand)]
@@ -33,6 +36,8 @@ pub(super) enum LicenseCommand {
         /// Its number or its UUID.
         id: String,
     },
+    /// Say what an app may do at a site, why, and what will change on which date.
+    Explain(explain::ExplainArgs),
     /// Show who changed a licence, when, and what; newest first.
     History {
         /// Its number or its UUID.
@@ -52,37 +57,11 @@ pub(super) struct IssueArgs {
     /// Its name, unique at the site.
     #[arg(long)]
     name: String,
-    /// Monitors at the same time [default: without limit].
-    #[arg(long, value_name = "NUMBER")]
-    quota: Option<u32>,
-    /// Users at the same time [default: without limit].
-    #[arg(long, value_name = "NUMBER")]
-    users: Option<u32>,
-    /// How long it lasts from its activation on, such as 1y, 6m or 30d [default: without end].
-    #[arg(long, conflicts_with_all = ["from", "until"])]
-    validity: Option<Validity>,
-    /// When it begins, such as 2026-01-31T08:00:00Z.
-    #[arg(long, value_name = "TIME", requires = "until")]
-    from: Option<String>,
-    /// When it ends.
-    #[arg(long, value_name = "TIME", requires = "from")]
-    until: Option<String>,
-    /// How it is sold [default: subscription, or perpetual without an end].
-    #[arg(long)]
-    kind: Option<Kind>,
-    /// A feature that it switches on; may be given several times.
-    #[arg(long = "feature", value_name = "NAME")]
-    features: Vec<String>,
+    #[command(flatten)]
+    terms: Terms,
     /// What it is, in your own words.
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Kind {
-    Perpetual,
-    Subscription,
-    Trial,
 }
 
 pub(super) async fn run(client: &Client, command: LicenseCommand, output: Output) -> Result<(), Failure> {
@@ -101,6 +80,9 @@ pub(super) async fn run(client: &Client, command: LicenseCommand, output: Output
         LicenseCommand::Revoke { id } => {
             output.print(&client.post(&path(&id, "/revoke")?, &json!({})).await?, one)?;
         }
+        LicenseCommand::Explain(args) => {
+            output.print(&client.get("licenses/explain", &args.query()).await?, explain::told)?;
+        }
         LicenseCommand::History { id } => {
             output.print(&client.get(&path(&id, "/history")?, &[]).await?, edit::history)?;
         }
@@ -117,12 +99,10 @@ fn path(id: &str, end: &str) -> Result<String, Failure> {
 }
 
 fn request(args: &IssueArgs) -> Value {
-    let kind = args.kind.and_then(|kind| kind.to_possible_value()).map(|kind| kind.get_name().to_owned());
-    json!({
-        "site": args.site, "app": args.app, "name": args.name, "kind": kind, "validity": args.validity,
-        "from": args.from, "until": args.until, "quota": args.quota, "users": args.users,
-        "features": args.features, "description": args.description,
-    })
+    let named = json!({ "site": args.site, "app": args.app, "name": args.name, "description": args.description });
+    let mut fields = given(named);
+    fields.extend(args.terms.fields());
+    Value::Object(fields)
 }
 
 fn one(license: &Value) -> String {
@@ -142,13 +122,27 @@ fn one(license: &Value) -> String {
         ("validity", shown("validity")),
         ("from", shown("from")),
         ("until", shown("until")),
+        ("activations", shown("activations")),
         ("features", shown("features")),
+        ("at its end", rule(&license["policy"]["expiry"])),
+        ("when stale", rule(&license["policy"]["staleness"])),
+        ("over quota", rule(&license["policy"]["overage"])),
+        ("overage", format!("{} %", license["policy"]["overage_percent"])),
         ("description", shown("description")),
         ("activated", shown("activated_at")),
         ("expires", shown("expires_at")),
         ("revision", shown("revision")),
         ("issued", shown("created_at")),
     ])
+}
+
+fn rule(rule: &Value) -> String {
+    let then = field(rule, "then").replace('_', " ");
+    match rule["grace_days"].as_u64().unwrap_or_default() {
+        0 => format!("{then} at once"),
+        1 => format!("warn for 1 day, then {then}"),
+        days => format!("warn for {days} days, then {then}"),
+    }
 }
 
 fn many(licenses: &Value) -> String {

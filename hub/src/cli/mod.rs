@@ -8,12 +8,15 @@ mod arguments;
 mod client;
 mod customers;
 mod failure;
+mod flags;
 mod licenses;
+mod monitors;
 mod output;
 mod plants;
 mod process;
 mod records;
 mod sites;
+mod users;
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +59,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 arguments::Running::License(command) => licenses::run(&client, command, output).await,
                 arguments::Running::Agent(command) => agents::run(&client, command, output).await,
                 arguments::Running::Record(command) => records::run(&client, command, output).await,
+                arguments::Running::Flag(command) => flags::run(&client, command, output).await,
+                arguments::Running::Monitor(command) => monitors::run(&client, command, output).await,
+                arguments::Running::User(command) => users::run(&client, command, output).await,
             }
         }),
     }

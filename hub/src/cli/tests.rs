@@ -39,6 +39,17 @@ fn the_documented_commands_are_taken() {
         "agent revoke ID",
         "record list --site ID --kind event --limit 5",
         "record list --agent ID --all",
+        "user add NAME --role admin --password-file /f --on-site",
+        "user add NAME --role operator --password-file /f --customer 1",
+        "user add NAME --role viewer --password-file /f --site ID",
+        "user list",
+        "user edit NAME --role viewer --password-file /f --disable --on-site false",
+        "user edit NAME --enable",
+        "user remove NAME",
+        "flag list --open --site ID",
+        "monitor list --site ID --app EMS",
+        "flag show 1",
+        "flag resolve 1 --note TEXT",
     ] {
         let line = format!("sitewarden-hub {}", line.replace("ID", id));
         let parsed = Cli::try_parse_from(line.split(' '));
@@ -48,7 +59,19 @@ fn the_documented_commands_are_taken() {
 
 #[test]
 fn what_is_misused_is_refused() {
-    for line in ["", "record list", "license issue --app EMS", "agent invite --site x", "serve --https nowhere"] {
+    for line in [
+        "",
+        "record list",
+        "license issue --app EMS",
+        "agent invite --site x",
+        "serve --https nowhere",
+        "user add NAME --role admin",
+        "user add NAME --role king --password-file /f",
+        "user add NAME --role viewer --password-file /f --customer 1 --site 0190c8a0-0000-7000-8000-000000000000",
+        "user edit NAME",
+        "flag resolve 1",
+        "user edit NAME --enable --disable",
+    ] {
         let words = std::iter::once("sitewarden-hub").chain(line.split(' ').filter(|word| !word.is_empty()));
         assert!(Cli::try_parse_from(words).is_err(), "{line}");
     }

@@ -28,6 +28,7 @@ fn an_unknown_key_is_one_line_with_the_file_the_key_and_what_is_allowed() {
 fn a_bad_value_is_one_line_with_the_file_the_key_and_what_is_allowed() {
     for (toml, expected) in [
         ("fresh_days = \"x\"", "D/hub.toml: fresh_days must be a whole number from 1 to 3650"),
+        ("override_days = 366", "D/hub.toml: override_days must be a whole number from 0 to 365"),
         ("fresh_days = 0", "D/hub.toml: fresh_days must be a whole number from 1 to 3650"),
         ("fresh_days = 70000", "D/hub.toml: fresh_days must be a whole number from 1 to 3650"),
         ("https = \"here\"", "D/hub.toml: https must be an address and port, such as 127.0.0.1:8443"),

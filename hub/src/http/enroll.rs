@@ -15,6 +15,7 @@ use axum::{
 };
 use sitewarden_certs::authority::{self, Authority};
 use sitewarden_protocol::enrolment::{Answer, Enrolled, Refused, Request};
+use sitewarden_protocol::fingerprint::MAX_PARTS;
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::message::NEWEST_VERSION;
 use sitewarden_protocol::time::UnixMillis;
@@ -29,8 +30,6 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HOSTNAME: usize = 255;
 /// The most characters of a program's version that are kept.
 const MAX_PROGRAM: usize = 64;
-/// The most parts of a machine that are kept.
-const MAX_PARTS: usize = 64;
 /// Seconds after which one who tried too often may try again.
 const RETRY_AFTER: &str = "10";
 

@@ -58,7 +58,7 @@ async fn a_second_init_at_the_same_time_is_refused() {
 #[tokio::test]
 async fn a_short_password_or_a_folder_with_something_in_it_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(init(&plan(&folder, "1234567\n")).await, Err(Error::Password)));
+    assert!(matches!(init(&plan(&folder, "1234567\n")).await, Err(Error::Password(password::Error::Length))));
     let plan = plan(&folder, "a long password");
     fs::create_dir(&plan.data_dir).unwrap();
     fs::write(plan.data_dir.join("something"), "").unwrap();

@@ -9,7 +9,7 @@ use crate::http::{self, Basic, Enrolment, Parts, Plant, Rate, Server, serve_http
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::sync::{Backing, Listener, Registry, Signer};
+use crate::sync::{Backing, Listener, Promises, Registry, Signer};
 use axum_server::tls_rustls::RustlsConfig;
 use sitewarden_certs::hub_address::HubAddress;
 use std::{
@@ -56,7 +56,8 @@ impl Listeners<'_> {
         let Keys { authority, signing, quic_reset, quic_token, .. } = self.keys;
         let authority = Arc::new(authority);
         let trusted = vec![authority.cert_der().to_vec()];
-        let signer = Arc::new(Signer::new(signing, trusted, self.config.fresh_days));
+        let Config { fresh_days, override_days, .. } = *self.config;
+        let signer = Arc::new(Signer::new(signing, trusted, Promises { fresh_days, override_days }));
         let certificate =
             Certificate { authority: Arc::clone(&authority), config: self.config.clone(), token_key: quic_token };
         let issued = certificate.issue()?;
@@ -79,7 +80,12 @@ impl Listeners<'_> {
             rate: Rate::default(),
         };
         let basic = Basic::new(self.store.clone())?;
-        let plant = Plant { store: self.store.clone(), basic, ahead_days: self.config.notice_days };
+        let plant = Plant {
+            store: self.store.clone(),
+            basic,
+            ahead_days: self.config.notice_days,
+            fresh_days: self.config.fresh_days,
+        };
         let parts = Parts {
             enrolment: Arc::new(enrolment),
             metrics: Arc::clone(self.metrics),
@@ -91,7 +97,7 @@ impl Listeners<'_> {
             hub_host_port: invite_address(self.config, https.address.port())?,
             ca: authority.fingerprint(),
         };
-        let admin = admin::router(AdminState { store: self.store.clone(), invite });
+        let admin = admin::router(AdminState { store: self.store.clone(), invite, fresh_days: self.config.fresh_days });
 
         let router = http::router(parts);
         let tls = RustlsConfig::from_config(Arc::clone(&issued.https));

@@ -1,5 +1,7 @@
 //! Agents: who they are, whether they are trusted, and how they stand.
 
+pub(super) mod fingerprint;
+mod greet;
 mod read;
 
 use super::{Act, Store, audit, counted, error::Error, error::found, sites, whole};
@@ -14,7 +16,6 @@ use sitewarden_protocol::{
     signing::PublicKey,
     time::UnixMillis,
 };
-use std::net::IpAddr;
 
 /// Whether an agent is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -95,19 +96,6 @@ pub struct AgentPage {
     pub epochs: Vec<EpochState>,
 }
 
-/// What is kept of an agent that is connected.
-#[derive(Debug, Clone, Default)]
-pub struct StatusReport {
-    /// What it says of itself; `None` leaves what is there.
-    pub live: Option<LiveStatus>,
-    /// From where.
-    pub address: Option<IpAddr>,
-    /// Its program's version.
-    pub program: Option<String>,
-    /// Of its machine's last start.
-    pub boot_id: Option<[u8; 16]>,
-}
-
 impl Store {
     /// What decides about an agent; `None` if it is not known.
     ///
@@ -153,26 +141,24 @@ impl Store {
         .await
     }
 
-    /// Keeps what an agent says of itself. One that is not known is ignored.
+    /// Keeps what an agent says of itself while it is connected; `boot` is of the hello. One that is not known is ignored.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn report_status(&self, id: AgentId, now: UnixMillis, report: StatusReport) -> Result<(), Error> {
+    pub async fn report_status(
+        &self,
+        id: AgentId,
+        now: UnixMillis,
+        boot: [u8; 16],
+        live: LiveStatus,
+    ) -> Result<(), Error> {
         self.write(move |tx| {
             tx.prepare_cached(
-                "UPDATE agents SET last_seen = max(coalesce(last_seen, ?1), ?1), live_status = coalesce(?2, live_status),
-                    address = coalesce(?3, address), program = coalesce(?4, program), boot_id = coalesce(?5, boot_id)
-                 WHERE uuid = ?6",
+                "UPDATE agents SET last_seen = max(coalesce(last_seen, ?1), ?1), live_status = ?2 WHERE uuid = ?3",
             )?
-            .execute(params![
-                now.0,
-                report.live.map(|live| codec::encode(&live)),
-                report.address.map(|address| address.to_string()),
-                report.program,
-                report.boot_id,
-                id.as_bytes(),
-            ])?;
-            Ok(())
+            .execute(params![now.0, codec::encode(&live), id.as_bytes()])?;
+            greet::still_here(tx, id, boot, now)?;
+            greet::had(tx, id, live.snapshot)
         })
         .await
     }

@@ -5,8 +5,15 @@ use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 use std::{fs::File, fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
-const MIGRATIONS: &[M<'_>] =
-    &[M::up(include_str!("migrations/0001_initial.sql")), M::up(include_str!("migrations/0002_one_active.sql"))];
+const MIGRATIONS: &[M<'_>] = &[
+    M::up(include_str!("migrations/0001_initial.sql")),
+    M::up(include_str!("migrations/0002_one_active.sql")),
+    M::up(include_str!("migrations/0003_users_on_site.sql")),
+    M::up(include_str!("migrations/0004_flags.sql")),
+    M::up(include_str!("migrations/0005_monitors.sql")),
+    M::up(include_str!("migrations/0006_key_hint.sql")),
+    M::up(include_str!("migrations/0007_site_override.sql")),
+];
 
 /// How long a connection waits for another process's lock, such as a backup's.
 const BUSY: Duration = Duration::from_secs(5);

@@ -1,6 +1,6 @@
 //! Enrolments: one-time tokens, and the agents that they bring.
 
-use super::{Act, Store, audit, error::Error, error::found, sites, writer::Tx};
+use super::{Act, Store, agents::fingerprint, audit, error::Error, error::found, sites, writer::Tx};
 use rusqlite::{OptionalExtension, params};
 use sitewarden_certs::token::secret_matches;
 use sitewarden_protocol::{
@@ -208,9 +208,6 @@ fn insert(
     redemption: &Redemption,
     certificate: &[u8],
 ) -> Result<(), Error> {
-    let parts = redemption.fingerprint.iter();
-    let fingerprint: serde_json::Map<_, _> =
-        parts.map(|(part, hash)| (part.clone(), blake3::Hash::from_bytes(*hash).to_hex().to_string().into())).collect();
     tx.prepare_cached(
         "INSERT INTO agents (uuid, site, status, signing_key, tls_key, certificate, hostname, program, fingerprint,
             enrolled_at)
@@ -224,7 +221,7 @@ fn insert(
         certificate,
         redemption.hostname,
         redemption.program,
-        serde_json::Value::Object(fingerprint).to_string(),
+        fingerprint::to_json(&redemption.fingerprint).to_string(),
         now.0,
     ])?;
     Ok(())

@@ -6,8 +6,10 @@
 
 mod activations;
 mod evidence;
+mod monitors;
 mod prepare;
 mod rows;
+mod signs;
 
 pub use prepare::{OpenedRecords, VerifiedBatch};
 
@@ -60,7 +62,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] for the agent, or what the database says; the agent may send the batch again then.
     pub async fn ingest(&self, now: UnixMillis, batch: VerifiedBatch) -> Result<IngestOutcome, Error> {
-        let rows = batch.records.as_ref().map_or(0, OpenedRecords::len) + ROWS_BESIDE;
+        let rows = batch.records.as_ref().map_or(0, OpenedRecords::rows_written) + ROWS_BESIDE;
         self.0.writer.write(rows, move |tx| ingest(tx, now, &batch)).await
     }
 }
@@ -132,7 +134,9 @@ impl Arrival<'_> {
                 self.keep(tx, State::Stored, None)?;
                 self.flag_malformed(tx, records, skip)?;
                 self.flag_cut(tx, records, skip)?;
+                self.move_monitors(tx, records, skip)?;
                 self.activate(tx, records, skip)?;
+                self.flag_signs(tx, records, skip)?;
                 records.len().saturating_sub(skip)
             }
             Err(reason) => {

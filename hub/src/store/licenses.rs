@@ -4,13 +4,14 @@ mod activate;
 mod change;
 mod edit;
 mod expire;
+mod explain;
 mod history;
 mod row;
 mod rules;
 mod seen;
 mod usage;
 
-pub use edit::LicenseEdit;
+pub use edit::{LicenseEdit, PolicyEdit};
 pub use history::{LicenseChange, LicenseRevision};
 pub use row::LicenseRow;
 pub use rules::Refusal as LicenseRefusal;
@@ -26,10 +27,11 @@ pub(super) use expire::expire;
 pub(super) use row::{COLUMNS, license_row};
 pub(super) use rules::end_of;
 use rusqlite::{Connection, OptionalExtension, params};
+pub(super) use seen::check_place;
 use sitewarden_protocol::{
     codec,
     id::{LicenseId, SiteId},
-    license::{KeyDigest, Kind, Limits, Policy, Term, random_key},
+    license::{KeyDigest, Kind, Limits, Policy, Term, key_hint, random_key},
 };
 use std::{fmt, sync::Arc};
 
@@ -220,8 +222,8 @@ fn insert(
         .execute(params![new.app, act.at.0])?;
     tx.prepare_cached(
         "INSERT INTO licenses (uuid, site, customer, app, name, description, kind, term, max_monitors, max_users,
-            max_activations, features, policy, status, key_sealed, key_lookup, key_digest, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'Inactive', ?, ?, ?, ?)",
+            max_activations, features, policy, status, key_sealed, key_lookup, key_digest, key_hint, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'Inactive', ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         uuid.as_bytes(),
@@ -240,6 +242,7 @@ fn insert(
         store_secrets.seal(uuid, key)?,
         store_secrets.lookup(key),
         codec::encode(&KeyDigest::of(new.site, key)),
+        key_hint(key),
         act.at.0,
     ])
     .map_err(|error| Error::or_conflict(error, "license with this name at this site"))?;

@@ -12,8 +12,10 @@ mod connection;
 mod customers;
 mod enrolments;
 mod error;
+mod flags;
 mod ingest;
 mod licenses;
+mod monitors;
 mod plants;
 mod readers;
 mod records;
@@ -28,21 +30,23 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use agents::{Agent, AgentPage, AgentStatus, EpochState, Standing, StatusReport};
+pub use agents::{Agent, AgentPage, AgentStatus, EpochState, Standing};
 pub use customers::Customer;
 pub use enrolments::{NewEnrolment, Redeemed, Redemption};
 pub use error::Error;
+pub use flags::RedFlag;
 pub use ingest::{IngestOutcome, OpenedRecords, VerifiedBatch};
 pub use licenses::{
     Issued, LicenseChange, LicenseEdit, LicenseRefusal, LicenseRevision, LicenseRow, LicenseSelector, NewLicense,
-    SeenLicense, SiteInForce,
+    PolicyEdit, SeenLicense, SiteInForce,
 };
+pub use monitors::{Monitor, MonitorCursor, MonitorFilter, MonitorPage};
 pub use plants::Plant;
 pub use records::{RecordCursor, RecordFilter, RecordOrder, RecordPage, StoredRecord};
 pub use secrets::StoreSecrets;
-pub use sites::Site;
+pub use sites::{Site, SiteEdit};
 pub use snapshots::SnapshotParts;
-pub use users::{Role, Scope, User};
+pub use users::{Account, MAX_ON_SITE, Role, Scope, User, UserEdit, UserRefusal};
 
 use readers::Readers;
 use rusqlite::Connection;

@@ -1,14 +1,15 @@
 //! What a snapshot of a site is made of. It is signed elsewhere.
 
-use super::{Store, customers, error::Error, licenses, plants, sites};
+use super::{Store, customers, error::Error, licenses, plants, sites, users};
 use rusqlite::Connection;
 use sitewarden_protocol::{
     id::{PlantId, SiteId},
     license::License,
 };
+use std::fmt;
 
-/// What a snapshot of a site is made of, all of one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a snapshot of a site is made of, all of one moment. The administrators' hashes do not print.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SnapshotParts {
     /// Which site.
     pub site: SiteId,
@@ -24,8 +25,24 @@ pub struct SnapshotParts {
     pub revision: u64,
     /// Days that it may be relied on; `None`: as the hub is set.
     pub fresh_days: Option<u16>,
+    /// Days of emergency override in any 365; `None`: as the hub is set.
+    pub override_days: Option<u16>,
     /// The site's licences, those not yet activated included.
     pub licenses: Vec<License>,
+    /// The hub's administrators whom the site's agent is to know: name, and argon2id hash of the password in PHC form.
+    /// Ordered by name; at most [`MAX_ON_SITE`](super::MAX_ON_SITE).
+    pub administrators: Vec<(String, String)>,
+}
+
+impl fmt::Debug for SnapshotParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotParts")
+            .field("site", &self.site)
+            .field("revision", &self.revision)
+            .field("licenses", &self.licenses)
+            .field("administrators", &self.administrators.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -42,9 +59,6 @@ fn read(connection: &Connection, id: SiteId) -> Result<SnapshotParts, Error> {
     let site = sites::find(connection, id)?;
     let plant = plants::find(connection, site.plant)?;
     let customer = customers::find(connection, plant.customer)?;
-    let fresh_days = connection
-        .prepare_cached("SELECT fresh_days FROM sites WHERE id = ?")?
-        .query_row([id.as_bytes()], |row| row.get(0))?;
     Ok(SnapshotParts {
         site: id,
         site_name: site.name,
@@ -52,7 +66,9 @@ fn read(connection: &Connection, id: SiteId) -> Result<SnapshotParts, Error> {
         plant_name: plant.name,
         customer_name: customer.name,
         revision: site.revision,
-        fresh_days,
+        fresh_days: site.fresh_days,
+        override_days: site.override_days,
         licenses: licenses::of_site(connection, id)?.into_iter().map(License::from).collect(),
+        administrators: users::on_site(connection, id)?,
     })
 }

@@ -1,7 +1,10 @@
 //! The store, against real files.
 
 mod enrolling;
+mod greeting;
 mod ingesting;
 mod license_life;
 mod licensing;
+mod monitors;
 mod paging;
+mod users;

@@ -1,13 +1,24 @@
 //! Users: who may administer or look.
+//!
+//! Always true: an enabled administrator who is limited to nothing remains, so that a hub cannot be locked out of; only
+//! administrators are on site; a password's hash leaves the store only to be compared, or with the snapshots of the sites
+//! that its user is on.
 
-use super::{Act, LicenseRow, Store, audit, customers::checked_name, error::Error, writer::Tx};
-use rusqlite::{Row, params};
-use serde::Serialize;
-use sitewarden_protocol::id::SiteId;
+mod change;
+mod on_site;
+mod read;
+
+pub use change::{Refusal as UserRefusal, UserEdit};
+pub use on_site::MAX_ON_SITE;
+pub(super) use on_site::administrators as on_site;
+
+use super::{Act, LicenseRow, Store, error::Error};
+use serde::{Deserialize, Serialize};
+use sitewarden_protocol::{id::SiteId, time::UnixMillis};
 use std::fmt;
 
 /// What a user may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Everything.
@@ -38,6 +49,41 @@ pub struct User {
     pub scope: Scope,
     /// argon2id, in PHC form.
     pub password_hash: String,
+}
+
+/// A user as administrators see him: everything but what proves him.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// The name, unique.
+    pub name: String,
+    /// What he may do.
+    pub role: Role,
+    /// The customer that he is limited to.
+    pub customer: Option<i64>,
+    /// The site that he is limited to.
+    pub site: Option<SiteId>,
+    /// Whether he may log in.
+    pub enabled: bool,
+    /// Whether the agents of the sites in his scope know him.
+    pub on_site: bool,
+    /// Since when.
+    pub created_at: UnixMillis,
+}
+
+impl Account {
+    const fn scope(&self) -> Scope {
+        Scope { customer: self.customer, site: self.site }
+    }
+
+    /// Whether agents are told of him.
+    const fn is_told(&self) -> bool {
+        self.enabled && self.on_site
+    }
+
+    /// Whether he keeps the hub from being locked.
+    fn holds_the_hub(&self) -> bool {
+        self.enabled && self.role == Role::Admin && self.scope().is_unlimited()
+    }
 }
 
 impl fmt::Debug for User {
@@ -86,19 +132,9 @@ impl Store {
             if users > 0 {
                 return Err(Error::Conflict { what: "first administrator" });
             }
-            insert(tx, &act, &user)
+            change::insert(tx, &act, &user, false).map(drop)
         })
         .await
-    }
-
-    /// Adds a user.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if there is one of this name, [`Error::Invalid`] for a name that Basic authentication cannot
-    /// carry.
-    pub async fn add_user(&self, act: &Act, user: User) -> Result<(), Error> {
-        let act = act.clone();
-        self.write(move |tx| insert(tx, &act, &user)).await
     }
 
     /// An enabled user; `None` if there is none of this name.
@@ -107,36 +143,14 @@ impl Store {
     /// What the database says.
     pub async fn user(&self, name: &str) -> Result<Option<User>, Error> {
         let name = name.to_owned();
-        self.read(move |connection| {
-            let mut query = connection.prepare_cached(
-                "SELECT name, role, customer, site, password_hash FROM users WHERE name = ? AND enabled = 1",
-            )?;
-            let mut rows = query.query([name])?;
-            rows.next()?.map(read).transpose()
-        })
-        .await
+        self.read(move |connection| read::enabled(connection, &name)).await
     }
-}
 
-fn insert(tx: &Tx<'_>, act: &Act, user: &User) -> Result<(), Error> {
-    let name = checked_name(&user.name)?;
-    if name.contains(':') {
-        return Err(Error::Invalid { what: "name", allowed: "without a colon" });
+    /// Users in the order of their names, after one of them.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn list_users(&self, after: Option<String>, limit: usize) -> Result<Vec<Account>, Error> {
+        self.read(move |connection| read::list(connection, after.as_deref(), limit)).await
     }
-    let site = user.scope.site.map(|id| *id.as_bytes());
-    tx.prepare_cached(
-        "INSERT INTO users (name, role, password_hash, customer, site, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-    )?
-    .execute(params![name, user.role.name(), user.password_hash, user.scope.customer, site, act.at.0])
-    .map_err(|error| Error::or_conflict(error, "user"))?;
-    let after = serde_json::json!({
-        "name": name, "role": user.role, "customer": user.scope.customer, "site": user.scope.site,
-    });
-    audit::write(tx, act, "user.add", &format!("user {name}"), None, Some(&after))
-}
-
-fn read(row: &Row<'_>) -> Result<User, Error> {
-    let role = Role::by_name(&row.get::<_, String>(1)?).ok_or(Error::Damaged { what: "user" })?;
-    let site = row.get::<_, Option<[u8; 16]>>(3)?.map(SiteId::from_bytes);
-    Ok(User { name: row.get(0)?, role, scope: Scope { customer: row.get(2)?, site }, password_hash: row.get(4)? })
 }

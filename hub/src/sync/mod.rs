@@ -19,18 +19,20 @@ pub(crate) use endpoint::server_config;
 pub(crate) use listener::Listener;
 pub(crate) use quinn::{Endpoint, ServerConfig as SyncConfig};
 pub(crate) use registry::Registry;
-pub(crate) use signer::Signer;
+pub(crate) use signer::{Promises, Signer};
 
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
-use crate::store::{self, AgentStatus, SnapshotParts, Standing, StatusReport, Store};
+use crate::store::{self, AgentStatus, SnapshotParts, Standing, Store};
 use ending::Ending;
 use frames::Budget;
 use sitewarden_protocol::chain::Cursor;
 use sitewarden_protocol::id::{AgentId, SiteId};
+use sitewarden_protocol::message::{Activate, ActivationOutcome, Hello, LiveStatus};
 use sitewarden_protocol::sync::hub::Closing;
 use std::{
     error::Error as StdError,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -100,8 +102,22 @@ impl Backing {
         within(self.store.snapshot_of(site)).await
     }
 
-    async fn report(&self, agent: AgentId, report: StatusReport) -> Result<(), Ending> {
-        within(self.store.report_status(agent, crate::wall_clock(), report)).await
+    /// Keeps what an agent says when it comes, and answers which red flags that raised.
+    async fn greet(&self, hello: &Hello, address: IpAddr) -> Result<Vec<&'static str>, Ending> {
+        within(self.store.greet_agent(crate::wall_clock(), hello, address)).await
+    }
+
+    /// Activates the licence with a key that was typed at the agent's site.
+    async fn activate(&self, agent: AgentId, ask: Activate) -> Result<ActivationOutcome, Ending> {
+        let now = crate::wall_clock();
+        match within(self.store.activate_at_site(now, agent, ask)).await? {
+            Ok(license) => Ok(ActivationOutcome::Activated(license.uuid)),
+            Err(refused) => Ok(ActivationOutcome::Refused(refused)),
+        }
+    }
+
+    async fn report(&self, agent: AgentId, boot: [u8; 16], live: LiveStatus) -> Result<(), Ending> {
+        within(self.store.report_status(agent, crate::wall_clock(), boot, live)).await
     }
 }
 

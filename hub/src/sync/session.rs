@@ -9,10 +9,9 @@ use super::registry::{End, Word};
 use super::signer::{RESIGN_AFTER, is_outdated};
 use crate::ingest::Verified;
 use crate::metrics::Held;
-use crate::store::StatusReport;
 use quinn::{Connection, RecvStream, SendStream};
 use sitewarden_protocol::id::{AgentId, SiteId};
-use sitewarden_protocol::message::{Activated, ActivationOutcome, Hello, LiveStatus, ToAgent, ToHub};
+use sitewarden_protocol::message::{Activate, Activated, ActivationOutcome, Hello, LiveStatus, ToAgent, ToHub};
 use sitewarden_protocol::snapshot::Version;
 use sitewarden_protocol::sync::hub::{Action, Closing, Greeting, HELLO_TIMEOUT, Ingested, Session};
 use std::{collections::VecDeque, future, net::IpAddr, sync::Arc, time::Duration};
@@ -23,8 +22,6 @@ use tokio::{
 
 /// Between two writes of what one agent says of itself: in between only the last word counts.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// The most characters of a program's version that are kept.
-const MAX_PROGRAM: usize = 64;
 /// How long batches that are being committed may hold up the end of a session.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last message may take to arrive.
@@ -88,6 +85,8 @@ struct Driver {
     shares: VecDeque<Share>,
     /// Whether the agent has said hello.
     greeted: bool,
+    /// The start of its machine, by its hello.
+    boot: [u8; 16],
     /// The snapshot that the agent has.
     snapshot: Version,
     resign_at: Instant,
@@ -119,6 +118,7 @@ impl Driver {
             pipeline: Pipeline::new(move |verified| Arc::clone(&ingest).commit(verified)),
             shares: VecDeque::new(),
             greeted: false,
+            boot: [0; 16],
             snapshot: Version::default(),
             resign_at: begun + RESIGN_AFTER,
             status: None,
@@ -261,8 +261,8 @@ impl Driver {
                 self.session.handle_time(time);
             }
             Action::Activate(ask) => {
-                let outcome = ActivationOutcome::Unavailable;
-                self.session.handle_activated(Activated { question: ask.question, outcome, snapshot: None });
+                let activated = self.activate(*ask).await?;
+                self.session.handle_activated(activated);
             }
             Action::Report(status) => self.status = Some(status),
             Action::Send(message) => self.deliver(&message).await?,
@@ -271,28 +271,35 @@ impl Driver {
         Ok(())
     }
 
+    /// Answer and snapshot go together, so that the site can act on the answer at once.
+    async fn activate(&mut self, ask: Activate) -> Result<Activated, Ending> {
+        let question = ask.question;
+        let outcome = self.backing.activate(self.peer.agent, ask).await?;
+        let snapshot = match outcome {
+            ActivationOutcome::Activated(_) => self.newer_snapshot().await?,
+            ActivationOutcome::Refused(_) | ActivationOutcome::Unavailable => None,
+        };
+        Ok(Activated { question, outcome, snapshot })
+    }
+
     /// Stores the agent's last word on itself, when that is due.
     async fn report(&mut self) -> Result<(), Ending> {
         if self.report_at <= Instant::now()
             && let Some(status) = self.status.take()
         {
             self.report_at = Instant::now() + REPORT_INTERVAL;
-            let report = StatusReport { live: Some(*status), ..StatusReport::default() };
-            self.backing.report(self.peer.agent, report).await?;
+            self.backing.report(self.peer.agent, self.boot, *status).await?;
         }
         Ok(())
     }
 
     async fn greet(&mut self, hello: &Hello) -> Result<Greeting, Ending> {
         self.greeted = true;
+        self.boot = hello.boot_id;
         self.snapshot = hello.snapshot;
-        let report = StatusReport {
-            live: None,
-            address: Some(self.peer.address),
-            program: Some(hello.program.chars().take(MAX_PROGRAM).collect()),
-            boot_id: Some(hello.boot_id),
-        };
-        self.backing.report(self.peer.agent, report).await?;
+        for flag in self.backing.greet(hello, self.peer.address).await? {
+            tracing::warn!(agent = %self.peer.agent, address = %self.peer.address, flag, "raised a red flag");
+        }
         let epochs: Vec<u64> = hello.epochs.iter().map(|extent| extent.head.position.epoch).collect();
         let cursors = self.backing.cursors(self.peer.agent, &epochs).await?;
         let now = crate::wall_clock();

@@ -6,7 +6,7 @@ use sitewarden_protocol::hub_time::{self, HubTime};
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::receipt::{self, Receipt};
 use sitewarden_protocol::signing::PrivateKey;
-use sitewarden_protocol::snapshot::{self, Snapshot, Trust, Version};
+use sitewarden_protocol::snapshot::{self, Administrator, Snapshot, Trust, Version};
 use sitewarden_protocol::time::UnixMillis;
 use std::time::Duration;
 
@@ -21,15 +21,23 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Signer {
     key: PrivateKey,
     trust: Trust,
-    /// For sites that have none of their own.
-    fresh_days: u16,
+    promises: Promises,
+}
+
+/// What snapshots promise where the site has no setting of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Promises {
+    /// Days that a snapshot may be relied on.
+    pub(crate) fresh_days: u16,
+    /// Days of emergency override in any 365.
+    pub(crate) override_days: u16,
 }
 
 impl Signer {
     /// `authorities` are the certificates (DER) that agents are to trust.
-    pub(crate) fn new(key: PrivateKey, authorities: Vec<Vec<u8>>, fresh_days: u16) -> Self {
+    pub(crate) fn new(key: PrivateKey, authorities: Vec<Vec<u8>>, promises: Promises) -> Self {
         let trust = Trust { authorities, signing_keys: vec![key.public()] };
-        Self { key, trust, fresh_days }
+        Self { key, trust, promises }
     }
 
     /// Says that everything up to `through` is on disk; call it only when that is so.
@@ -44,7 +52,7 @@ impl Signer {
 
     /// Says what a site may do, to an agent that speaks this protocol version.
     pub(crate) fn snapshot(&self, parts: SnapshotParts, version: u16, now: UnixMillis) -> snapshot::Signed {
-        let fresh_days = parts.fresh_days.unwrap_or(self.fresh_days);
+        let fresh_days = parts.fresh_days.unwrap_or(self.promises.fresh_days);
         let snapshot = Snapshot {
             site: parts.site,
             site_name: parts.site_name,
@@ -55,12 +63,18 @@ impl Signer {
             fresh_until: now.after(DAY * u32::from(fresh_days)),
             licenses: parts.licenses,
             trust: self.trust.clone(),
-            override_days: 0,
-            administrators: Vec::new(),
+            override_days: parts.override_days.unwrap_or(self.promises.override_days),
+            administrators: parts.administrators.into_iter().map(administrator).collect(),
+            api_keys: Vec::new(),
+            sealing_key: None,
             certificate: Vec::new(),
         };
         snapshot::Signed::make(&snapshot, version, &self.key)
     }
+}
+
+fn administrator((name, password): (String, String)) -> Administrator {
+    Administrator { name, password }
 }
 
 /// Whether an agent that has `held` is to get the snapshot of `revision` at `now`.

@@ -62,6 +62,10 @@ impl World {
         Self { client: hub.client(), hub, site, plant, customer }
     }
 
+    pub fn hub(&self) -> &TestHub {
+        &self.hub
+    }
+
     pub fn store(&self) -> &Store {
         self.hub.hub.store()
     }
@@ -179,7 +183,11 @@ impl World {
 
     async fn add(&self, name: &str, role: Role, scope: Scope) {
         let password_hash = Argon2::default().hash_password(PASSWORD.as_bytes()).unwrap().to_string();
-        self.store().add_user(&act(), User { name: name.to_owned(), role, scope, password_hash }).await.unwrap();
+        self.store()
+            .add_user(&act(), User { name: name.to_owned(), role, scope, password_hash }, false)
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     /// An agent that says how many monitors run; it is heard when this returns.

@@ -230,19 +230,30 @@ impl Agent {
         batch
     }
 
+    /// The next records, signed: these.
+    pub fn batch_of(&mut self, bodies: &[Body]) -> Signed {
+        let (end, batch) = self.signed(bodies, &self.keys.signing);
+        self.end = end;
+        batch
+    }
+
     pub fn batch_by(&self, records: u32, key: &PrivateKey) -> (Cursor, Signed) {
-        let mut run = Run::default();
-        for number in 0..records {
-            let event = Event {
+        let event = |number| {
+            Body::Event(Event {
                 app: "EMS".to_owned(),
                 kind: "test".to_owned(),
                 environment: String::new(),
                 outcome: String::new(),
                 count: u64::from(number) + 1,
                 attributes: vec![],
-            };
-            run.push(&Record::encode(now(), &Body::Event(event)).unwrap());
-        }
+            })
+        };
+        self.signed(&(0..records).map(event).collect::<Vec<_>>(), key)
+    }
+
+    fn signed(&self, bodies: &[Body], key: &PrivateKey) -> (Cursor, Signed) {
+        let mut run = Run::default();
+        bodies.iter().for_each(|body| run.push(&Record::encode(now(), body).unwrap()));
         let draft = Draft { after: self.end, lost: 0, records: run };
         let (header, signed) = Signed::make(self.id, &draft, now(), key).unwrap();
         (header.end(), signed)
@@ -255,6 +266,13 @@ impl Agent {
         assert!(matches!(line.receive().await, Some(ToAgent::Welcome(_))));
         let Some(ToAgent::Snapshot(snapshot)) = line.receive().await else { panic!("no snapshot") };
         (line, snapshot.verify(&self.trust.signing_keys).unwrap())
+    }
+
+    pub async fn snapshot(&self, line: &mut Line) -> Snapshot {
+        match line.receive().await {
+            Some(ToAgent::Snapshot(snapshot)) => snapshot.verify(&self.trust.signing_keys).unwrap(),
+            other => panic!("not a snapshot: {other:?}"),
+        }
     }
 
     pub async fn receipt(&self, line: &mut Line) -> Receipt {

@@ -10,6 +10,7 @@ mod ladder;
 pub mod notice;
 mod quota;
 mod relief;
+pub mod seats;
 pub mod shown;
 mod validity;
 

@@ -5,6 +5,7 @@
 
 use crate::codec::{self, Decode, Encode};
 use crate::id::{ActivationId, LicenseId};
+use crate::license::KeyDigest;
 use crate::time::UnixMillis;
 use crate::trusted_time;
 
@@ -98,6 +99,10 @@ bodies! {
     15 HEARTBEAT "heartbeat" => Heartbeat(Heartbeat),
     /// A machine's users no longer count.
     16 SESSION_ENDED "session_ended" => SessionEnded(SessionEnded),
+    /// A program sent a measurement of itself.
+    17 MEASUREMENT "measurement" => Measurement(Measurement),
+    /// What was queued was sent, or could not be.
+    18 TRANSMISSION "transmission" => Transmission(Transmission),
 }
 
 /// What an app reported.
@@ -314,4 +319,64 @@ pub enum SessionEnd {
         /// Who.
         by: String,
     },
+}
+
+/// What a program sent of itself (`send-telemetry-data`), in the right format or not.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Measurement {
+    /// The key that groups measurements; empty if none was sent. So too the other texts.
+    pub group: String,
+    /// What was measured.
+    pub value: Measured,
+    /// Which product.
+    pub product: String,
+    /// Which version of it.
+    pub version: String,
+    /// Who uses it.
+    pub user: String,
+    /// The licence key that was sent, as this site recognises it.
+    pub license: Option<KeyDigest>,
+    /// Which activation.
+    pub activation: String,
+    /// What was wrong with it: field and message. Empty for data in the right format.
+    pub errors: Vec<(String, String)>,
+    /// The fields that were wrong, as they came.
+    pub raw: Vec<(String, String)>,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub enum Measured {
+    /// A point; both numbers are finite.
+    Point {
+        /// Horizontal, often a moment.
+        x: f64,
+        /// Vertical.
+        y: f64,
+    },
+    /// One finite number.
+    Number(f64),
+    /// A text.
+    Text(String),
+    /// Nothing that could be read.
+    Nothing,
+}
+
+/// What was queued was sent, or could not be.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Transmission {
+    /// The agent's own number for it.
+    pub number: u64,
+    /// When it was due or asked for.
+    pub due: UnixMillis,
+    /// Whether somebody asked for it, rather than the schedule.
+    pub manual: bool,
+    /// When it began.
+    pub started: UnixMillis,
+    /// Records that the hub confirmed.
+    pub records: u64,
+    /// Tries before this one.
+    pub retries: u32,
+    /// Why it failed; `None` if it did not.
+    pub error: Option<String>,
 }

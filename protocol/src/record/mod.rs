@@ -9,7 +9,8 @@ mod run;
 
 pub use body::{
     Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostSample, MachineActivated,
-    MachineDeactivated, MonitorChange, Overage, Override, SessionEnd, SessionEnded, Value, kind,
+    MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, SessionEnd, SessionEnded,
+    Transmission, Value, kind,
 };
 pub use run::{NotARun, Run};
 

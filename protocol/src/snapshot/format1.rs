@@ -96,6 +96,8 @@ impl From<Snapshot1> for Snapshot {
             trust: old.trust,
             override_days: 0,
             administrators: Vec::new(),
+            api_keys: Vec::new(),
+            sealing_key: None,
             certificate: Vec::new(),
         }
     }

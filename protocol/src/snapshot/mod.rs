@@ -5,6 +5,7 @@
 
 mod format1;
 
+use crate::api_key::ApiKeyDigest;
 use crate::codec::{self, Decode, Encode};
 use crate::id::{PlantId, SiteId};
 use crate::license::License;
@@ -16,6 +17,8 @@ use format1::Snapshot1;
 pub const NEWEST_FORMAT: u16 = 2;
 /// The most on-site administrators of a site.
 pub const MAX_ADMINISTRATORS: usize = 50;
+/// The most API keys of a site.
+pub const MAX_API_KEYS: usize = 100;
 
 /// All that one site may do.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -42,9 +45,22 @@ pub struct Snapshot {
     pub override_days: u16,
     /// The vendor's own people at this site; none by default, at most [`MAX_ADMINISTRATORS`].
     pub administrators: Vec<Administrator>,
+    /// The API keys with which this site's apps may send telemetry; at most [`MAX_API_KEYS`].
+    pub api_keys: Vec<ApiKeyDigest>,
+    /// What batches are sealed to where sealing is switched on; `None` if the hub opens none.
+    pub sealing_key: Option<SealingKey>,
     /// A certificate (X.509, DER) by one of the authorities for the signing key of the agent that this is for, with which
     /// apps can tell it from a false one. Empty if the snapshot is for no agent in particular.
     pub certificate: Vec<u8>,
+}
+
+/// A key of the hub for sealing (HPKE, X25519).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct SealingKey {
+    /// Its number at the hub, which a sealed batch names: the hub keeps opening what was sealed to an older one.
+    pub id: u32,
+    /// The public half.
+    pub public: [u8; 32],
 }
 
 /// One of the vendor's own people.

@@ -1,10 +1,12 @@
 //! Records: what is in journals, in batches and in the hub's database.
 
 use super::vectors::{expect, recorded};
-use sitewarden_protocol::id::{ActivationId, LicenseId};
+use sitewarden_protocol::id::{ActivationId, LicenseId, SiteId};
+use sitewarden_protocol::license::KeyDigest;
 use sitewarden_protocol::record::{
     Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostSample, MachineActivated,
-    MachineDeactivated, MonitorChange, Overage, Override, Record, Run, SessionEnd, SessionEnded, Value, kind,
+    MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, Record, Run, SessionEnd, SessionEnded,
+    Transmission, Value, kind,
 };
 use sitewarden_protocol::time::UnixMillis;
 use sitewarden_protocol::trusted_time;
@@ -94,6 +96,26 @@ fn bodies_of_version_2() -> Vec<Body> {
             users: 5,
             cause: SessionEnd::Released { by: "operator".into() },
         }),
+        Body::Measurement(Measurement {
+            group: "test_group".into(),
+            value: Measured::Point { x: 1.0, y: -2.5 },
+            product: "1".into(),
+            version: "1.0.1".into(),
+            user: "a user".into(),
+            license: Some(KeyDigest::of(SiteId::from_bytes([1; 16]), "a key")),
+            activation: "12135644".into(),
+            errors: vec![("product_id".into(), "The selected product id is invalid.".into())],
+            raw: vec![("product_id".into(), "x".into())],
+        }),
+        Body::Transmission(Transmission {
+            number: 2,
+            due: AT,
+            manual: true,
+            started: AT,
+            records: 5_432,
+            retries: 2,
+            error: Some("Connection timeout".into()),
+        }),
     ]
 }
 
@@ -115,6 +137,8 @@ fn name(body: &Body) -> String {
         Body::MachineDeactivated(_) => kind::MACHINE_DEACTIVATED,
         Body::Heartbeat(_) => kind::HEARTBEAT,
         Body::SessionEnded(_) => kind::SESSION_ENDED,
+        Body::Measurement(_) => kind::MEASUREMENT,
+        Body::Transmission(_) => kind::TRANSMISSION,
         Body::Unknown => panic!("an unknown body is not written"),
     };
     assert_eq!(body.kind(), Some(kind));

@@ -2,6 +2,7 @@
 
 use super::records;
 use super::vectors::{expect, recorded};
+use sitewarden_protocol::api_key::ApiKeyDigest;
 use sitewarden_protocol::batch::{self, Draft, Encoding, Header};
 use sitewarden_protocol::chain::{Chain, Cursor, Position};
 use sitewarden_protocol::codec;
@@ -18,7 +19,7 @@ use sitewarden_protocol::message::{
 };
 use sitewarden_protocol::receipt::{self, Receipt};
 use sitewarden_protocol::signing::PrivateKey;
-use sitewarden_protocol::snapshot::{self, Administrator, Snapshot, Trust, Version};
+use sitewarden_protocol::snapshot::{self, Administrator, SealingKey, Snapshot, Trust, Version};
 use sitewarden_protocol::time::UnixMillis;
 use std::fmt::Debug;
 
@@ -113,6 +114,8 @@ fn plain_snapshot() -> Snapshot {
         trust: Trust { authorities: vec![vec![0x30, 3, 2, 1, 0]], signing_keys: vec![hub_key().public()] },
         override_days: 0,
         administrators: vec![],
+        api_keys: vec![],
+        sealing_key: None,
         certificate: vec![],
     }
 }
@@ -130,6 +133,8 @@ fn full_snapshot() -> Snapshot {
         licenses: licenses().into_iter().map(license).collect(),
         override_days: 7,
         administrators: vec![Administrator { name: "support".into(), password: "$argon2id$…".into() }],
+        api_keys: vec![ApiKeyDigest::of("a key")],
+        sealing_key: Some(SealingKey { id: 300, public: [6; 32] }),
         certificate: vec![0x30, 3, 2, 1, 0],
         ..plain_snapshot()
     }

@@ -192,6 +192,8 @@ impl World {
             trust: Trust::default(),
             override_days: 0,
             administrators: vec![],
+            api_keys: vec![],
+            sealing_key: None,
             certificate: vec![],
         };
         snapshot::Signed::make(&snapshot, NEWEST_VERSION, &self.vendor.key)

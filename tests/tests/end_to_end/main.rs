@@ -6,11 +6,17 @@
     reason = "a test ends where what it relies on is not so, and says what it met"
 )]
 
+mod activation;
 mod bad_input;
 mod callers;
+mod clock;
+mod denials;
 mod enrolment;
 mod exactly_once;
+mod fingerprint;
+mod floating;
 mod offline;
+mod overage;
 mod passwords;
 mod plant_api;
 mod plant_licenses;

@@ -4,13 +4,13 @@ use super::{Selector, View, term};
 use crate::admin::{
     AdminState, act,
     error::Error,
-    extract::{Body, Id},
+    extract::{Body, Id, given},
     time,
 };
-use crate::store::{LicenseChange, LicenseEdit, LicenseRevision, LicenseSelector};
+use crate::store::{LicenseChange, LicenseEdit, LicenseRevision, LicenseSelector, PolicyEdit};
 use axum::{Json, extract::State};
-use serde::{Deserialize, Deserializer, Serialize};
-use sitewarden_protocol::license::{Kind, Policy, Status, Validity};
+use serde::{Deserialize, Serialize};
+use sitewarden_protocol::license::{Kind, Status, Validity};
 
 /// What is to be changed; what is not given stays as it is.
 #[derive(Debug, Deserialize)]
@@ -23,13 +23,16 @@ pub(in crate::admin) struct Edit {
     /// RFC 3339; with `until`, in place of `validity`.
     from: Option<String>,
     until: Option<String>,
-    /// Null is without limit. So too users.
+    /// Null is without limit. So too the next two.
     #[serde(default, deserialize_with = "given")]
     quota: Option<Option<u32>>,
     #[serde(default, deserialize_with = "given")]
     users: Option<Option<u32>>,
+    #[serde(default, deserialize_with = "given")]
+    activations: Option<Option<u32>>,
     features: Option<Vec<String>>,
-    policy: Option<Policy>,
+    #[serde(default)]
+    policy: PolicyEdit,
     /// Inactive, Active, Expired, Deactivated or Invalid.
     status: Option<String>,
 }
@@ -82,6 +85,7 @@ impl Edit {
             kind: self.kind,
             monitors: self.quota,
             users: self.users,
+            activations: self.activations,
             features: self.features,
             policy: self.policy,
             status: self.status.as_ref().map(status).transpose()?,
@@ -94,9 +98,4 @@ impl From<LicenseRevision> for Revision {
     fn from(stored: LicenseRevision) -> Self {
         Self { revision: stored.revision, at: time::text(stored.at), by: stored.by, changes: stored.changes }
     }
-}
-
-/// Tells null from nothing.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }

@@ -1,4 +1,5 @@
-//! The plant licence API: `/_config/licenses/…`, to the letter of its document.
+//! The plant licence API: `/_config/licenses/…`, to the letter of its document; and in its manner the fleet's view of
+//! monitors.
 //!
 //! Always true: who calls is settled before anything else of a request is looked at, unknown paths and wrong methods
 //! included; a body is read by one set of rules (`body`), every refusal is in `error`. A user who is limited to a customer
@@ -7,7 +8,9 @@
 mod activate;
 mod body;
 mod error;
+mod explain;
 mod generate;
+mod monitors;
 mod notification;
 mod show;
 mod update;
@@ -22,7 +25,7 @@ use axum::{
     http::{Method, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use error::Error;
 use sitewarden_protocol::id::LicenseId;
@@ -41,6 +44,8 @@ pub(crate) struct Plant {
     pub(crate) basic: Basic,
     /// How long before its end a licence is about to expire, days.
     pub(crate) ahead_days: u16,
+    /// How long a snapshot may be relied on, days.
+    pub(crate) fresh_days: u16,
 }
 
 /// All routes below `/_config`.
@@ -53,6 +58,9 @@ pub(super) fn routes() -> Router<Parts> {
         .route("/licenses/_activate", post(activate::activate))
         .route("/licenses/_notification", get(notification::notification))
         .route("/licenses/_verify", get(verify::verify))
+        .route("/licenses/_explain", get(explain::explain))
+        .route("/monitors/_list", get(monitors::list))
+        .route("/monitors/{id}", any(monitors::elsewhere))
         .route("/_notification", get(notification::notification))
         .route("/_notification/", get(notification::notification))
         .fallback(async |_: Caller| Error::not_found())

@@ -1,7 +1,12 @@
 //! What is kept to show later what an agent signed, and the red flags that lead there.
 
 use super::{Arrival, OpenedRecords};
-use crate::store::{error::Error, whole, writer::Tx};
+use crate::store::{
+    error::Error,
+    flags::{self, NewFlag},
+    whole,
+    writer::Tx,
+};
 use rusqlite::{OptionalExtension, params};
 use serde_json::{Value, json};
 use sitewarden_protocol::chain::Cursor;
@@ -136,15 +141,8 @@ impl Arrival<'_> {
     }
 
     pub(super) fn flag(&self, tx: &Tx<'_>, flag: &Flag) -> Result<(), Error> {
-        tx.prepare_cached("INSERT INTO red_flags (at, kind, site, agent, license, details) VALUES (?, ?, ?, ?, ?, ?)")?
-            .execute(params![
-                self.now.0,
-                flag.kind,
-                self.sender.site.as_bytes(),
-                self.sender.row,
-                flag.license,
-                flag.details.to_string(),
-            ])?;
-        Ok(())
+        let (kind, site, agent, license) = (flag.kind, self.sender.site, self.sender.row, flag.license);
+        let flag = NewFlag { kind, site, agent, license, details: &flag.details, observation: None };
+        flags::raise(tx, self.now, &flag).map(drop)
     }
 }

@@ -1,9 +1,10 @@
 //! What is done with a batch before the writer sees it: verified, opened, decoded, summed.
 
+use super::signs::Sign;
 use sitewarden_protocol::{
     batch::{self, Header, Signed},
     codec,
-    record::{Activation, Body, EpochBegun, Record, Run},
+    record::{Activation, Body, EpochBegun, MonitorChange, Record, Run},
     signing::PublicKey,
     time::UnixMillis,
 };
@@ -35,6 +36,9 @@ pub struct OpenedRecords {
     names: Vec<String>,
     sums: Vec<Sum>,
     pub(super) activations: Vec<Activated>,
+    pub(super) monitors: Vec<Moved>,
+    /// What the vendor has to look at, behind its record's place in the batch.
+    pub(super) signs: Vec<(usize, Sign)>,
     /// Records whose kind is known and whose body is not of that kind.
     pub(super) malformed: Vec<usize>,
     /// Records that say that the end of an earlier epoch was lost at the agent.
@@ -90,6 +94,17 @@ pub(super) struct Activated {
     pub(super) what: Activation,
 }
 
+/// A monitor that was reserved or released.
+#[derive(Debug)]
+pub(super) struct Moved {
+    /// Its record's place in the batch.
+    pub(super) index: usize,
+    pub(super) at: UnixMillis,
+    /// Or released.
+    pub(super) reserved: bool,
+    pub(super) what: MonitorChange,
+}
+
 impl VerifiedBatch {
     /// Verifies a batch with its agent's key and takes it apart. Takes long enough (a millisecond or two) to be kept
     /// from the threads that move bytes.
@@ -128,6 +143,8 @@ impl OpenedRecords {
             names: Vec::new(),
             sums: Vec::new(),
             activations: Vec::new(),
+            monitors: Vec::new(),
+            signs: Vec::new(),
             malformed: Vec::new(),
             cut: Vec::new(),
             run: Run::default(),
@@ -146,7 +163,14 @@ impl OpenedRecords {
                     decoded.app = name(event.app);
                     decoded.event = name(event.kind);
                 }
-                Ok(Body::MonitorReserved(change) | Body::MonitorReleased(change)) => decoded.app = name(change.app),
+                Ok(Body::MonitorReserved(what)) => {
+                    decoded.app = name(what.app.clone());
+                    records.monitors.push(Moved { index, at: record.at, reserved: true, what });
+                }
+                Ok(Body::MonitorReleased(what)) => {
+                    decoded.app = name(what.app.clone());
+                    records.monitors.push(Moved { index, at: record.at, reserved: false, what });
+                }
                 Ok(Body::Denial(denial)) => decoded.app = name(denial.app),
                 Ok(Body::Denials(denials)) => {
                     decoded.count = denials.count.max(1);
@@ -157,7 +181,7 @@ impl OpenedRecords {
                     records.activations.push(Activated { index, at: record.at, what });
                 }
                 Ok(Body::EpochBegun(begun)) if begun.written > begun.kept => records.cut.push((index, begun)),
-                Ok(_) => {}
+                Ok(other) => records.signs.extend(Sign::of(other).map(|sign| (index, sign))),
                 Err(_) => records.malformed.push(index),
             }
             records.decoded.push(decoded);
@@ -169,6 +193,11 @@ impl OpenedRecords {
 
     pub(super) fn len(&self) -> usize {
         self.decoded.len()
+    }
+
+    /// Rows that they make, about.
+    pub(super) fn rows_written(&self) -> usize {
+        self.len() + self.monitors.len()
     }
 
     /// The records after the first `skip`.

@@ -1,9 +1,17 @@
 //! A key is typed in at the hub. The same rule decides as at the plant: `protocol::license::activate`.
 
-use super::{LicenseSelector, change, expire::expire, find, of_site, row::LicenseRow, rules, usage};
+use super::{AtSite, LicenseSelector, change, expire::expire, find, of_site, row::LicenseRow, rules, usage};
 use crate::store::{Act, Scope, Store, error::Error, error::found, writer::Tx};
-use rusqlite::OptionalExtension;
-use sitewarden_protocol::license::{self, ActivationError, License, Status};
+use rusqlite::{OptionalExtension, params};
+use sitewarden_protocol::{
+    id::AgentId,
+    license::{self, ActivationError, License, Status},
+    message::Activate,
+    time::UnixMillis,
+};
+
+/// The most characters of a site user's name that are kept.
+const MAX_BY: usize = 100;
 
 impl Store {
     /// Activates the licence with this key, if `scope` covers it. With `replace` the Active one of its app is
@@ -29,25 +37,64 @@ impl Store {
             if !scope.covers(&license) {
                 return Ok(Err(ActivationError::Unknown));
             }
-            activate(tx, &act, &license, &key, replace)
+            let in_use = usage::reported(tx, license.site)?;
+            let typed = Typed { key: &key, replace, at_site: None };
+            activate(tx, &act, &license, &typed, |app| usage::of(&in_use, app))
         })
         .await
     }
+
+    /// Activates the licence with the key that was typed at an agent's site, and belongs to that site. The agent says how
+    /// many monitors run.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for the agent. What the rules forbid is the inner [`ActivationError`].
+    pub async fn activate_at_site(
+        &self,
+        now: UnixMillis,
+        agent: AgentId,
+        ask: Activate,
+    ) -> Result<Result<LicenseRow, ActivationError>, Error> {
+        let lookup = self.0.secrets.lookup(&ask.key);
+        self.write(move |tx| {
+            let mut query = tx.prepare_cached("SELECT id, site FROM agents WHERE uuid = ? AND status = 'active'")?;
+            let row = query.query_row([agent.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)));
+            let (agent_row, site): (i64, [u8; 16]) = found(row.optional()?, "agent")?;
+            let mut query = tx.prepare_cached("SELECT id FROM licenses WHERE key_lookup = ? AND site = ?")?;
+            let Some(id) = query.query_row(params![lookup, site], |row| row.get(0)).optional()? else {
+                return Ok(Err(ActivationError::Unknown));
+            };
+            let license = find(tx, LicenseSelector::Number(id))?;
+            let act = Act { by: format!("agent {agent}"), at: now };
+            let by: String = ask.by.chars().take(MAX_BY).collect();
+            let at_site = Some(AtSite { agent: agent_row, by: &by });
+            let typed = Typed { key: &ask.key, replace: ask.replace, at_site };
+            let used = |app: &str| ask.in_use.iter().find(|(of, _)| of == app).map_or(0, |(_, used)| *used);
+            activate(tx, &act, &license, &typed, used)
+        })
+        .await
+    }
+}
+
+/// A key, and who typed it.
+struct Typed<'a> {
+    key: &'a str,
+    replace: bool,
+    at_site: Option<AtSite<'a>>,
 }
 
 fn activate(
     tx: &Tx<'_>,
     act: &Act,
     license: &LicenseRow,
-    key: &str,
-    replace: bool,
+    typed: &Typed<'_>,
+    in_use: impl Fn(&str) -> u32,
 ) -> Result<Result<LicenseRow, ActivationError>, Error> {
     // First, so that one whose time is over is Expired, not given up.
     expire(tx, act.at, Some(license.site))?;
     let rows = of_site(tx, license.site)?;
     let licenses: Vec<License> = rows.iter().cloned().map(License::from).collect();
-    let in_use = usage::reported(tx, license.site)?;
-    let allowed = license::activate(&licenses, license.site, key, replace, act.at, |app| usage::of(&in_use, app));
+    let allowed = license::activate(&licenses, license.site, typed.key, typed.replace, act.at, in_use);
     let allowed = match allowed {
         Ok(allowed) => allowed,
         Err(refused) => return Ok(Err(refused)),
@@ -60,5 +107,5 @@ fn activate(
     let new = row(allowed.license)?;
     let expires_at = rules::end_of(new.term, act.at)?;
     let active = LicenseRow { status: Status::Active, activated_at: Some(act.at), expires_at, ..new.clone() };
-    Ok(Ok(change::save(tx, act, &new, active, None)?))
+    Ok(Ok(change::save(tx, act, &new, active, typed.at_site)?))
 }

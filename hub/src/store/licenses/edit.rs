@@ -10,9 +10,10 @@ use super::{
 };
 use crate::store::{Act, Store, error::Error, plants, secrets::StoreSecrets, sites, writer::Tx};
 use rusqlite::{OptionalExtension, params};
+use serde::Deserialize;
 use sitewarden_protocol::{
     id::{PlantId, SiteId},
-    license::{KeyDigest, Kind, Policy, Status, Term},
+    license::{KeyDigest, Kind, Policy, Rule, Status, Term},
 };
 use std::sync::Arc;
 
@@ -33,16 +34,44 @@ pub struct LicenseEdit {
     pub kind: Option<Kind>,
     /// How long it lasts, counted from when it was activated: this renews and extends.
     pub term: Option<Term>,
-    /// Monitors; the inner `None` is without limit. So too users.
+    /// Monitors; the inner `None` is without limit. So too the next two.
     pub monitors: Option<Option<u32>>,
     /// Floating users.
     pub users: Option<Option<u32>>,
     /// What it switches on.
     pub features: Option<Vec<String>>,
+    /// Machines with floating users.
+    pub activations: Option<Option<u32>>,
     /// What happens when it ends.
-    pub policy: Option<Policy>,
+    pub policy: PolicyEdit,
     /// Where it is in its life.
     pub status: Option<Status>,
+}
+
+/// What is to be changed of a policy; `None` stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyEdit {
+    /// From the moment the licence ends.
+    pub expiry: Option<Rule>,
+    /// From the moment the snapshot is stale.
+    pub staleness: Option<Rule>,
+    /// From the moment more monitors run than permitted.
+    pub overage: Option<Rule>,
+    /// Per cent of the quota.
+    pub overage_percent: Option<u16>,
+}
+
+impl PolicyEdit {
+    /// The policy with the changes.
+    pub fn of(self, before: Policy) -> Policy {
+        Policy {
+            expiry: self.expiry.unwrap_or(before.expiry),
+            staleness: self.staleness.unwrap_or(before.staleness),
+            overage: self.overage.unwrap_or(before.overage),
+            overage_percent: self.overage_percent.unwrap_or(before.overage_percent),
+        }
+    }
 }
 
 impl Store {

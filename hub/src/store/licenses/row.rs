@@ -50,6 +50,9 @@ pub struct LicenseRow {
     /// What the site recognises its key by.
     #[serde(skip)]
     pub key: KeyDigest,
+    /// The key's last characters; empty for one issued before they were kept.
+    #[serde(skip)]
+    pub key_hint: String,
 }
 
 impl LicenseRow {
@@ -77,7 +80,7 @@ impl From<LicenseRow> for License {
             expires_at: row.expires_at,
             created_at: row.created_at,
             key: row.key,
-            key_hint: String::new(),
+            key_hint: row.key_hint,
             revision: row.revision,
         }
     }
@@ -85,7 +88,7 @@ impl From<LicenseRow> for License {
 
 /// In the order in which [`license_row`] reads them.
 pub(in crate::store) const COLUMNS: &str = "id, uuid, site, customer, app, name, description, kind, term, max_monitors, \
-     max_users, max_activations, features, policy, status, activated_at, expires_at, revision, created_at, key_digest";
+     max_users, max_activations, features, policy, status, activated_at, expires_at, revision, created_at, key_digest, key_hint";
 
 /// Reads one licence of a site.
 pub(in crate::store) fn license_row(row: &Row<'_>) -> Result<LicenseRow, Error> {
@@ -108,6 +111,7 @@ pub(in crate::store) fn license_row(row: &Row<'_>) -> Result<LicenseRow, Error> 
         revision: row.get(17)?,
         created_at: UnixMillis(row.get(18)?),
         key: codec::decode(&row.get::<_, Vec<u8>>(19)?).map_err(|_| DAMAGED)?,
+        key_hint: row.get(20)?,
     })
 }
 

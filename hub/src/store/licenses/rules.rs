@@ -117,7 +117,8 @@ fn with_values(before: &LicenseRow, edit: &LicenseEdit) -> LicenseRow {
     after.term = edit.term.unwrap_or(before.term);
     after.limits.monitors = edit.monitors.unwrap_or(before.limits.monitors);
     after.limits.users = edit.users.unwrap_or(before.limits.users);
-    after.policy = edit.policy.unwrap_or(before.policy);
+    after.limits.activations = edit.activations.unwrap_or(before.limits.activations);
+    after.policy = edit.policy.of(before.policy);
     if let Some(features) = &edit.features {
         after.features.clone_from(features);
     }

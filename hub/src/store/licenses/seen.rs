@@ -97,7 +97,14 @@ impl Store {
     }
 }
 
-fn check_place(connection: &Connection, scope: Scope, plant: PlantId, site: SiteId) -> Result<(), Error> {
+/// # Errors
+/// [`Error::NotFound`] if there is no such site in the plant, or `scope` does not cover it.
+pub(in crate::store) fn check_place(
+    connection: &Connection,
+    scope: Scope,
+    plant: PlantId,
+    site: SiteId,
+) -> Result<(), Error> {
     check_plant(connection, scope, plant)?;
     let here = sites::find(connection, site)?.plant == plant;
     if here && scope.site.is_none_or(|only| only == site) { Ok(()) } else { Err(Error::NotFound { what: "site" }) }

@@ -1,0 +1,84 @@
+//! Red flags.
+
+use super::{
+    AdminState, act,
+    error::Error,
+    extract::{Body, Id, Parameters},
+    page::{Limit, Page},
+    time,
+};
+use crate::store::RedFlag;
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sitewarden_protocol::id::{AgentId, SiteId};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    /// Only those that were not put aside.
+    #[serde(default)]
+    open: bool,
+    site: Option<SiteId>,
+    /// The list goes from the newest to the oldest.
+    after: Option<i64>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resolution {
+    note: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct View {
+    id: i64,
+    at: String,
+    kind: String,
+    site: Option<SiteId>,
+    agent: Option<AgentId>,
+    license: Option<i64>,
+    details: Value,
+    resolved_at: Option<String>,
+    resolved_by: Option<String>,
+    note: Option<String>,
+}
+
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    Parameters(query): Parameters<Query>,
+) -> Result<Json<Page<View>>, Error> {
+    let flags = state.store.list_flags(query.open, query.site, query.after, query.limit.rows()).await?;
+    Ok(Json(Page::of(flags, query.limit, |flag| flag.id.to_string(), View::from)))
+}
+
+pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<i64>) -> Result<Json<View>, Error> {
+    Ok(Json(state.store.show_flag(id).await?.into()))
+}
+
+pub(super) async fn resolve(
+    State(state): State<AdminState>,
+    Id(id): Id<i64>,
+    Body(resolution): Body<Resolution>,
+) -> Result<Json<View>, Error> {
+    Ok(Json(state.store.resolve_flag(&act(), id, &resolution.note).await?.into()))
+}
+
+impl From<RedFlag> for View {
+    fn from(flag: RedFlag) -> Self {
+        Self {
+            id: flag.id,
+            at: time::text(flag.at),
+            kind: flag.kind,
+            site: flag.site,
+            agent: flag.agent,
+            license: flag.license,
+            details: flag.details,
+            resolved_at: flag.resolved_at.map(time::text),
+            resolved_by: flag.resolved_by,
+            note: flag.note,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Why an app may or may not be used at a site.
+
+use crate::admin::{AdminState, error::Error, extract::Parameters, time};
+use crate::store::Scope;
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use sitewarden_protocol::{id::SiteId, license::Explanation};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::admin) struct Query {
+    site: SiteId,
+    app: String,
+    /// RFC 3339; now, if not given.
+    at: Option<String>,
+}
+
+pub(in crate::admin) async fn explain(
+    State(state): State<AdminState>,
+    Parameters(query): Parameters<Query>,
+) -> Result<Json<Explanation>, Error> {
+    let at = query.at.map_or_else(|| Ok(crate::wall_clock()), |at| time::parse("at", &at))?;
+    Ok(Json(state.store.explain(Scope::default(), query.site, query.app, at, state.fresh_days).await?))
+}

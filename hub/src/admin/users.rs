@@ -1,0 +1,109 @@
+//! Users. A password comes as its hash: it stays in the command that was given it.
+
+use super::{
+    AdminState, act,
+    error::Error,
+    extract::{Body, CREATED, Id, Parameters},
+    page::{Limit, Page},
+    time,
+};
+use crate::password;
+use crate::store::{Account, Role, Scope, User, UserEdit};
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use sitewarden_protocol::id::SiteId;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    name: String,
+    role: Role,
+    password_hash: String,
+    customer: Option<i64>,
+    site: Option<SiteId>,
+    #[serde(default)]
+    on_site: bool,
+}
+
+/// What is to be changed; what is not given stays as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Edit {
+    role: Option<Role>,
+    password_hash: Option<String>,
+    enabled: Option<bool>,
+    on_site: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    after: Option<String>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct View {
+    name: String,
+    role: Role,
+    customer: Option<i64>,
+    site: Option<SiteId>,
+    enabled: bool,
+    on_site: bool,
+    created_at: String,
+}
+
+pub(super) async fn add(
+    State(state): State<AdminState>,
+    Body(new): Body<New>,
+) -> Result<(StatusCode, Json<View>), Error> {
+    if new.customer.is_some() && new.site.is_some() {
+        return Err(Error::invalid("site", "give either customer or site"));
+    }
+    let scope = Scope { customer: new.customer, site: new.site };
+    let password_hash = checked(new.password_hash)?;
+    let user = User { name: new.name, role: new.role, scope, password_hash };
+    Ok((CREATED, Json(state.store.add_user(&act(), user, new.on_site).await??.into())))
+}
+
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    Parameters(query): Parameters<Query>,
+) -> Result<Json<Page<View>>, Error> {
+    let users = state.store.list_users(query.after, query.limit.rows()).await?;
+    Ok(Json(Page::of(users, query.limit, |user| user.name.clone(), View::from)))
+}
+
+pub(super) async fn edit(
+    State(state): State<AdminState>,
+    Id(name): Id<String>,
+    Body(edit): Body<Edit>,
+) -> Result<Json<View>, Error> {
+    let password_hash = edit.password_hash.map(checked).transpose()?;
+    let edit = UserEdit { role: edit.role, password_hash, enabled: edit.enabled, on_site: edit.on_site };
+    Ok(Json(state.store.edit_user(&act(), &name, edit).await??.into()))
+}
+
+pub(super) async fn remove(State(state): State<AdminState>, Id(name): Id<String>) -> Result<Json<View>, Error> {
+    Ok(Json(state.store.remove_user(&act(), &name).await??.into()))
+}
+
+fn checked(hash: String) -> Result<String, Error> {
+    let wrong = || Error::invalid("password_hash", "password_hash must be an argon2id hash in PHC form");
+    if password::is_hash(&hash) { Ok(hash) } else { Err(wrong()) }
+}
+
+impl From<Account> for View {
+    fn from(account: Account) -> Self {
+        Self {
+            name: account.name,
+            role: account.role,
+            customer: account.customer,
+            site: account.site,
+            enabled: account.enabled,
+            on_site: account.on_site,
+            created_at: time::text(account.created_at),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Red flags: signs of tampering or piracy. They are raised where the sign is seen, in the same transaction, and are put
+//! aside by an administrator, with a note, and never removed.
+
+use super::{Act, Store, audit, error::Error, error::found, page_size, writer::Tx};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use serde_json::Value;
+use sitewarden_protocol::{
+    id::{AgentId, SiteId},
+    time::UnixMillis,
+};
+
+/// The most characters of a note.
+const MAX_NOTE: usize = 1_000;
+
+/// A sign of tampering or piracy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RedFlag {
+    /// Which; later ones are greater.
+    pub id: i64,
+    /// When the hub saw it.
+    pub at: UnixMillis,
+    /// Of what kind, such as `fork` or `rollback`.
+    pub kind: String,
+    /// At which site.
+    pub site: Option<SiteId>,
+    /// Of which agent.
+    pub agent: Option<AgentId>,
+    /// The number of the licence that it is about.
+    pub license: Option<i64>,
+    /// What was seen; by kind.
+    pub details: Value,
+    /// When it was put aside; `None` while it is open.
+    pub resolved_at: Option<UnixMillis>,
+    /// By whom.
+    pub resolved_by: Option<String>,
+    /// Why.
+    pub note: Option<String>,
+}
+
+/// A flag that is to be raised.
+pub(super) struct NewFlag<'a> {
+    pub(super) kind: &'static str,
+    pub(super) site: SiteId,
+    /// The agent's row.
+    pub(super) agent: i64,
+    pub(super) license: Option<i64>,
+    pub(super) details: &'a Value,
+    /// With it, a flag of the same agent, kind and observation is raised once, whether it was put aside or not.
+    pub(super) observation: Option<&'a str>,
+}
+
+/// Raises a flag, and answers whether it is new.
+pub(super) fn raise(tx: &Tx<'_>, now: UnixMillis, flag: &NewFlag<'_>) -> Result<bool, Error> {
+    let raised = tx
+        .prepare_cached(
+            "INSERT INTO red_flags (at, kind, site, agent, license, details, observation) VALUES (?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (agent, kind, observation) WHERE observation IS NOT NULL DO NOTHING",
+        )?
+        .execute(params![
+            now.0,
+            flag.kind,
+            flag.site.as_bytes(),
+            flag.agent,
+            flag.license,
+            flag.details.to_string(),
+            flag.observation,
+        ])?;
+    Ok(raised > 0)
+}
+
+const COLUMNS: &str = "f.id, f.at, f.kind, f.site, a.uuid, f.license, f.details, f.resolved_at, f.resolved_by, f.note";
+
+impl Store {
+    /// Flags, the newest first, from before one of them on; only open ones, and only of one site, if asked for.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn list_flags(
+        &self,
+        open: bool,
+        site: Option<SiteId>,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<RedFlag>, Error> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM red_flags f LEFT JOIN agents a ON a.id = f.agent
+                 WHERE f.id < ?1 AND (?2 IS NULL OR f.site = ?2) AND (NOT ?3 OR f.resolved_at IS NULL)
+                 ORDER BY f.id DESC LIMIT ?4"
+            );
+            let mut query = connection.prepare_cached(&sql)?;
+            let site = site.map(|id| *id.as_bytes());
+            let mut rows = query.query(params![before.unwrap_or(i64::MAX), site, open, page_size(limit)])?;
+            let mut flags = Vec::new();
+            while let Some(row) = rows.next()? {
+                flags.push(flag(row)?);
+            }
+            Ok(flags)
+        })
+        .await
+    }
+
+    /// One flag.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn show_flag(&self, id: i64) -> Result<RedFlag, Error> {
+        self.read(move |connection| find(connection, id)).await
+    }
+
+    /// Puts a flag aside.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Conflict`] if it was put aside before, [`Error::Invalid`] for a note that says
+    /// nothing or too much.
+    pub async fn resolve_flag(&self, act: &Act, id: i64, note: &str) -> Result<RedFlag, Error> {
+        let (act, note) = (act.clone(), checked_note(note)?);
+        self.write(move |tx| {
+            let before = find(tx, id)?;
+            if before.resolved_at.is_some() {
+                return Err(Error::Conflict { what: "resolution of this flag" });
+            }
+            tx.prepare_cached("UPDATE red_flags SET resolved_at = ?, resolved_by = ?, note = ? WHERE id = ?")?
+                .execute(params![act.at.0, act.by, note, id])?;
+            let after = find(tx, id)?;
+            let (old, new) = (serde_json::json!(before), serde_json::json!(after));
+            audit::write(tx, &act, "flag.resolve", &format!("flag {id}"), Some(&old), Some(&new))?;
+            Ok(after)
+        })
+        .await
+    }
+}
+
+fn find(connection: &Connection, id: i64) -> Result<RedFlag, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM red_flags f LEFT JOIN agents a ON a.id = f.agent WHERE f.id = ?");
+    let mut query = connection.prepare_cached(&sql)?;
+    found(query.query_row([id], |row| Ok(flag(row))).optional()?, "flag")?
+}
+
+fn flag(row: &Row<'_>) -> Result<RedFlag, Error> {
+    let details = row.get_ref(6)?.as_str().ok().and_then(|text| serde_json::from_str(text).ok());
+    Ok(RedFlag {
+        id: row.get(0)?,
+        at: UnixMillis(row.get(1)?),
+        kind: row.get(2)?,
+        site: row.get::<_, Option<[u8; 16]>>(3)?.map(SiteId::from_bytes),
+        agent: row.get::<_, Option<[u8; 16]>>(4)?.map(AgentId::from_bytes),
+        license: row.get(5)?,
+        details: details.ok_or(Error::Damaged { what: "flag" })?,
+        resolved_at: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
+        resolved_by: row.get(8)?,
+        note: row.get(9)?,
+    })
+}
+
+fn checked_note(note: &str) -> Result<String, Error> {
+    let note = note.trim();
+    let fits = !note.is_empty() && note.chars().count() <= MAX_NOTE && !note.chars().any(char::is_control);
+    let invalid = Error::Invalid { what: "note", allowed: "1 to 1000 characters, without control characters" };
+    if fits { Ok(note.to_owned()) } else { Err(invalid) }
+}

@@ -1,0 +1,67 @@
+//! Reading users.
+
+use super::{Account, Role, Scope, User};
+use crate::store::{error::Error, page_size};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use sitewarden_protocol::{id::SiteId, time::UnixMillis};
+
+const COLUMNS: &str = "name, role, customer, site, enabled, on_site, created_at";
+
+const DAMAGED: Error = Error::Damaged { what: "user" };
+
+pub(super) fn enabled(connection: &Connection, name: &str) -> Result<Option<User>, Error> {
+    let mut query = connection
+        .prepare_cached("SELECT name, role, customer, site, password_hash FROM users WHERE name = ? AND enabled = 1")?;
+    let mut rows = query.query([name])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let scope = Scope { customer: row.get(2)?, site: site(row)? };
+    Ok(Some(User { name: row.get(0)?, role: role(row)?, scope, password_hash: row.get(4)? }))
+}
+
+pub(super) fn find(connection: &Connection, name: &str) -> Result<Account, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM users WHERE name = ?");
+    let mut query = connection.prepare_cached(&sql)?;
+    let mut rows = query.query([name])?;
+    rows.next()?.map(account).transpose()?.ok_or(Error::NotFound { what: "user" })
+}
+
+pub(super) fn list(connection: &Connection, after: Option<&str>, limit: usize) -> Result<Vec<Account>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM users WHERE name > ?1 ORDER BY name LIMIT ?2");
+    let mut query = connection.prepare_cached(&sql)?;
+    // No name is empty.
+    let mut rows = query.query(params![after.unwrap_or_default(), page_size(limit)])?;
+    let mut accounts = Vec::new();
+    while let Some(row) = rows.next()? {
+        accounts.push(account(row)?);
+    }
+    Ok(accounts)
+}
+
+/// Whether anybody but this user keeps the hub from being locked.
+pub(super) fn another_holds_the_hub(connection: &Connection, name: &str) -> Result<bool, Error> {
+    let mut query = connection.prepare_cached(
+        "SELECT 1 FROM users WHERE name != ? AND role = 'admin' AND enabled = 1 AND customer IS NULL AND site IS NULL
+         LIMIT 1",
+    )?;
+    Ok(query.query_row([name], |_| Ok(())).optional()?.is_some())
+}
+
+fn account(row: &Row<'_>) -> Result<Account, Error> {
+    Ok(Account {
+        name: row.get(0)?,
+        role: role(row)?,
+        customer: row.get(2)?,
+        site: site(row)?,
+        enabled: row.get(4)?,
+        on_site: row.get(5)?,
+        created_at: UnixMillis(row.get(6)?),
+    })
+}
+
+fn role(row: &Row<'_>) -> Result<Role, Error> {
+    Role::by_name(row.get_ref(1)?.as_str().map_err(|_| DAMAGED)?).ok_or(DAMAGED)
+}
+
+fn site(row: &Row<'_>) -> rusqlite::Result<Option<SiteId>> {
+    Ok(row.get::<_, Option<[u8; 16]>>(3)?.map(SiteId::from_bytes))
+}
