@@ -110,7 +110,7 @@ impl Prover {
         Self { key, agent, site, header, run: URL_SAFE_NO_PAD.encode(run), made: AtomicU64::new(0) }
     }
 
-    /// A compact JWS; some 20 µs of work.
+    /// A compact JWS. One Ed25519 signature: some tens of microseconds, no I/O, no lock.
     pub fn prove(&self, claim: &Claim<'_>) -> String {
         let Claim { app, user, nonce, decision, snapshot_revision, time } = claim;
         let payload = Payload {

@@ -3,7 +3,7 @@
 use super::Api;
 use super::error::Plant;
 use super::who::PlantUser;
-use crate::enforcement;
+use crate::enforcement::Asked;
 use crate::proof::{Claim, Decision, Nonce};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -37,7 +37,7 @@ impl<S: Sync> FromRequestParts<S> for AppName {
 
 /// What `_verify` is asked.
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct Question {
     app: Option<String>,
     nonce: Option<String>,
 }
@@ -47,9 +47,9 @@ pub(super) struct Asked {
 pub(super) async fn verify(
     PlantUser(user): PlantUser,
     State(api): State<Api>,
-    query: Result<Query<Asked>, QueryRejection>,
+    query: Result<Query<Question>, QueryRejection>,
 ) -> Result<Response, Plant> {
-    let Query(Asked { app, nonce }) = query.map_err(|_| Plant::bad_request("app, nonce: each can be given once"))?;
+    let Query(Question { app, nonce }) = query.map_err(|_| Plant::bad_request("app, nonce: each can be given once"))?;
     let app = app.filter(|app| !app.is_empty()).ok_or_else(|| Plant::bad_request("App not given"))?;
     let nonce = nonce.map(Nonce::try_from).transpose().map_err(|error| Plant::bad_request(error.to_string()))?;
     if nonce.is_some() && app.len() > MAX_PROVED_APP {
@@ -60,8 +60,7 @@ pub(super) async fn verify(
         _ if user.vendor => Decision::AdminUser,
         Ok(license) => Decision::Authorised(license.map(|license| license.id)),
         Err(cause) => {
-            let asked = enforcement::Asked { app: &app, action: "verify", user: &user.name };
-            api.denials.note(asked, &cause);
+            api.denials.note(Asked { app: &app, action: "verify", user: &user.name }, &cause);
             Decision::Unauthorised
         }
     };

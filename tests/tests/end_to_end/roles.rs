@@ -50,7 +50,7 @@ fn each_role_may_do_its_own_and_401_is_the_only_word_for_the_rest() {
     let bulk = r#"{"app": "EMS", "monitors": ["m2"]}"#;
     let license = format!("/_config/licenses/{id}");
     // What an app, an operator, an admin and one of the vendor's get; the last caller is a stranger everywhere.
-    let table: [(&str, &str, Option<&str>, [u16; 4]); 12] = [
+    let table: [(&str, &str, Option<&str>, [u16; 4]); 13] = [
         ("GET", "/_config/licenses/_verify?app=EMS", None, [200; 4]),
         ("GET", "/_config/licenses/_verify?app=LM", None, [200; 4]),
         ("PUT", "/_config/monitors/m1?app=EMS", None, [200; 4]),
@@ -61,6 +61,7 @@ fn each_role_may_do_its_own_and_401_is_the_only_word_for_the_rest() {
         ("GET", "/_config/licenses/_notification", None, [200, 200, 200, 403]),
         ("GET", "/_config/licenses/_notification?app=EMS", None, [200, 200, 200, 403]),
         ("GET", &license, None, [401, 200, 200, 200]),
+        ("GET", "/_config/licenses/_explain?app=EMS", None, [401, 200, 200, 200]),
         // It is activated already, which only who may activate is told.
         ("POST", "/_config/licenses/_activate", Some(&key), [401, 400, 400, 400]),
         ("GET", "/_config/licenses/_list", None, [401, 400, 400, 400]),
