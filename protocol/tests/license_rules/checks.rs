@@ -67,6 +67,9 @@ fn time_goes_back_only_when_the_hub_says_so(before: &Site, step: &Step, after: &
 
 fn invalid_is_final(before: &Site, after: &Site) -> Checked {
     let now = after.licenses();
+    // The hub's word, also where the plant activated the licence before it heard of it.
+    let mut words = after.snapshot.licenses.iter().zip(&now).filter(|(word, _)| word.status == Status::Invalid);
+    check(words.all(|(_, here)| here.status == Status::Invalid), || "the hub says Invalid, in vain".into())?;
     for (number, license) in before.licenses().iter().enumerate() {
         if license.status != Status::Invalid {
             continue;

@@ -81,6 +81,14 @@ impl Client {
         self.request("PUT", path, None)
     }
 
+    /// DELETE without a body.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub fn delete(&mut self, path: &str) -> io::Result<Response> {
+        self.request("DELETE", path, None)
+    }
+
     fn request(&mut self, method: &str, path: &str, json: Option<&[u8]>) -> io::Result<Response> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,

@@ -13,6 +13,8 @@ mod exactly_once;
 mod offline;
 mod passwords;
 mod plant_api;
+mod push;
 mod quota;
+mod race;
 mod reservation;
 mod whole_line;
