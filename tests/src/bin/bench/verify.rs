@@ -13,6 +13,8 @@ use std::time::Duration;
 
 const CLIENTS: usize = 64;
 const SPAN: Duration = Duration::from_secs(3);
+/// A round of one caller alone.
+const ALONE: Duration = Duration::from_secs(1);
 /// Rounds of each, in turn, so that neither has the quieter machine.
 const ROUNDS: usize = 3;
 const PATH: &str = "/_config/licenses/_verify?app=EMS";
@@ -72,8 +74,11 @@ pub(crate) fn measure(line: &Line, crowd: &Line, table: &mut Table) -> Result<()
     let with_few = (few.rate, "with one licence and no monitor");
     add("  the same, beside an agent with few", (many.rate, "/s"), with_few, Target::Share(CROWDED_SHARE));
     add("  server's processor time a request", (many.processor, "µs"), (few.processor, "with few"), Target::None);
-    let alone = load::run(1, SPAN, 200, || crowd.app(), |client| client.get(PATH))?;
-    let bare = load::run(1, SPAN, 200, client, |client| client.get(PATH))?;
+    let (mut alone, mut bare) = (Best::none(), Best::none());
+    for _ in 0..ROUNDS {
+        alone.take(&load::run(1, ALONE, 200, || crowd.app(), |client| client.get(PATH))?, Duration::ZERO);
+        bare.take(&load::run(1, ALONE, 200, client, |client| client.get(PATH))?, Duration::ZERO);
+    }
     add("  p99 for one caller, idle machine", (alone.p99, "ms"), (bare.p99, BARE), Target::Below(P99));
     Ok(())
 }
