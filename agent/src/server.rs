@@ -185,6 +185,13 @@ impl Running {
         if tokio::time::timeout(STOP_TIMEOUT, self.writer).await.is_err() {
             tracing::warn!("the state was not written in time; the next start replays the journal");
         }
+        // The journal's thread ends with its last handle, and lets go of the disk: a start right after this finds it free.
+        let mut head = self.journal.head();
+        drop(self.journal);
+        let released = async { while head.changed().await.is_ok() {} };
+        if tokio::time::timeout(STOP_TIMEOUT, released).await.is_err() {
+            tracing::warn!("the journal was not closed in time");
+        }
     }
 }
 

@@ -83,6 +83,14 @@ impl Client {
         self.request("PUT", path, None)
     }
 
+    /// DELETE without a body.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub fn delete(&mut self, path: &str) -> io::Result<Response> {
+        self.request("DELETE", path, None)
+    }
+
     /// Any method; JSON if there is a body.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod http;
 mod hub;
 mod line;
 mod process;
+mod socket;
 mod vendor;
 mod wait;
 
@@ -20,5 +21,6 @@ pub use http::{Client, Response};
 pub use hub::{ADMIN_PASSWORD, Hub};
 pub use line::{Line, PASSWORD, USER};
 pub use process::Process;
+pub use socket::call;
 pub use vendor::resign;
 pub use wait::until;

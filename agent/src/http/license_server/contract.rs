@@ -79,7 +79,6 @@ impl Site {
             metrics,
             // Nobody takes the questions: there is no line.
             line: Line::new("nowhere", Position::default()).0,
-            prover: Arc::new(Prover::new(Arc::new(PrivateKey::from_seed(&[8; 32])), names.agent, SITE, [0; 16])),
             names: Arc::new(names),
         };
         Self { hand, running, routes: app_routes(api), _folder: temporary }
