@@ -24,10 +24,12 @@ use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
 /// Commands that are decided and written together.
 const GROUP: usize = 256;
+/// How long a group is waited for, at most.
+const GATHER: Duration = Duration::from_millis(2);
 /// How often the derived state is written, if records were. Bounds what a start has to replay.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
@@ -165,12 +167,16 @@ impl Writer {
         let mut tick = interval_at(Instant::now() + CHECKPOINT_EVERY, CHECKPOINT_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut waiting = Vec::with_capacity(GROUP);
+        // A caller alone never waits.
+        let mut expected = 1;
         loop {
             tokio::select! {
                 taken = commands.recv_many(&mut waiting, GROUP) => {
                     if taken == 0 {
                         break;
                     }
+                    gather(&mut commands, &mut waiting, expected).await;
+                    expected = waiting.len();
                     self.group(waiting.drain(..)).await;
                 }
                 _ = tick.tick() => {
@@ -414,6 +420,18 @@ impl Writer {
             Err(error) => {
                 tracing::error!(%error, "the checkpoint cannot be written; the journal keeps its records until it can")
             }
+        }
+    }
+}
+
+/// Those who took part in the last group are on their way back with their next commands: waits for as many. The journal
+/// has the same rule, and sees this task as one caller.
+async fn gather(commands: &mut mpsc::Receiver<Command>, waiting: &mut Vec<Command>, expected: usize) {
+    let deadline = Instant::now() + GATHER;
+    while waiting.len() < expected {
+        let more = commands.recv_many(waiting, GROUP - waiting.len());
+        if !matches!(timeout_at(deadline, more).await, Ok(1..)) {
+            break;
         }
     }
 }
