@@ -2,10 +2,10 @@
 //! sees them.
 
 use serde_json::{Value, json};
-use sitewarden_tests::harness::{Client, Line, until, workspace};
+use sitewarden_tests::harness::{Client, Line, python, until, workspace};
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -50,7 +50,7 @@ fn listed(line: &Line) -> Vec<Value> {
 fn the_documents_own_client_works_against_an_agent() {
     let (line, key, _) = floating();
     let client = workspace().join("tests/tests/end_to_end/license_client.py");
-    let mut python = Command::new("python3");
+    let mut python = python("requests").unwrap();
     python.arg(client).arg(format!("http://{}", line.agent.http().unwrap()));
     let mut child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     writeln!(child.stdin.take().unwrap(), "{key}").unwrap();

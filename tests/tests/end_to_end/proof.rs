@@ -7,26 +7,13 @@ use serde_json::Value;
 use sitewarden_certs::authority::Authority;
 use sitewarden_certs::request::TlsKey;
 use sitewarden_protocol::time::UnixMillis;
-use sitewarden_tests::harness::{Answer, Line, run, workspace};
+use sitewarden_tests::harness::{Answer, Line, python, run, workspace};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::LazyLock;
 use std::time::SystemTime;
 
 const NONCE: &str = "AZaz09-_AZaz09-_";
 const WELL_KNOWN: &str = "/.well-known/sitewarden";
-
-/// A Python that has the library: the one that comes first may not be the system's.
-static PYTHON: LazyLock<&str> = LazyLock::new(|| {
-    let has = |python: &&str| {
-        let mut command = Command::new(python);
-        command.args(["-c", "import cryptography"]).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    let found = ["python3", "/usr/bin/python3"].into_iter().find(has);
-    found.unwrap_or_else(|| panic!("no Python with cryptography; install it with: tests/prerequisites"))
-});
 
 /// An agent whose signing key its hub has certified, and the hub's root.
 struct Plant {
@@ -59,7 +46,7 @@ impl Plant {
     }
 
     fn check(&self, root: &Path, proof: &str, app: &str, nonce: &str) -> Answer {
-        let mut command = Command::new(*PYTHON);
+        let mut command = python("cryptography").unwrap();
         command.arg(workspace().join("tests/proof/verify.py")).arg(root).arg(&self.well_known);
         command.args([proof, &self.line.site, app, nonce]);
         run(command).unwrap()
