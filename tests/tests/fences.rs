@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// An engine's name in code, and the only places that may say it.
-const ENGINES: [(&str, &[&str]); 7] = [
+const ENGINES: [(&str, &[&str]); 8] = [
     ("sled", &["agent/src/journal/"]),
     ("quinn", &["agent/src/sync/", "hub/src/sync/"]),
     ("rusqlite", &["hub/src/store/"]),
@@ -15,6 +15,7 @@ const ENGINES: [(&str, &[&str]); 7] = [
     ("sysinfo", &["agent/src/host.rs"]),
     ("tokio_cron_scheduler", &["agent/src/schedule.rs"]),
     ("bincode", &["protocol/src/codec.rs"]),
+    ("hpke", &["protocol/src/sealing.rs"]),
 ];
 /// What the pure crate must not depend on.
 const IMPURE_CRATES: [&str; 11] =
