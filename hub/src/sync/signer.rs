@@ -1,5 +1,6 @@
 //! The hub's signed word: receipts and snapshots.
 
+use crate::keys::SealingKeys;
 use crate::store::SnapshotParts;
 use sitewarden_protocol::chain::Cursor;
 use sitewarden_protocol::hub_time::{self, HubTime};
@@ -8,6 +9,7 @@ use sitewarden_protocol::receipt::{self, Receipt};
 use sitewarden_protocol::signing::PrivateKey;
 use sitewarden_protocol::snapshot::{self, Administrator, Snapshot, Trust, Version};
 use sitewarden_protocol::time::UnixMillis;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How old a snapshot gets at an agent before it is signed anew although nothing changed: half a day, so that a
@@ -22,6 +24,7 @@ pub(crate) struct Signer {
     key: PrivateKey,
     trust: Trust,
     promises: Promises,
+    sealing: Arc<SealingKeys>,
 }
 
 /// What snapshots promise where the site has no setting of its own.
@@ -35,9 +38,14 @@ pub(crate) struct Promises {
 
 impl Signer {
     /// `authorities` are the certificates (DER) that agents are to trust.
-    pub(crate) fn new(key: PrivateKey, authorities: Vec<Vec<u8>>, promises: Promises) -> Self {
+    pub(crate) fn new(
+        key: PrivateKey,
+        authorities: Vec<Vec<u8>>,
+        promises: Promises,
+        sealing: Arc<SealingKeys>,
+    ) -> Self {
         let trust = Trust { authorities, signing_keys: vec![key.public()] };
-        Self { key, trust, promises }
+        Self { key, trust, promises, sealing }
     }
 
     /// Says that everything up to `through` is on disk; call it only when that is so.
@@ -66,7 +74,7 @@ impl Signer {
             override_days: self.promises.override_days,
             administrators: parts.administrators.into_iter().map(administrator).collect(),
             api_keys: Vec::new(),
-            sealing_key: None,
+            sealing_key: Some(self.sealing.newest()),
             certificate: Vec::new(),
         };
         snapshot::Signed::make(&snapshot, version, &self.key)
