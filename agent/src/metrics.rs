@@ -29,6 +29,8 @@ pub struct Metrics {
     pub sync_failures: Family<Vec<(String, String)>, Counter>,
     /// Batches sent to the hub, repeats included.
     pub batches_sent: Counter,
+    /// Those of them that were sealed to the hub's key.
+    pub batches_sealed: Counter,
     /// Snapshots taken into force.
     pub snapshots: Counter,
     backlog: Gauge,
@@ -48,6 +50,7 @@ impl Metrics {
             connected: Gauge::default(),
             sync_failures: Family::default(),
             batches_sent: Counter::default(),
+            batches_sealed: Counter::default(),
             snapshots: Counter::default(),
             backlog: Gauge::default(),
             journal_bytes: Gauge::default(),
@@ -81,6 +84,7 @@ impl Metrics {
         registry.register("sync_connected", "1 while a session with the hub stands", self.connected.clone());
         registry.register("sync_failures", "Sessions and tries that ended", self.sync_failures.clone());
         registry.register("sync_batches_sent", "Batches sent to the hub, repeats included", self.batches_sent.clone());
+        registry.register("sync_batches_sealed", "Batches sent sealed, repeats included", self.batches_sealed.clone());
         registry.register("snapshots_installed", "Snapshots taken into force", self.snapshots.clone());
     }
 

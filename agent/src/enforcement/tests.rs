@@ -79,7 +79,9 @@ fn start(folder: &Folder) -> Running {
     let trusted = vec![hub().public()];
     let snapshot = stored_snapshot(folder, &trusted).unwrap();
     let clock = Clock::start(folder, clock::wall(), Default::default(), Box::new(Machine::new())).unwrap();
-    let (enforcement, task) = Enforcement::start(folder, journal.clone(), clock, snapshot, trusted).unwrap();
+    let anonymity = Arc::new(Anonymity::load(folder, Arc::default()).unwrap());
+    let (enforcement, task) =
+        Enforcement::start(folder, (journal.clone(), anonymity), clock, snapshot, trusted).unwrap();
     Running { enforcement, journal, task }
 }
 

@@ -5,6 +5,7 @@
 
 use super::checkpoint;
 use super::site::{Denied, ReserveError, Reserved, ReservedSome, Site, State};
+use crate::anonymity::Anonymity;
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::journal::{AppendError, Journal};
@@ -13,7 +14,7 @@ use sitewarden_certs::secret_file;
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::codec;
 use sitewarden_protocol::license::{self, ActivationError, License, ReliefError};
-use sitewarden_protocol::record::{Activation, Body, Denial, MonitorChange, Override, Record, Run};
+use sitewarden_protocol::record::{Activation, Body, Denial, MonitorChange, Override, Run};
 use sitewarden_protocol::signing::PublicKey;
 use sitewarden_protocol::snapshot;
 use sitewarden_protocol::time::UnixMillis;
@@ -131,6 +132,7 @@ struct Group {
 pub(super) struct Writer {
     folder: Folder,
     journal: Journal,
+    anonymity: Arc<Anonymity>,
     clock: Clock,
     site: Site,
     trusted: Vec<PublicKey>,
@@ -143,14 +145,14 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         folder: Folder,
-        journal: Journal,
+        (journal, anonymity): (Journal, Arc<Anonymity>),
         clock: Clock,
         site: Site,
         trusted: Vec<PublicKey>,
         state: Arc<ArcSwap<State>>,
         (through, acknowledged): (Position, Position),
     ) -> Self {
-        Self { folder, journal, clock, site, trusted, state, acknowledged, written: (through, acknowledged) }
+        Self { folder, journal, anonymity, clock, site, trusted, state, acknowledged, written: (through, acknowledged) }
     }
 
     /// Until every handle is gone.
@@ -212,7 +214,7 @@ impl Writer {
             group.change(&mut self.site, overage);
         }
         let Group { at, bodies, replies } = group;
-        let records: Result<Run, _> = bodies.iter().map(|body| Record::encode(at, body)).collect();
+        let records: Result<Run, _> = bodies.iter().map(|body| self.anonymity.encode(at, body)).collect();
         let written = match records {
             Ok(records) if records.count() == 0 => Ok(()),
             Ok(records) => self.journal.append(records).await.map(drop),

@@ -17,6 +17,7 @@ mod who;
 pub use listener::{Served, serve_socket, serve_tcp};
 pub use operator::{ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
 
+use crate::anonymity::Anonymity;
 use crate::clock::Clock;
 use crate::enforcement::Enforcement;
 use crate::identity::Names;
@@ -45,6 +46,8 @@ pub struct Api {
     pub enforcement: Enforcement,
     /// Takes records.
     pub journal: Journal,
+    /// Makes them anonymous, where that is switched on.
+    pub anonymity: Arc<Anonymity>,
     /// Who may call.
     pub users: Arc<Users>,
     /// Counts.

@@ -5,6 +5,7 @@ use super::activation;
 use super::error::Plant;
 use super::licenses::AppName;
 use super::monitors::check_names;
+use crate::anonymity::OPERATOR;
 use crate::users::{AddError, Role};
 use axum::Json;
 use axum::extract::State;
@@ -140,7 +141,7 @@ pub(super) async fn activate(
     body: Result<Json<ActivateRequest>, JsonRejection>,
 ) -> Result<Json<Value>, Plant> {
     let ActivateRequest { key, replace } = accept(body)?;
-    let license = activation::carry_out(&api, &key, replace, "operator").await?;
+    let license = activation::carry_out(&api, &key, replace, OPERATOR).await?;
     Ok(Json(json!({
         "message": "License activated successfully",
         "app": license.app,

@@ -13,6 +13,7 @@ mod exactly_once;
 mod offline;
 mod passwords;
 mod plant_api;
+mod privacy;
 mod quota;
 mod reservation;
 mod whole_line;
