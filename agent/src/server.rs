@@ -10,7 +10,6 @@ use crate::http::{self, Api, Served};
 use crate::identity::{self, Identity};
 use crate::journal::{Journal, StoreError};
 use crate::metrics::Metrics;
-use crate::schedule::Waker;
 use crate::sync::{self, Line};
 use crate::users::{self, Users};
 use sitewarden_certs::secret_file;
@@ -125,14 +124,16 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         segmentation_offload: config.sync.segmentation_offload,
         switches: Arc::clone(anonymity.switches()),
     };
+    let watched = host::watch::Parts {
+        journal: journal.clone(),
+        clock: clock.clone(),
+        anonymity: Arc::clone(&anonymity),
+        disk: folder.path().to_owned(),
+        interval: Duration::from_secs(config.host.interval_seconds.into()),
+    };
     let tasks = vec![
         tokio::spawn(keep_line(parts, questions, stopping.clone())),
-        tokio::spawn(observe(
-            folder.clone(),
-            (recorder.clone(), clock.clone()),
-            Duration::from_secs(config.host.interval_seconds.into()),
-            stopping.clone(),
-        )),
+        tokio::spawn(host::watch::watch(watched, stopping.clone())),
         tokio::spawn(keep_time(clock.clone(), recorder, stopping)),
     ];
     let api = Api {
@@ -254,61 +255,4 @@ async fn record_changes((journal, anonymity): &(Journal, Arc<Anonymity>), change
     if let Err(error) = appended {
         tracing::warn!(error, "a change of the clock was not recorded");
     }
-}
-
-/// Looks at the machine at the set interval, and once at the start.
-async fn observe(
-    folder: Folder,
-    (recorder, clock): ((Journal, Arc<Anonymity>), Clock),
-    interval: Duration,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let (mut observer, mut waker) = match (host::Observer::new(folder.path().to_owned()), Waker::start(interval).await)
-    {
-        (Ok(observer), Ok(waker)) => (observer, waker),
-        (observer, waker) => {
-            let (observer, waker) =
-                (observer.err().map(|error| error.to_string()), waker.err().map(|error| error.to_string()));
-            tracing::error!(?observer, ?waker, "the machine is not observed");
-            return;
-        }
-    };
-    let mut last: Option<Instant> = None;
-    loop {
-        // The waker may fire in a storm after the clock was moved: what is due is decided here, by monotonic time.
-        if last.is_none_or(|last| last.elapsed() >= interval / 2) {
-            last = Some(Instant::now());
-            observer = record_sample(observer, &recorder, clock.now()).await;
-        }
-        tokio::select! {
-            woken = waker.woken() => if !woken { break },
-            _ = stopping.changed() => break,
-        }
-    }
-    waker.stop().await;
-}
-
-async fn record_sample(
-    observer: host::Observer,
-    (journal, anonymity): &(Journal, Arc<Anonymity>),
-    now: UnixMillis,
-) -> host::Observer {
-    let sampled = tokio::task::spawn_blocking(move || {
-        let mut observer = observer;
-        let sample = observer.sample();
-        (observer, sample)
-    })
-    .await;
-    let (observer, sample) = match sampled {
-        Ok(both) => both,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
-    let appended = match anonymity.encode(now, &Body::Host(sample)) {
-        Ok(record) => journal.append([record].into_iter().collect()).await.map(drop).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    if let Err(error) = appended {
-        tracing::warn!(error, "a sample of the machine was not recorded");
-    }
-    observer
 }
