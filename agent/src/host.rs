@@ -1,6 +1,8 @@
 //! Facts about the machine. The one place that knows sysinfo.
 
+mod hour;
 mod parts;
+pub mod watch;
 
 use sitewarden_protocol::fingerprint::{self, Parts};
 use sitewarden_protocol::record::HostSample;

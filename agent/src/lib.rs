@@ -2,6 +2,7 @@
 //!
 //! [`server::start`] runs one; [`cli::run`] is the program.
 
+pub mod anonymity;
 pub mod cli;
 pub mod clock;
 pub mod config;

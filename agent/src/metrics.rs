@@ -33,6 +33,8 @@ pub struct Metrics {
     pub sync_failures: Family<Vec<(String, String)>, Counter>,
     /// Batches sent to the hub, repeats included.
     pub batches_sent: Counter,
+    /// Those of them that were sealed to the hub's key.
+    pub batches_sealed: Counter,
     /// Snapshots taken into force.
     pub snapshots: Counter,
     /// Denials by app.
@@ -73,6 +75,7 @@ impl Metrics {
             connected: Gauge::default(),
             sync_failures: Family::default(),
             batches_sent: Counter::default(),
+            batches_sealed: Counter::default(),
             snapshots: Counter::default(),
             denials: DenialCounters::default(),
             clock_offset: Gauge::default(),
@@ -112,6 +115,7 @@ impl Metrics {
         registry.register("denials", "Denials by app", self.denials.family.clone());
         registry.register("clock_offset_seconds", "The wall clock minus licence time", self.clock_offset.clone());
         registry.register("override_active", "1 while an emergency override is in force", self.relieved.clone());
+        registry.register("sync_batches_sealed", "Batches sent sealed, repeats included", self.batches_sealed.clone());
         registry.register("snapshots_installed", "Snapshots taken into force", self.snapshots.clone());
     }
 

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::folder::{self, Folder};
 use crate::keys::{self, Keys};
 use crate::metrics::Metrics;
-use crate::store::{self, Store};
+use crate::store::{self, Act, Store};
 use crate::sync::{self, Registry};
 use listeners::{ADMIN_SOCKET, Listeners, Running};
 use sitewarden_certs::{authority, hub_address, secret_file, tls};
@@ -158,6 +158,7 @@ impl Hub {
 /// Any of [`Error`] but `Broken`.
 pub async fn start(config: Config) -> Result<Hub, Error> {
     let (folder, keys, store) = open(&config).await?;
+    tell_of_first_sealing_key(&keys, &store).await?;
     let metrics = Arc::<Metrics>::default();
     let registry = Arc::<Registry>::default();
     // Ends when the sessions' registry does.
@@ -208,6 +209,16 @@ async fn open(config: &Config) -> Result<(Folder, Keys, Store), Error> {
     let (folder, keys) = opened.await.map_err(|_| Error::Broken)??;
     let store = Store::open(&folder.database(), keys.store_secrets()).await?;
     Ok((folder, keys, store))
+}
+
+/// A hub of an earlier version has made its first sealing key just now: its sites are to hear of it, and not only when their
+/// snapshots get old.
+async fn tell_of_first_sealing_key(keys: &Keys, store: &Store) -> Result<(), Error> {
+    if keys.sealing.is_new {
+        let act = Act { by: "hub".to_owned(), at: crate::wall_clock() };
+        store.new_sealing_key(&act, keys.sealing.newest()).await?;
+    }
+    Ok(())
 }
 
 /// Tells the sessions of a site that it changed; if changes were missed, all sessions.

@@ -28,6 +28,8 @@ mod plant_monitors;
 mod plant_world;
 #[path = "hub/questions.rs"]
 mod questions;
+#[path = "hub/sealing.rs"]
+mod sealing;
 #[path = "hub/sessions.rs"]
 mod sessions;
 #[path = "hub/support.rs"]

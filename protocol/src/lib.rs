@@ -21,6 +21,7 @@ pub mod login;
 pub mod message;
 pub mod receipt;
 pub mod record;
+pub mod sealing;
 pub mod signing;
 pub mod snapshot;
 pub mod sync;

@@ -7,13 +7,14 @@
 mod keeper;
 
 use super::site::Denied;
+use crate::anonymity::Anonymity;
 use crate::clock::Clock;
 use crate::journal::{AppendError, Journal};
 use crate::metrics::DenialCounters;
 use prometheus_client::metrics::counter::Counter;
 use sitewarden_protocol::license::seats::Refusal;
 use sitewarden_protocol::license::{BlockedNew, Cause};
-use sitewarden_protocol::record::{self, Body, Record};
+use sitewarden_protocol::record::{self, Body};
 use sitewarden_protocol::time::UnixMillis;
 use std::collections::HashMap;
 use std::fmt;
@@ -61,6 +62,7 @@ pub struct Denials(Arc<Inner>);
 
 struct Inner {
     journal: Journal,
+    anonymity: Arc<Anonymity>,
     clock: Clock,
     counters: DenialCounters,
     first: mpsc::Sender<Unwritten>,
@@ -89,10 +91,14 @@ struct Unwritten {
 
 impl Denials {
     /// The second value writes them down.
-    pub fn new(journal: Journal, clock: Clock, counters: DenialCounters) -> (Self, keeper::Keeper) {
+    pub fn new(
+        (journal, anonymity): (Journal, Arc<Anonymity>),
+        clock: Clock,
+        counters: DenialCounters,
+    ) -> (Self, keeper::Keeper) {
         let (first, waiting) = mpsc::channel(QUEUE);
         let (hasher, counted) = (RandomState::new(), Mutex::default());
-        let denials = Self(Arc::new(Inner { journal, clock, counters, first, hasher, counted }));
+        let denials = Self(Arc::new(Inner { journal, anonymity, clock, counters, first, hasher, counted }));
         (denials.clone(), keeper::Keeper::new(denials, waiting))
     }
 
@@ -168,7 +174,7 @@ impl Denials {
     }
 
     async fn append(&self, at: UnixMillis, body: &Body) -> Result<(), AppendError> {
-        let record = Record::encode(at, body).map_err(|error| AppendError::TooLarge(error.0))?;
+        let record = self.0.anonymity.encode(at, body).map_err(|error| AppendError::TooLarge(error.0))?;
         self.0.journal.append([record].into_iter().collect()).await.map(drop)
     }
 

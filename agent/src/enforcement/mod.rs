@@ -16,6 +16,7 @@ pub use seats::{Claim, NewMachine, SeatError};
 pub use site::{Denied, ReserveError, Reserved, ReservedSome, State};
 pub use writer::{ActivateError, InstallError, OverrideError};
 
+use crate::anonymity::Anonymity;
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::journal::{AppendError, Journal};
@@ -92,7 +93,7 @@ impl Enforcement {
     /// See [`StartError`].
     pub fn start(
         folder: &Folder,
-        journal: Journal,
+        (journal, anonymity): (Journal, Arc<Anonymity>),
         clock: Clock,
         snapshot: Snapshot,
         trusted: Vec<PublicKey>,
@@ -104,7 +105,7 @@ impl Enforcement {
         let state = Arc::new(ArcSwap::from_pointee(site.state()));
         let (commands, waiting) = mpsc::channel(QUEUE);
         let known = (checkpoint.through, checkpoint.acknowledged);
-        let writer = Writer::new(folder.clone(), journal, clock, site, trusted, Arc::clone(&state), known);
+        let writer = Writer::new(folder.clone(), (journal, anonymity), clock, site, trusted, Arc::clone(&state), known);
         let task = tokio::spawn(writer.run(waiting));
         Ok((Self { state, commands }, task))
     }

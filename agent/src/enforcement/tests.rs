@@ -106,7 +106,9 @@ fn start_with(folder: &Folder, settings: Settings, source: Box<dyn clock::Source
     let trusted = vec![hub().public()];
     let snapshot = stored_snapshot(folder, &trusted).unwrap();
     let clock = Clock::start(folder, clock::wall(), Default::default(), source).unwrap();
-    let (enforcement, task) = Enforcement::start(folder, journal.clone(), clock.clone(), snapshot, trusted).unwrap();
+    let anonymity = Arc::new(Anonymity::load(folder, Arc::default()).unwrap());
+    let recorder = (journal.clone(), anonymity);
+    let (enforcement, task) = Enforcement::start(folder, recorder, clock.clone(), snapshot, trusted).unwrap();
     Running { enforcement, journal, clock, task }
 }
 

@@ -9,6 +9,7 @@ pub(super) use seats::SeatCommand;
 
 use super::checkpoint;
 use super::site::{Denied, Mark, ReserveError, Reserved, ReservedSome, Site, State};
+use crate::anonymity::Anonymity;
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::journal::{AppendError, Journal};
@@ -17,7 +18,7 @@ use sitewarden_certs::secret_file;
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::codec;
 use sitewarden_protocol::license::{self, ActivationError, License, ReliefError};
-use sitewarden_protocol::record::{Activation, Body, MonitorChange, Override, Record, Run};
+use sitewarden_protocol::record::{Activation, Body, MonitorChange, Override, Run};
 use sitewarden_protocol::signing::PublicKey;
 use sitewarden_protocol::snapshot;
 use sitewarden_protocol::time::UnixMillis;
@@ -139,6 +140,7 @@ struct Group {
 pub(super) struct Writer {
     folder: Folder,
     journal: Journal,
+    anonymity: Arc<Anonymity>,
     clock: Clock,
     site: Site,
     trusted: Vec<PublicKey>,
@@ -151,7 +153,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         folder: Folder,
-        journal: Journal,
+        (journal, anonymity): (Journal, Arc<Anonymity>),
         clock: Clock,
         site: Site,
         trusted: Vec<PublicKey>,
@@ -159,7 +161,7 @@ impl Writer {
         (through, acknowledged): (Position, Position),
     ) -> Self {
         let written = (through, acknowledged);
-        Self { folder, journal, clock, site, trusted, state, acknowledged, written }
+        Self { folder, journal, anonymity, clock, site, trusted, state, acknowledged, written }
     }
 
     /// Until every handle is gone.
@@ -230,7 +232,7 @@ impl Writer {
             group.change(&mut self.site, overage);
         }
         let Group { at, mark, bodies, replies } = group;
-        let records: Result<Run, _> = bodies.iter().map(|body| Record::encode(at, body)).collect();
+        let records: Result<Run, _> = bodies.iter().map(|body| self.anonymity.encode(at, body)).collect();
         let written = match records {
             Ok(records) if records.count() == 0 => Ok(()),
             Ok(records) => self.journal.append(records).await.map(drop),

@@ -30,6 +30,7 @@ pub use sessions::SessionRequest;
 pub use standing::{ClockStatus, Concern, OverrideStatus};
 pub use users::{AddUserRequest, PasswordRequest, RemoveUserRequest, UserLine, list_users};
 
+use crate::anonymity::Anonymity;
 use crate::clock::Clock;
 use crate::enforcement::{Denials, Enforcement};
 use crate::identity::Names;
@@ -62,6 +63,8 @@ pub struct Api {
     pub denials: Denials,
     /// Takes records.
     pub journal: Journal,
+    /// Makes them anonymous, where that is switched on.
+    pub anonymity: Arc<Anonymity>,
     /// Who may call.
     pub users: Arc<Users>,
     /// Counts.

@@ -6,6 +6,7 @@ use super::error::Plant;
 use super::licenses::AppName;
 use super::monitors::{self, check_names};
 use super::standing::{self, ClockStatus, Concern, OverrideStatus};
+use crate::anonymity::OPERATOR;
 use crate::machine::Standing;
 use axum::Json;
 use axum::extract::State;
@@ -160,7 +161,7 @@ pub(super) async fn activate(
     body: Result<Json<ActivateRequest>, JsonRejection>,
 ) -> Result<Json<Value>, Plant> {
     let ActivateRequest { key, replace } = accept(body)?;
-    let license = activation::carry_out(&api, &key, replace, "operator").await?;
+    let license = activation::carry_out(&api, &key, replace, OPERATOR).await?;
     Ok(Json(json!({
         "message": "License activated successfully",
         "app": license.app,

@@ -11,6 +11,7 @@ mod error;
 mod extract;
 mod flags;
 mod invite;
+mod keys;
 mod licenses;
 mod monitors;
 mod page;
@@ -23,6 +24,7 @@ mod users;
 #[cfg(test)]
 mod tests;
 
+use crate::keys::SealingKeys;
 use crate::store::{Act, Store};
 use axum::{
     Router,
@@ -30,6 +32,7 @@ use axum::{
     routing::{get, patch, post},
 };
 use sitewarden_certs::{fingerprint::Fingerprint, hub_address::HubAddress};
+use std::sync::Arc;
 
 /// The most bytes of a request's body. The largest is a licence with its features.
 const MAX_BODY: usize = 64 << 10;
@@ -46,6 +49,8 @@ pub struct AdminState {
     pub invite: InviteSettings,
     /// How long a snapshot may be relied on, days.
     pub fresh_days: u16,
+    /// What agents seal batches to.
+    pub sealing: Arc<SealingKeys>,
 }
 
 /// What goes into enrolment tokens.
@@ -79,6 +84,8 @@ pub fn router(state: AdminState) -> Router {
         .route("/flags", get(flags::list))
         .route("/flags/{id}", get(flags::show))
         .route("/flags/{id}/resolve", post(flags::resolve))
+        .route("/keys/sealing", get(keys::list))
+        .route("/keys/sealing/rotate", post(keys::rotate))
         .route("/monitors", get(monitors::list))
         .route("/users", get(users::list).post(users::add))
         .route("/users/{name}", patch(users::edit).delete(users::remove));

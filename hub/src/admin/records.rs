@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sitewarden_protocol::{
     id::{AgentId, SiteId},
-    record::{self, Body, Measured, Measurement, Record, SessionEnd, kind},
+    record::{self, Body, HostHour, Measured, Measurement, Record, SessionEnd, kind},
 };
 
 #[derive(Debug, Deserialize)]
@@ -106,6 +106,7 @@ fn shown(body: &Body) -> Value {
             "disk_free": host.disk_free, "disk_total": host.disk_total, "uptime": host.uptime,
             "agent_memory": host.agent_memory,
         }),
+        Body::HostHourly(hour) => host_hour(hour),
         Body::MonitorReserved(change) | Body::MonitorReleased(change) => {
             json!({ "app": change.app, "monitor": change.monitor })
         }
@@ -143,6 +144,18 @@ fn shown(body: &Body) -> Value {
         }),
         Body::Unknown => Value::Null,
     }
+}
+
+fn host_hour(hour: &HostHour) -> Value {
+    json!({
+        "hour": time::text(hour.hour), "samples": hour.samples,
+        "cpu_average_permille": hour.cpu_average_permille, "cpu_max_permille": hour.cpu_max_permille,
+        "memory_average": hour.memory_average, "memory_max": hour.memory_max, "memory_total": hour.memory_total,
+        "disk_free_min": hour.disk_free_min, "disk_total": hour.disk_total, "uptime": hour.uptime,
+        "agent_uptime": hour.agent_uptime, "agent_memory_max": hour.agent_memory_max,
+        "backlog_max": hour.backlog_max, "journal_bytes_max": hour.journal_bytes_max,
+        "wall_offset_ms": hour.wall_offset,
+    })
 }
 
 fn measurement(measured: &Measurement) -> Value {

@@ -1,7 +1,7 @@
 //! What can be typed. Each resource's own commands are with the resource.
 
 use super::{
-    agents::AgentCommand, customers::CustomerCommand, flags::FlagCommand, licenses::LicenseCommand,
+    agents::AgentCommand, customers::CustomerCommand, flags::FlagCommand, keys::KeyCommand, licenses::LicenseCommand,
     monitors::MonitorCommand, plants::PlantCommand, records::RecordCommand, sites::SiteCommand, users::UserCommand,
 };
 use clap::{Args, Parser, Subcommand};
@@ -69,6 +69,9 @@ pub(super) enum Running {
     /// List, show and put aside red flags: signs of tampering or piracy.
     #[command(subcommand)]
     Flag(FlagCommand),
+    /// List the hub's keys that agents seal batches to, and make new ones.
+    #[command(subcommand)]
+    Keys(KeyCommand),
     /// List the monitors in use at a site.
     #[command(subcommand)]
     Monitor(MonitorCommand),

@@ -9,6 +9,7 @@ mod client;
 mod customers;
 mod failure;
 mod flags;
+mod keys;
 mod licenses;
 mod monitors;
 mod output;
@@ -61,6 +62,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 arguments::Running::Agent(command) => agents::run(&client, command, output).await,
                 arguments::Running::Record(command) => records::run(&client, command, output).await,
                 arguments::Running::Flag(command) => flags::run(&client, command, output).await,
+                arguments::Running::Keys(command) => keys::run(&client, command, output).await,
                 arguments::Running::Monitor(command) => monitors::run(&client, command, output).await,
                 arguments::Running::User(command) => users::run(&client, command, output).await,
             }

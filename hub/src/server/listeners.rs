@@ -6,6 +6,7 @@ use crate::admin::{self, AdminState, InviteSettings};
 use crate::config::Config;
 use crate::folder::Folder;
 use crate::http::{self, Basic, Enrolment, Parts, Plant, Rate, Server, serve_https, serve_plain, serve_socket};
+use crate::ingest::Ingest;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -53,15 +54,19 @@ pub(super) struct Running {
 
 impl Listeners<'_> {
     pub(super) fn start(self) -> Result<Running, Error> {
-        let Keys { authority, signing, quic_reset, quic_token, .. } = self.keys;
+        let Keys { authority, signing, quic_reset, quic_token, sealing, .. } = self.keys;
         let authority = Arc::new(authority);
         let Config { fresh_days, override_days, .. } = *self.config;
-        let signer = Arc::new(Signer::new(signing, Arc::clone(&authority), Promises { fresh_days, override_days }));
+        let promises = Promises { fresh_days, override_days };
+        let signer = Arc::new(Signer::new(signing, Arc::clone(&authority), promises, Arc::clone(&sealing)));
         let certificate =
             Certificate { authority: Arc::clone(&authority), config: self.config.clone(), token_key: quic_token };
         let issued = certificate.issue()?;
 
-        let backing = Backing::new(self.store.clone(), Arc::clone(&signer), Arc::clone(self.metrics), self.registry);
+        let ingest =
+            Ingest::new(self.store.clone(), Arc::clone(&signer), Arc::clone(&sealing), Arc::clone(self.metrics));
+        let backing =
+            Backing::new(self.store.clone(), Arc::clone(&signer), ingest, Arc::clone(self.metrics), self.registry);
         let sync = Listener::open(self.config.sync, issued.sync.clone(), &quic_reset, self.config.limits, backing)?;
         let sync_addr = sync.endpoint().local_addr().map_err(listening(self.config.sync))?;
         let https = tcp(self.config.https)?;
@@ -96,7 +101,12 @@ impl Listeners<'_> {
             hub_host_port: invite_address(self.config, https.address.port())?,
             ca: authority.fingerprint(),
         };
-        let admin = admin::router(AdminState { store: self.store.clone(), invite, fresh_days: self.config.fresh_days });
+        let admin = admin::router(AdminState {
+            store: self.store.clone(),
+            invite,
+            fresh_days: self.config.fresh_days,
+            sealing,
+        });
 
         let router = http::router(parts);
         let tls = RustlsConfig::from_config(Arc::clone(&issued.https));

@@ -19,6 +19,7 @@ mod monitors;
 mod plants;
 mod readers;
 mod records;
+mod sealing;
 mod secrets;
 mod sites;
 mod snapshots;

@@ -72,12 +72,17 @@ impl Throttle {
 }
 
 impl Backing {
-    pub(crate) fn new(store: Store, signer: Arc<Signer>, metrics: Arc<Metrics>, registry: Arc<Registry>) -> Arc<Self> {
-        let ingest = Arc::new(Ingest::new(store.clone(), Arc::clone(&signer), Arc::clone(&metrics)));
+    pub(crate) fn new(
+        store: Store,
+        signer: Arc<Signer>,
+        ingest: Ingest,
+        metrics: Arc<Metrics>,
+        registry: Arc<Registry>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             signer,
-            ingest,
+            ingest: Arc::new(ingest),
             metrics,
             registry,
             budget: Budget::new(),

@@ -1,5 +1,6 @@
 //! The hub's signed word: receipts and snapshots.
 
+use crate::keys::SealingKeys;
 use crate::store::SnapshotParts;
 use sitewarden_certs::authority::Authority;
 use sitewarden_protocol::chain::Cursor;
@@ -25,6 +26,7 @@ pub(crate) struct Signer {
     trust: Trust,
     promises: Promises,
     authority: Arc<Authority>,
+    sealing: Arc<SealingKeys>,
 }
 
 /// For which agent a snapshot is signed.
@@ -48,10 +50,15 @@ pub(crate) struct Promises {
 
 impl Signer {
     /// Agents are to trust the authority, and to be trusted by it.
-    pub(crate) fn new(key: PrivateKey, authority: Arc<Authority>, promises: Promises) -> Self {
+    pub(crate) fn new(
+        key: PrivateKey,
+        authority: Arc<Authority>,
+        promises: Promises,
+        sealing: Arc<SealingKeys>,
+    ) -> Self {
         let authorities = vec![authority.cert_der().to_vec()];
         let trust = Trust { authorities, signing_keys: vec![key.public()] };
-        Self { key, trust, promises, authority }
+        Self { key, trust, promises, authority, sealing }
     }
 
     /// Says that everything up to `through` is on disk; call it only when that is so.
@@ -86,7 +93,7 @@ impl Signer {
             override_days: parts.override_days.unwrap_or(self.promises.override_days),
             administrators: parts.administrators.into_iter().map(administrator).collect(),
             api_keys: Vec::new(),
-            sealing_key: None,
+            sealing_key: Some(self.sealing.newest()),
             certificate,
         };
         snapshot::Signed::make(&snapshot, to.version, &self.key)

@@ -4,9 +4,9 @@ use super::vectors::{expect, recorded};
 use sitewarden_protocol::id::{ActivationId, LicenseId, SiteId};
 use sitewarden_protocol::license::KeyDigest;
 use sitewarden_protocol::record::{
-    Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostSample, MachineActivated,
-    MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, Record, Run, SessionEnd, SessionEnded,
-    Transmission, Value, kind,
+    Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostHour, HostSample,
+    MachineActivated, MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, Record, Run,
+    SessionEnd, SessionEnded, Transmission, Value, kind,
 };
 use sitewarden_protocol::time::UnixMillis;
 use sitewarden_protocol::trusted_time;
@@ -116,7 +116,28 @@ fn bodies_of_version_2() -> Vec<Body> {
             retries: 2,
             error: Some("Connection timeout".into()),
         }),
+        Body::HostHourly(host_hour()),
     ]
+}
+
+const fn host_hour() -> HostHour {
+    HostHour {
+        hour: AT,
+        samples: 12,
+        cpu_average_permille: 300,
+        cpu_max_permille: 999,
+        memory_average: 1 << 33,
+        memory_max: (1 << 33) + 1,
+        memory_total: 1 << 34,
+        disk_free_min: 70_000,
+        disk_total: 1 << 40,
+        uptime: 86_400,
+        agent_uptime: 3_600,
+        agent_memory_max: 20 << 20,
+        backlog_max: 251,
+        journal_bytes_max: 1 << 20,
+        wall_offset: -5_000,
+    }
 }
 
 fn name(body: &Body) -> String {
@@ -139,6 +160,7 @@ fn name(body: &Body) -> String {
         Body::SessionEnded(_) => kind::SESSION_ENDED,
         Body::Measurement(_) => kind::MEASUREMENT,
         Body::Transmission(_) => kind::TRANSMISSION,
+        Body::HostHourly(_) => kind::HOST_HOURLY,
         Body::Unknown => panic!("an unknown body is not written"),
     };
     assert_eq!(body.kind(), Some(kind));

@@ -20,6 +20,7 @@ mod overage;
 mod passwords;
 mod plant_api;
 mod plant_licenses;
+mod privacy;
 mod proof;
 mod push;
 mod quota;

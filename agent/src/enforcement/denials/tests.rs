@@ -1,11 +1,13 @@
 //! Denials over a real journal.
 
 use super::*;
+use crate::anonymity::Anonymity;
 use crate::clock::{self, Machine};
 use crate::folder::Folder;
 use crate::journal::{Counters, Settings};
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::id::AgentId;
+use sitewarden_protocol::record::Record;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -31,7 +33,8 @@ fn bench(quota: u64) -> Bench {
     )
     .unwrap();
     let clock = Clock::start(&folder, clock::wall(), Default::default(), Box::new(Machine::new())).unwrap();
-    let (denials, keeper) = Denials::new(journal.clone(), clock, DenialCounters::default());
+    let anonymity = Arc::new(Anonymity::load(&folder, Arc::default()).unwrap());
+    let (denials, keeper) = Denials::new((journal.clone(), anonymity), clock, DenialCounters::default());
     Bench { denials, keeper: Some(keeper), journal, _temporary: temporary }
 }
 

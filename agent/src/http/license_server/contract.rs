@@ -1,5 +1,6 @@
 //! The four endpoints against the licence-server document, over a real journal, with a clock that the test moves.
 
+use crate::anonymity::Anonymity;
 use crate::enforcement::Denials;
 use crate::enforcement::tests::seats::{Hand, start_by};
 use crate::enforcement::tests::{Running, SITE, plain, prepare_with, sign};
@@ -66,11 +67,14 @@ impl Site {
         };
         let metrics = Arc::new(Metrics::new());
         // Nobody writes down what is denied here.
-        let (denials, _) = Denials::new(running.journal.clone(), running.clock.clone(), metrics.denials.clone());
+        let anonymity = Arc::new(Anonymity::load(&folder, Arc::default()).unwrap());
+        let recorder = (running.journal.clone(), Arc::clone(&anonymity));
+        let (denials, _) = Denials::new(recorder, running.clock.clone(), metrics.denials.clone());
         let (agent, key) = (names.agent, Arc::new(PrivateKey::from_seed(&[3; 32])));
         let api = Api {
             prover: Arc::new(Prover::new(key, agent, SITE, [0; 16])),
             denials,
+            anonymity,
             machine: Machine::default(),
             clock: running.clock.clone(),
             enforcement: running.enforcement.clone(),

@@ -5,6 +5,7 @@ use sitewarden_protocol::{
     batch::{self, Header, Signed},
     codec,
     record::{Activation, Body, EpochBegun, MonitorChange, Record, Run},
+    sealing::OpeningKey,
     signing::PublicKey,
     time::UnixMillis,
 };
@@ -106,18 +107,18 @@ pub(super) struct Moved {
 }
 
 impl VerifiedBatch {
-    /// Verifies a batch with its agent's key and takes it apart. Takes long enough (a millisecond or two) to be kept
+    /// Verifies a batch with its agent's key, opens it if it is sealed to one of `opening`, and takes it apart. Takes long enough (a millisecond or two) to be kept
     /// from the threads that move bytes.
     ///
     /// # Errors
     /// If it is not the agent's. A batch that is the agent's and cannot be read is no error: it is to be stored as such.
-    pub fn prepare(signed: Signed, key: &PublicKey) -> Result<Self, batch::Error> {
+    pub fn prepare(signed: Signed, key: &PublicKey, opening: &[OpeningKey]) -> Result<Self, batch::Error> {
         let header = signed.verify(key)?;
         // SQLite's integers end here.
         if i64::try_from(header.last).is_err() || i64::try_from(header.epoch).is_err() {
             return Err(batch::Error::Inconsistent("its numbers cannot be"));
         }
-        let records = match signed.open(&header) {
+        let records = match signed.open_with(&header, opening) {
             Ok(run) => OpenedRecords::decode(run).map_err(|error| format!("a record is unreadable: {error}")),
             Err(error) => Err(error.to_string()),
         };
