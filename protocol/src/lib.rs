@@ -24,5 +24,6 @@ pub mod record;
 pub mod signing;
 pub mod snapshot;
 pub mod sync;
+pub mod telemetry;
 pub mod time;
 pub mod trusted_time;
