@@ -2,13 +2,15 @@
 
 use crate::clock::{self, Clock, Source};
 use crate::config::Config;
-use crate::enforcement::{self, Enforcement, StartError};
+use crate::enforcement::{self, Denials, Enforcement, StartError};
 use crate::folder::{self, Folder, Lock};
 use crate::host;
 use crate::http::{self, Api, Served};
-use crate::identity::{self, Identity};
+use crate::identity::{self, Identity, Names};
 use crate::journal::{Journal, StoreError};
+use crate::machine::Machine;
 use crate::metrics::Metrics;
+use crate::proof::Prover;
 use crate::schedule::Waker;
 use crate::sync::{self, Line};
 use crate::users::{self, Users};
@@ -19,6 +21,7 @@ use sitewarden_protocol::trusted_time::Change;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -106,7 +109,10 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let mut digest_key = Zeroizing::new([0; 32]);
     getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
     let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
+    let prover = prover(&identity)?;
     let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged);
+    let (denials, denials_keeper) = Denials::new(journal.clone(), clock.clone(), metrics.denials.clone());
+    let machine = Machine::default();
     let (stop, stopping) = watch::channel(false);
     let parts = sync::Parts {
         identity,
@@ -126,11 +132,36 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
             Duration::from_secs(config.host.interval_seconds.into()),
             stopping.clone(),
         )),
+        tokio::spawn(machine.clone().watch(
+            folder.clone(),
+            PathBuf::from("/"),
+            (journal.clone(), clock.clone()),
+            stopping.clone(),
+        )),
+        tokio::spawn(denials_keeper.run(stopping.clone())),
         tokio::spawn(keep_time(clock.clone(), journal.clone(), stopping)),
     ];
-    let api = Api { clock, enforcement: enforcement.clone(), journal: journal.clone(), users, metrics, line, names };
+    let api = Api {
+        clock,
+        enforcement: enforcement.clone(),
+        denials,
+        journal: journal.clone(),
+        users,
+        metrics,
+        line,
+        prover,
+        names,
+        machine,
+    };
     let (tcp, socket, http) = listen(folder, config, api)?;
     Ok(Running { http, folder: folder.clone(), journal, tcp, socket, stop, tasks, writer, enforcement, _lock: lock })
+}
+
+fn prover(identity: &Identity) -> Result<Arc<Prover>, Error> {
+    let mut run = [0; 16];
+    getrandom::fill(&mut run).map_err(|_| Error::Random)?;
+    let Names { agent, site, .. } = identity.names;
+    Ok(Arc::new(Prover::new(Arc::clone(&identity.signing_key), agent, site, run)))
 }
 
 impl Running {
@@ -153,6 +184,13 @@ impl Running {
         drop(self.enforcement);
         if tokio::time::timeout(STOP_TIMEOUT, self.writer).await.is_err() {
             tracing::warn!("the state was not written in time; the next start replays the journal");
+        }
+        // The journal's thread ends with its last handle, and lets go of the disk: a start right after this finds it free.
+        let mut head = self.journal.head();
+        drop(self.journal);
+        let released = async { while head.changed().await.is_ok() {} };
+        if tokio::time::timeout(STOP_TIMEOUT, released).await.is_err() {
+            tracing::warn!("the journal was not closed in time");
         }
     }
 }

@@ -23,7 +23,8 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-const AUTHORITY: &str = "authority.pem";
+/// The file of the authority's certificate, PEM.
+pub(crate) const AUTHORITY: &str = "authority.pem";
 const AUTHORITY_KEY: &str = "authority.key.pem";
 const SIGNING: &str = "signing.key";
 const STORE: &str = "store.key";

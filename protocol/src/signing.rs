@@ -2,7 +2,10 @@
 //!
 //! What is signed is the purpose's own name followed by the BLAKE3 hash of the bytes as sent (hashing a large batch with
 //! BLAKE3 is several times faster than with Ed25519's SHA-512). A signature made for one purpose is worth nothing for
-//! another. Verification is strict (RFC 8032 with small-order keys and points refused).
+//! another. The only signatures without a purpose are those of `jws` and of JSON objects, which cannot be confused with them
+//! nor with each other. Verification is strict (RFC 8032 with small-order keys and points refused).
+
+mod jws;
 
 use crate::codec::{Decode, Encode};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};

@@ -6,9 +6,13 @@
 //! forgotten, and quota and telemetry share their disk syncs.
 
 mod checkpoint;
+mod denials;
+mod seats;
 mod site;
 mod writer;
 
+pub use denials::{Asked, Denials, Ground};
+pub use seats::{Claim, NewMachine, SeatError};
 pub use site::{Denied, ReserveError, Reserved, ReservedSome, State};
 pub use writer::{ActivateError, InstallError, OverrideError};
 
@@ -96,6 +100,7 @@ impl Enforcement {
         let checkpoint = Checkpoint::load(&folder.state(checkpoint::FILE))?.unwrap_or_default();
         let mut site = Site::restore(snapshot, checkpoint.derived);
         replay(&journal, checkpoint.through, &mut site)?;
+        site.listen(clock.now());
         let state = Arc::new(ArcSwap::from_pointee(site.state()));
         let (commands, waiting) = mpsc::channel(QUEUE);
         let known = (checkpoint.through, checkpoint.acknowledged);
@@ -205,4 +210,4 @@ fn replay(journal: &Journal, through: Position, site: &mut Site) -> Result<(), S
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

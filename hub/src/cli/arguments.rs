@@ -40,6 +40,8 @@ pub(super) enum Command {
     Init(InitArgs),
     /// Run the hub in the foreground until SIGTERM.
     Serve(ServeArgs),
+    /// Print the hub's root certificate (PEM): what apps ship with, to tell genuine agents from false ones.
+    Root,
     #[command(flatten)]
     Running(Running),
 }

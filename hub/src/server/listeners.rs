@@ -57,9 +57,8 @@ impl Listeners<'_> {
     pub(super) fn start(self) -> Result<Running, Error> {
         let Keys { authority, signing, quic_reset, quic_token, .. } = self.keys;
         let authority = Arc::new(authority);
-        let trusted = vec![authority.cert_der().to_vec()];
         let Config { fresh_days, override_days, .. } = *self.config;
-        let signer = Arc::new(Signer::new(signing, trusted, Promises { fresh_days, override_days }));
+        let signer = Arc::new(Signer::new(signing, Arc::clone(&authority), Promises { fresh_days, override_days }));
         let certificate =
             Certificate { authority: Arc::clone(&authority), config: self.config.clone(), token_key: quic_token };
         let issued = certificate.issue()?;

@@ -19,7 +19,7 @@ pub(crate) use endpoint::server_config;
 pub(crate) use listener::Listener;
 pub(crate) use quinn::{Endpoint, ServerConfig as SyncConfig};
 pub(crate) use registry::Registry;
-pub(crate) use signer::{Promises, Signer};
+pub(crate) use signer::{Addressee, Promises, Signer};
 
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;

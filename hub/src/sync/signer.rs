@@ -1,14 +1,16 @@
 //! The hub's signed word: receipts and snapshots.
 
 use crate::store::SnapshotParts;
+use sitewarden_certs::authority::Authority;
 use sitewarden_protocol::chain::Cursor;
 use sitewarden_protocol::hub_time::{self, HubTime};
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::receipt::{self, Receipt};
-use sitewarden_protocol::signing::PrivateKey;
+use sitewarden_protocol::signing::{PrivateKey, PublicKey};
 use sitewarden_protocol::snapshot::{self, Administrator, Snapshot, Trust, Version};
 use sitewarden_protocol::telemetry::Answer;
 use sitewarden_protocol::time::UnixMillis;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How old a snapshot gets at an agent before it is signed anew although nothing changed: half a day, so that a
@@ -23,6 +25,17 @@ pub(crate) struct Signer {
     key: PrivateKey,
     trust: Trust,
     promises: Promises,
+    authority: Arc<Authority>,
+}
+
+/// For which agent a snapshot is signed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addressee {
+    pub(crate) agent: AgentId,
+    /// What its decisions are proved with.
+    pub(crate) signing_key: PublicKey,
+    /// The protocol version that it speaks.
+    pub(crate) version: u16,
 }
 
 /// What snapshots promise where the site has no setting of its own.
@@ -35,10 +48,11 @@ pub(crate) struct Promises {
 }
 
 impl Signer {
-    /// `authorities` are the certificates (DER) that agents are to trust.
-    pub(crate) fn new(key: PrivateKey, authorities: Vec<Vec<u8>>, promises: Promises) -> Self {
+    /// Agents are to trust the authority, and to be trusted by it.
+    pub(crate) fn new(key: PrivateKey, authority: Arc<Authority>, promises: Promises) -> Self {
+        let authorities = vec![authority.cert_der().to_vec()];
         let trust = Trust { authorities, signing_keys: vec![key.public()] };
-        Self { key, trust, promises }
+        Self { key, trust, promises, authority }
     }
 
     /// Says that everything up to `through` is on disk; call it only when that is so.
@@ -61,8 +75,14 @@ impl Signer {
         &self.trust
     }
 
-    /// Says what a site may do, to an agent that speaks this protocol version.
-    pub(crate) fn snapshot(&self, parts: SnapshotParts, version: u16, now: UnixMillis) -> snapshot::Signed {
+    /// Says what a site may do.
+    pub(crate) fn snapshot(&self, parts: SnapshotParts, to: Addressee, now: UnixMillis) -> snapshot::Signed {
+        // A certificate takes one signature; it is made anew with each snapshot, so that none is stored or renewed.
+        let certificate =
+            self.authority.issue_signing(&to.signing_key, to.agent, parts.site, now).unwrap_or_else(|error| {
+                tracing::error!(%error, agent = %to.agent, "an agent gets no certificate for its proofs");
+                Vec::new()
+            });
         let fresh_days = parts.fresh_days.unwrap_or(self.promises.fresh_days);
         let snapshot = Snapshot {
             site: parts.site,
@@ -78,9 +98,9 @@ impl Signer {
             administrators: parts.administrators.into_iter().map(administrator).collect(),
             api_keys: parts.api_keys,
             sealing_key: None,
-            certificate: Vec::new(),
+            certificate,
         };
-        snapshot::Signed::make(&snapshot, version, &self.key)
+        snapshot::Signed::make(&snapshot, to.version, &self.key)
     }
 }
 

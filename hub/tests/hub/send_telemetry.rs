@@ -30,10 +30,10 @@ pub async fn key(world: &World) -> String {
 
 async fn published(world: &World) -> PublicKey {
     let known: Value = world.hub().get("/.well-known/sitewarden").await.json().await.unwrap();
-    let key = &known["signing_keys"][0];
-    assert_eq!((&key["name"], &key["jwk"]["x"]), (&json!("global"), &key["public_key"]));
-    assert!(known["authorities"][0].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE-----\n"));
-    let raw = URL_SAFE_NO_PAD.decode(key["public_key"].as_str().unwrap()).unwrap();
+    let key = &known["keys"][0];
+    assert_eq!((&key["kid"], &key["x"], &key["crv"]), (&json!("global"), &known["signing_key"], &json!("Ed25519")));
+    assert!(known["certificates"][0].as_str().unwrap().starts_with("MII"));
+    let raw = URL_SAFE_NO_PAD.decode(known["signing_key"].as_str().unwrap()).unwrap();
     PublicKey::from_bytes(raw.try_into().unwrap()).unwrap()
 }
 

@@ -146,15 +146,15 @@ fn reasons(licenses: &[License], app: &str, circumstances: &Circumstances, used:
     };
     let mut reasons: Vec<Reason> =
         license.steps(circumstances, used).map(|step| step_reason(license, step, used)).collect();
-    if let Some(until) = circumstances.relieved_until.filter(|until| *until > circumstances.now) {
-        reasons.push(Reason { since: None, text: format!("an emergency override is in force until {until}") });
-    }
     if reasons.is_empty() {
         let end = license.expires_at.map_or_else(|| "without end".to_owned(), |end| format!("until {end}"));
         reasons.push(Reason {
             since: license.activated_at,
             text: format!("the license {} is active, {end}", license.name),
         });
+    }
+    if let Some(until) = circumstances.relieved_until.filter(|until| *until > circumstances.now) {
+        reasons.push(Reason { since: None, text: format!("an emergency override is in force until {until}") });
     }
     reasons
 }
@@ -250,6 +250,10 @@ mod tests {
         let told = explain(&[expired], "EMS", &now, Use::default());
         assert_eq!(told.verdict, Verdict::Warned);
         assert!(told.reasons.iter().any(|reason| reason.text.contains("override")), "{told:?}");
+        let sound = explain(&[license(1, "EMS", Status::Active)], "EMS", &now, Use::default());
+        let words: Vec<_> = sound.reasons.iter().map(|reason| reason.text.as_str()).collect();
+        assert_eq!(words[0], "the license L1 is active, without end", "{words:?}");
+        assert!(words[1].contains("override"), "{words:?}");
         assert_eq!(
             told.changes.last().map(|change| (change.at, change.verdict)),
             Some((NOW.after(DAY * 7), Verdict::Denied))
