@@ -13,6 +13,7 @@ use sitewarden_protocol::{
     codec,
     id::ActivationId,
     license::{KeyDigest, Status},
+    record::Measured,
     telemetry::{Field, Problem, Reading},
 };
 use std::collections::HashMap;
@@ -73,6 +74,7 @@ impl<'a> Judge<'a> {
         reading: &mut Reading,
         key: KeySent,
     ) -> Result<Judged, Error> {
+        refuse_endless(reading);
         let mut judged = Judged { app: self.app(reading)?, ..Judged::default() };
         self.license(origin, reading, key, &mut judged)?;
         self.activation(origin, reading, &mut judged)?;
@@ -204,6 +206,19 @@ impl<'a> Judge<'a> {
         let flag = KeyFlag { kind, site, agent, api_key, license, details: &details, observation };
         flags::raise_for_key(self.tx, origin.received_at, &flag).map(drop)
     }
+}
+
+/// An agent that was tampered with may have signed numbers that are none: the database would not take them, and the
+/// stream has to go on.
+fn refuse_endless(reading: &mut Reading) {
+    let wrong = match reading.value {
+        Measured::Number(number) if !number.is_finite() => Field::NumericDataSingleValue,
+        Measured::Point { x, .. } if !x.is_finite() => Field::NumericDataX,
+        Measured::Point { y, .. } if !y.is_finite() => Field::NumericDataY,
+        _ => return,
+    };
+    reading.value = Measured::Nothing;
+    reading.object(wrong, Problem::NotANumber);
 }
 
 /// What a flag tells. No key, of whatever kind.

@@ -7,12 +7,15 @@ use serde_json::json;
 use sitewarden_protocol::{
     id::SiteId,
     record::{Measured, Part, Rest},
-    telemetry::Reading,
+    telemetry::{MAX_BODY, MAX_CHARACTERS, MAX_TEXT_CHARACTERS, Reading},
     time::UnixMillis,
 };
 use std::collections::BTreeMap;
 
 const HOUR: i64 = 3_600_000;
+
+/// What an honest reading's wrong fields have at most, escaped: a body of control characters.
+const MAX_RAW: usize = 6 * MAX_BODY;
 
 /// Where a measurement comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,16 +92,32 @@ pub(in crate::store) fn append_rest(
     (epoch, seq): (u64, u64),
     rest: &Rest,
 ) -> Result<(), Error> {
-    let sql = match rest.part {
-        Part::Raw => "UPDATE measurements SET raw = raw || ? WHERE agent = ? AND epoch = ? AND seq = ?",
-        Part::User => "UPDATE measurements SET user = user || ? WHERE agent = ? AND epoch = ? AND seq = ?",
-        Part::Text => {
-            "UPDATE measurements SET text = coalesce(text, '') || ? WHERE agent = ? AND epoch = ? AND seq = ?"
-        }
+    let (sql, most) = match rest.part {
+        Part::Raw => (
+            "UPDATE measurements SET raw = raw || ?1 WHERE agent = ?2 AND epoch = ?3 AND seq = ?4
+             AND length(raw) < ?5",
+            MAX_RAW,
+        ),
+        Part::User => (
+            "UPDATE measurements SET user = user || ?1 WHERE agent = ?2 AND epoch = ?3 AND seq = ?4
+             AND length(user) < ?5",
+            MAX_CHARACTERS,
+        ),
+        Part::Text => (
+            "UPDATE measurements SET text = coalesce(text, '') || ?1 WHERE agent = ?2 AND epoch = ?3 AND seq = ?4
+             AND length(coalesce(text, '')) < ?5",
+            MAX_TEXT_CHARACTERS,
+        ),
     };
     // One whose reading is not here (lost with a damaged journal) changes nothing, and is kept as a record.
     let first = whole(seq).saturating_sub(i64::from(rest.back));
-    tx.prepare_cached(sql)?.execute(params![rest.text, agent, whole(epoch), first])?;
+    tx.prepare_cached(sql)?.execute(params![
+        rest.text,
+        agent,
+        whole(epoch),
+        first,
+        i64::try_from(most).unwrap_or(i64::MAX)
+    ])?;
     Ok(())
 }
 

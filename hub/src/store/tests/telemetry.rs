@@ -7,7 +7,7 @@ use crate::store::{
 use sitewarden_protocol::{
     api_key::ApiKeyDigest,
     license::KeyDigest,
-    record::{Body, Measured, Measurement, Sent, Transmission, kind},
+    record::{Body, Measured, Measurement, Part, Rest, Sent, Transmission, kind},
     telemetry::Fields,
     time::UnixMillis,
 };
@@ -143,6 +143,28 @@ async fn endless_sums_stop_and_do_not_stop_the_stream() {
     }
     let point = fixture.store.series(series(Granularity::Month)).await.unwrap()[0];
     assert!(point.sum.is_finite() && point.count == 5, "{point:?}");
+}
+
+#[tokio::test]
+async fn what_a_tampered_agent_signed_does_not_stop_the_stream() {
+    let fixture = Fixture::new().await;
+    let (text, _) = key(&fixture).await;
+    let mut plant = fixture.agent(1).await;
+    for value in [Measured::Number(f64::NAN), Measured::Point { x: 1.0, y: f64::INFINITY }] {
+        let mut forged = sent(fixture.site, &text, "");
+        forged.reading.value = value;
+        plant.record(&Body::Measurement(Measurement::Sent(Box::new(forged))));
+    }
+    let rest = |back, part| Body::Measurement(Measurement::Rest(Rest { back, part, text: "x".repeat(3_000) }));
+    plant.record(&rest(0, Part::Text));
+    (0..4).for_each(|_| plant.record(&rest(u32::MAX, Part::Raw)));
+    (0..4).for_each(|more| plant.record(&rest(8 + more - 1, Part::User)));
+    let outcome = fixture.store.ingest(NOW, plant.batch(0, plant.records(), 0)).await.unwrap();
+    assert!(matches!(outcome, crate::store::IngestOutcome::Stored { new: 11, .. }));
+    let rows = measured(&fixture, TelemetryFilter { flagged: Some(true), ..TelemetryFilter::default() }).await;
+    assert!(rows.iter().all(|row| row.value == Measured::Nothing && row.errors[0].1.ends_with("must be a number.")));
+    assert!(rows.iter().all(|row| row.user.len() <= 3_001));
+    assert_eq!(fixture.store.series(series(Granularity::Hour)).await.unwrap(), []);
 }
 
 #[tokio::test]
