@@ -44,7 +44,7 @@ pub struct Metrics {
     relieved: Gauge,
 }
 
-/// Denials by app. No more than [`MAX_APPS`] are told apart: a caller may name any app.
+/// Denials by app. No more than `MAX_APPS` are told apart: a caller may name any app.
 #[derive(Clone, Default)]
 pub struct DenialCounters {
     family: Family<Vec<(String, String)>, Counter>,

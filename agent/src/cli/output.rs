@@ -53,6 +53,7 @@ fn status_text(status: &Status) -> String {
     };
     let journal = &status.journal;
     let queue = match &journal.oldest_unacknowledged {
+        Some(oldest) if journal.backlog == 1 => format!("1 record to send, from {oldest}"),
         Some(oldest) if journal.backlog > 0 => format!("{} records to send, the oldest from {oldest}", journal.backlog),
         _ => "everything is sent".to_owned(),
     };

@@ -46,7 +46,7 @@ impl Moment {
     /// The moment, seen from `now`.
     ///
     /// # Errors
-    /// [`Over`] if it is before now.
+    /// `Over` if it is before now.
     pub fn seen_from(self, now: UnixMillis) -> Result<UnixMillis, Over> {
         match self {
             Self::Day(at) if at < now && now < at.after(DAY) => Ok(now),

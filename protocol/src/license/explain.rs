@@ -7,7 +7,7 @@ use super::ladder::{Circumstances, Condition, Step, Use};
 use super::quota::may_reserve;
 use super::{License, Rung, Term};
 use crate::time::UnixMillis;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What an app may do, from good to bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -28,7 +28,8 @@ pub enum Verdict {
 pub struct Explanation {
     /// The app.
     pub app: String,
-    /// The moment that this is about, milliseconds since 1970.
+    /// The moment that this is about. This and all others are shown in RFC 3339.
+    #[serde(serialize_with = "shown")]
     pub at: UnixMillis,
     /// What the app may do then.
     pub verdict: Verdict,
@@ -52,6 +53,7 @@ pub struct Explanation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
     /// Since when.
+    #[serde(serialize_with = "shown_if_any")]
     pub since: Option<UnixMillis>,
     /// In words.
     pub text: String,
@@ -61,6 +63,7 @@ pub struct Reason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// When.
+    #[serde(serialize_with = "shown")]
     pub at: UnixMillis,
     /// What the app may do from then on.
     pub verdict: Verdict,
@@ -100,6 +103,14 @@ pub fn explain(licenses: &[License], app: &str, circumstances: &Circumstances, u
         reasons,
         changes,
     }
+}
+
+fn shown<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
+
+fn shown_if_any<S: Serializer>(at: &Option<UnixMillis>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(|at| at.to_string()).serialize(serializer)
 }
 
 impl Verdict {
