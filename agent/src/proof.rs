@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 use sitewarden_protocol::id::{AgentId, LicenseId, SiteId};
 use sitewarden_protocol::signing::PrivateKey;
+use sitewarden_protocol::telemetry::Answer;
 use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -128,6 +129,11 @@ impl Prover {
         };
         // Texts and numbers always have a JSON form.
         self.key.sign_jws(&self.header, &serde_json::to_vec(&payload).unwrap_or_default())
+    }
+
+    /// Answers a program that sends telemetry, in the envelope that is signed with the same key.
+    pub fn envelope(&self, answer: &Answer) -> String {
+        answer.envelope(&self.key)
     }
 
     /// The public half, raw, in base64url: what a JWK calls `x`.

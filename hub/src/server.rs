@@ -6,6 +6,7 @@
 mod certificate;
 mod expiry;
 mod listeners;
+mod retention;
 
 use crate::config::Config;
 use crate::folder::{self, Folder};
@@ -167,11 +168,14 @@ pub async fn start(config: Config) -> Result<Hub, Error> {
     let running = running.start()?;
     let (https, http, sync) = (running.https_addr(), running.http_addr(), running.sync_addr());
     write_addresses(&folder, &running)?;
-    let expiry = tokio::spawn(expiry::expire(store.clone()));
+    let (expiring, removing) = (expiry::expire(store.clone()), retention::remove(store.clone()));
+    let jobs = tokio::spawn(async move {
+        tokio::join!(expiring, removing);
+    });
     running.serving(true);
     info!(%https, http = http.map(tracing::field::display), %sync, "the hub serves");
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(run(folder, running, store.clone(), expiry, stopped));
+    let task = tokio::spawn(run(folder, running, store.clone(), jobs, stopped));
     Ok(Hub { https, http, sync, metrics, store, stop, task })
 }
 
@@ -239,7 +243,7 @@ async fn run(
     folder: Folder,
     running: Running,
     store: Store,
-    expiry: JoinHandle<()>,
+    jobs: JoinHandle<()>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let result = tokio::select! {
@@ -251,7 +255,7 @@ async fn run(
         }
     };
     info!("the hub is stopping");
-    expiry.abort();
+    jobs.abort();
     remove_addresses(&folder);
     running.drain().await;
     // Only now: commands that came before are answered.

@@ -30,9 +30,13 @@ mod plant_world;
 mod questions;
 #[path = "hub/sealing.rs"]
 mod sealing;
+#[path = "hub/send_telemetry.rs"]
+mod send_telemetry;
 #[path = "hub/sessions.rs"]
 mod sessions;
 #[path = "hub/support.rs"]
 mod support;
+#[path = "hub/telemetry.rs"]
+mod telemetry;
 #[path = "hub/users.rs"]
 mod users;

@@ -25,5 +25,6 @@ pub mod sealing;
 pub mod signing;
 pub mod snapshot;
 pub mod sync;
+pub mod telemetry;
 pub mod time;
 pub mod trusted_time;

@@ -23,11 +23,13 @@ mod switches;
 pub use switches::Switches;
 
 use crate::folder::Folder;
+use serde_json::{Map, Value as Json};
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::record::{
-    Activation, Body, Denial, Denials, Event, MachineActivated, MachineDeactivated, Measured, Measurement, Override,
-    Record, SessionEnd, SessionEnded, TooLarge, Transmission, Value,
+    Activation, Body, Denial, Denials, Event, MachineActivated, MachineDeactivated, Measured, Override, Record,
+    SessionEnd, SessionEnded, TooLarge, Transmission, Value,
 };
+use sitewarden_protocol::telemetry::Reading;
 use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -103,6 +105,32 @@ impl Anonymity {
         if self.switches.anonymizes() { self.pseudonym(name) } else { name.to_owned() }
     }
 
+    /// What a program sent of itself, as it may leave.
+    pub fn reading(&self, reading: Reading) -> Reading {
+        if !self.switches.anonymizes() {
+            return reading;
+        }
+        let value = match reading.value {
+            Measured::Text(text) => Measured::Text(redaction::redact(&text)),
+            other => other,
+        };
+        let raw = serde_json::from_str::<Map<String, Json>>(&reading.raw).map(|fields| {
+            let field = |(name, value): (String, Json)| {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                (redaction::redact(&name), Json::String(self.field(&name, &text)))
+            };
+            Json::Object(fields.into_iter().map(field).collect()).to_string()
+        });
+        Reading {
+            group: redaction::redact(&reading.group),
+            value,
+            user: self.pseudonym(&reading.user),
+            // What is no JSON object is nothing at all.
+            raw: raw.unwrap_or_default(),
+            ..reading
+        }
+    }
+
     /// The body as it may leave; `None` if nothing in it has to change. Every kind is listed, so that no new one compiles
     /// without somebody having thought of it.
     fn anonymous(&self, body: &Body) -> Option<Body> {
@@ -137,7 +165,6 @@ impl Anonymity {
                 },
                 ..ended.clone()
             }),
-            Body::Measurement(measured) => Body::Measurement(self.measurement(measured)),
             Body::Transmission(sent) => {
                 Body::Transmission(Transmission { error: sent.error.as_deref().map(redaction::redact), ..sent.clone() })
             }
@@ -150,6 +177,8 @@ impl Anonymity {
             | Body::Fingerprint(_)
             | Body::Overage(_)
             | Body::Heartbeat(_)
+            // Made anonymous as a whole, by `reading`: its long texts may be in several records.
+            | Body::Measurement(_)
             | Body::Unknown => return None,
         })
     }
@@ -169,23 +198,6 @@ impl Anonymity {
             outcome: redaction::redact(&event.outcome),
             attributes: event.attributes.iter().map(attribute).collect(),
             ..event.clone()
-        }
-    }
-
-    fn measurement(&self, measured: &Measurement) -> Measurement {
-        let value = match &measured.value {
-            Measured::Text(text) => Measured::Text(redaction::redact(text)),
-            other => other.clone(),
-        };
-        let field = |(name, text): &(String, String)| (redaction::redact(name), self.field(name, text));
-        let error = |(name, text): &(String, String)| (redaction::redact(name), redaction::redact(text));
-        Measurement {
-            group: redaction::redact(&measured.group),
-            value,
-            user: self.pseudonym(&measured.user),
-            errors: measured.errors.iter().map(error).collect(),
-            raw: measured.raw.iter().map(field).collect(),
-            ..measured.clone()
         }
     }
 

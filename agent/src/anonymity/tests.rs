@@ -150,17 +150,6 @@ fn naming(name: &str, free: &str) -> Vec<Body> {
             users: 1,
             cause: SessionEnd::Released { by: name.clone() },
         }),
-        Body::Measurement(Measurement {
-            group: free.clone(),
-            value: Measured::Text(free.clone()),
-            product: "1".into(),
-            version: "1.0.1".into(),
-            user: name.clone(),
-            license: None,
-            activation: "12".into(),
-            errors: vec![("x".into(), free.clone())],
-            raw: vec![("user_identifier".into(), name), ("data".into(), free.clone())],
-        }),
         Body::Transmission(Transmission {
             number: 1,
             due: AT,
@@ -171,4 +160,26 @@ fn naming(name: &str, free: &str) -> Vec<Body> {
             error: Some(free),
         }),
     ]
+}
+
+#[test]
+fn a_reading_leaves_without_its_user_and_without_addresses_in_its_texts() {
+    let (_temporary, folder) = folder();
+    let anonymity = Anonymity::load(&folder, Arc::default()).unwrap();
+    let reading = Reading {
+        group: "pumps of 10.0.0.5".into(),
+        value: Measured::Text("ask anna@acme.com".into()),
+        product: "1".into(),
+        version: "1.0.1".into(),
+        user: "anna.meyer".into(),
+        activation: "12".into(),
+        problems: vec![],
+        raw: r#"{"user_identifier":"anna.meyer","data_type":"from 10.0.0.5"}"#.into(),
+    };
+    let left = anonymity.reading(reading.clone());
+    let all = format!("{left:?}");
+    assert!(["anna", "10.0.0.5"].iter().all(|secret| !all.contains(secret)), "{all}");
+    assert_eq!((left.product, left.version, left.activation), ("1".into(), "1.0.1".into(), "12".into()));
+    anonymity.switches().set_anonymize(false);
+    assert_eq!(anonymity.reading(reading.clone()), reading);
 }

@@ -14,6 +14,7 @@ mod monitors;
 mod notification;
 mod operator;
 mod relief;
+mod send_telemetry;
 mod sessions;
 mod show;
 mod standing;
@@ -94,6 +95,7 @@ pub fn app_routes(api: Api) -> Router {
         .route("/_config/monitors/_list", get(monitors::list))
         .route("/_config/monitors/{monitor}", put(monitors::reserve).delete(monitors::release))
         .route("/api/v1/telemetry/events", post(telemetry::events))
+        .route("/api/v1/send-telemetry-data", send_telemetry::route())
         .route("/.well-known/sitewarden", get(well_known::identity))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

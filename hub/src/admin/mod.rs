@@ -6,6 +6,8 @@
 //! One resource a file. A handler extracts, makes one call to the store, and maps the result.
 
 mod agents;
+mod api_keys;
+mod apps;
 mod customers;
 mod error;
 mod extract;
@@ -23,6 +25,8 @@ mod users;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use records::{measured, shown};
 
 use crate::keys::SealingKeys;
 use crate::store::{Act, Store};
@@ -67,6 +71,12 @@ pub fn router(state: AdminState) -> Router {
     let api = Router::new()
         .route("/customers", get(customers::list).post(customers::add))
         .route("/customers/{id}", get(customers::show))
+        .route("/customers/{id}/retention", get(customers::retention).post(customers::keep))
+        .route("/api-keys", get(api_keys::list).post(api_keys::add))
+        .route("/api-keys/{id}/rotate", post(api_keys::rotate))
+        .route("/api-keys/{id}/revoke", post(api_keys::revoke))
+        .route("/apps", get(apps::list))
+        .route("/apps/{code}/versions", post(apps::add_version))
         .route("/plants", get(plants::list).post(plants::add))
         .route("/plants/{id}", get(plants::show))
         .route("/sites", get(sites::list).post(sites::add))

@@ -95,7 +95,8 @@ impl From<StoredRecord> for View {
     }
 }
 
-fn shown(body: &Body) -> Value {
+/// A record's body, as people and programs read it.
+pub(crate) fn shown(body: &Body) -> Value {
     match body {
         Body::Event(event) => json!({
             "app": event.app, "kind": event.kind, "environment": event.environment, "outcome": event.outcome,
@@ -137,7 +138,7 @@ fn shown(body: &Body) -> Value {
         Body::MachineActivated(_) | Body::MachineDeactivated(_) | Body::Heartbeat(_) | Body::SessionEnded(_) => {
             floating(body)
         }
-        Body::Measurement(measured) => measurement(measured),
+        Body::Measurement(sent) => measurement(sent),
         Body::Transmission(sent) => json!({
             "number": sent.number, "due": time::text(sent.due), "manual": sent.manual,
             "started": time::text(sent.started), "records": sent.records, "retries": sent.retries, "error": sent.error,
@@ -158,17 +159,27 @@ fn host_hour(hour: &HostHour) -> Value {
     })
 }
 
-fn measurement(measured: &Measurement) -> Value {
-    let value = match &measured.value {
+fn measurement(measurement: &Measurement) -> Value {
+    let reading = match measurement {
+        Measurement::Sent(sent) => &sent.reading,
+        Measurement::Rest(rest) => return json!({ "rest_of": rest.back, "text": rest.text }),
+    };
+    let errors = reading.problems.iter().map(|(field, problem)| (field.name(), problem.message(*field)));
+    json!({
+        "group": reading.group, "value": measured(&reading.value), "product": reading.product,
+        "version": reading.version, "user": reading.user, "activation": reading.activation,
+        "errors": errors.collect::<Vec<_>>(), "raw": reading.raw,
+    })
+}
+
+/// What was measured.
+pub(crate) fn measured(value: &Measured) -> Value {
+    match value {
         Measured::Point { x, y } => json!({ "x": x, "y": y }),
         Measured::Number(number) => json!(number),
         Measured::Text(text) => json!(text),
         Measured::Nothing => Value::Null,
-    };
-    json!({
-        "group": measured.group, "value": value, "product": measured.product, "version": measured.version,
-        "user": measured.user, "activation": measured.activation, "errors": measured.errors, "raw": measured.raw,
-    })
+    }
 }
 
 /// What machines with floating users did.

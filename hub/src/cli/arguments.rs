@@ -1,8 +1,9 @@
 //! What can be typed. Each resource's own commands are with the resource.
 
 use super::{
-    agents::AgentCommand, customers::CustomerCommand, flags::FlagCommand, keys::KeyCommand, licenses::LicenseCommand,
-    monitors::MonitorCommand, plants::PlantCommand, records::RecordCommand, sites::SiteCommand, users::UserCommand,
+    agents::AgentCommand, api_keys::ApiKeyCommand, apps::AppCommand, customers::CustomerCommand, flags::FlagCommand,
+    keys::KeyCommand, licenses::LicenseCommand, monitors::MonitorCommand, plants::PlantCommand, records::RecordCommand,
+    sites::SiteCommand, users::UserCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
@@ -75,6 +76,12 @@ pub(super) enum Running {
     /// List the monitors in use at a site.
     #[command(subcommand)]
     Monitor(MonitorCommand),
+    /// Make, list, rotate and revoke the API keys with which programs send telemetry.
+    #[command(subcommand)]
+    Apikey(ApiKeyCommand),
+    /// List apps with their numbers, and say which versions were released.
+    #[command(subcommand)]
+    App(AppCommand),
     /// Add, list, change and remove those who may log in at the hub.
     #[command(subcommand)]
     User(UserCommand),

@@ -4,6 +4,8 @@
 //! went: 0 done, 1 failed, 2 misuse or bad configuration, 3 not initialised, 4 in use by another process.
 
 mod agents;
+mod api_keys;
+mod apps;
 mod arguments;
 mod client;
 mod customers;
@@ -64,6 +66,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 arguments::Running::Flag(command) => flags::run(&client, command, output).await,
                 arguments::Running::Keys(command) => keys::run(&client, command, output).await,
                 arguments::Running::Monitor(command) => monitors::run(&client, command, output).await,
+                arguments::Running::Apikey(command) => api_keys::run(&client, command, output).await,
+                arguments::Running::App(command) => apps::run(&client, command, output).await,
                 arguments::Running::User(command) => users::run(&client, command, output).await,
             }
         }),

@@ -5,7 +5,9 @@ use super::certificate::Certificate;
 use crate::admin::{self, AdminState, InviteSettings};
 use crate::config::Config;
 use crate::folder::Folder;
-use crate::http::{self, Basic, Enrolment, Parts, Plant, Rate, Server, serve_https, serve_plain, serve_socket};
+use crate::http::{
+    self, Basic, Enrolment, Parts, Plant, Rate, SendTelemetry, Server, serve_https, serve_plain, serve_socket,
+};
 use crate::ingest::Ingest;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -75,6 +77,7 @@ impl Listeners<'_> {
         let admin_listener = admin_socket(&socket).map_err(listening(socket.display()))?;
 
         let (serving, is_serving) = watch::channel(false);
+        let send_telemetry = SendTelemetry::new(self.store.clone(), Arc::clone(&signer));
         let enrolment = Enrolment {
             store: self.store.clone(),
             authority: Arc::clone(&authority),
@@ -94,6 +97,7 @@ impl Listeners<'_> {
             enrolment: Arc::new(enrolment),
             metrics: Arc::clone(self.metrics),
             plant: Arc::new(plant),
+            send_telemetry: Arc::new(send_telemetry),
             store: self.store.clone(),
             serving: is_serving,
         };

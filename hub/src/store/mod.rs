@@ -6,6 +6,7 @@
 //! then one file a noun. The layout is in `migrations/`.
 
 mod agents;
+mod api_keys;
 mod apps;
 mod audit;
 mod connection;
@@ -23,6 +24,7 @@ mod sealing;
 mod secrets;
 mod sites;
 mod snapshots;
+mod telemetry;
 mod users;
 mod writer;
 
@@ -32,6 +34,7 @@ mod testing;
 mod tests;
 
 pub use agents::{Agent, AgentPage, AgentStatus, EpochState, Standing};
+pub use api_keys::{ApiKey, NewApiKey, RotatedApiKey};
 pub use customers::Customer;
 pub use enrolments::{NewEnrolment, Redeemed, Redemption};
 pub use error::Error;
@@ -47,6 +50,10 @@ pub use records::{RecordCursor, RecordFilter, RecordOrder, RecordPage, StoredRec
 pub use secrets::StoreSecrets;
 pub use sites::{Site, SiteEdit};
 pub use snapshots::SnapshotParts;
+pub use telemetry::{
+    Granularity, MAX_POINTS, MeasuredRow, NotACursor, ReportedRow, SeriesPoint, SeriesQuery, TelemetryCursor,
+    TelemetryFilter, TelemetryPage, TelemetryRow, TransmissionPage, TransmissionRow,
+};
 pub use users::{Account, MAX_ON_SITE, Role, Scope, User, UserEdit, UserRefusal};
 
 use readers::Readers;

@@ -125,6 +125,22 @@ impl Store {
         .await
     }
 
+    /// Whether a user of this scope may see a site.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn covers_site(&self, scope: Scope, site: SiteId) -> Result<bool, Error> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT 1 FROM sites s JOIN plants p ON p.id = s.plant
+                 WHERE s.id = ?1 AND (?2 IS NULL OR s.id = ?2) AND (?3 IS NULL OR p.customer = ?3)",
+            )?;
+            let only = scope.site.map(|id| *id.as_bytes());
+            Ok(query.query_row(params![site.as_bytes(), only, scope.customer], |_| Ok(())).optional()?.is_some())
+        })
+        .await
+    }
+
     /// One site.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! What a snapshot of a site is made of. It is signed elsewhere.
 
-use super::{Store, customers, error::Error, licenses, plants, sites, users};
+use super::{Store, api_keys, customers, error::Error, licenses, plants, sites, users};
 use rusqlite::Connection;
 use sitewarden_protocol::{
+    api_key::ApiKeyDigest,
     id::{PlantId, SiteId},
     license::License,
 };
@@ -32,6 +33,9 @@ pub struct SnapshotParts {
     /// The hub's administrators whom the site's agent is to know: name, and argon2id hash of the password in PHC form.
     /// Ordered by name; at most [`MAX_ON_SITE`](super::MAX_ON_SITE).
     pub administrators: Vec<(String, String)>,
+    /// What the API keys of the site's programs are recognised by; at most
+    /// [`MAX_API_KEYS`](sitewarden_protocol::snapshot::MAX_API_KEYS).
+    pub api_keys: Vec<ApiKeyDigest>,
 }
 
 impl fmt::Debug for SnapshotParts {
@@ -70,5 +74,6 @@ fn read(connection: &Connection, id: SiteId) -> Result<SnapshotParts, Error> {
         override_days: site.override_days,
         licenses: licenses::of_site(connection, id)?.into_iter().map(License::from).collect(),
         administrators: users::on_site(connection, id)?,
+        api_keys: api_keys::of_site(connection, id, plant.customer)?,
     })
 }

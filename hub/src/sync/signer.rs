@@ -9,6 +9,7 @@ use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::receipt::{self, Receipt};
 use sitewarden_protocol::signing::{PrivateKey, PublicKey};
 use sitewarden_protocol::snapshot::{self, Administrator, Snapshot, Trust, Version};
+use sitewarden_protocol::telemetry::Answer;
 use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,16 @@ impl Signer {
         hub_time::Signed::make(&HubTime { agent, nonce, at }, &self.key)
     }
 
+    /// Answers a program, in a signed envelope.
+    pub(crate) fn envelope(&self, answer: &Answer) -> String {
+        answer.envelope(&self.key)
+    }
+
+    /// What agents and programs are to trust.
+    pub(crate) const fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// Says what a site may do.
     pub(crate) fn snapshot(&self, parts: SnapshotParts, to: Addressee, now: UnixMillis) -> snapshot::Signed {
         // A certificate takes one signature; it is made anew with each snapshot, so that none is stored or renewed.
@@ -92,7 +103,7 @@ impl Signer {
             trust: self.trust.clone(),
             override_days: parts.override_days.unwrap_or(self.promises.override_days),
             administrators: parts.administrators.into_iter().map(administrator).collect(),
-            api_keys: Vec::new(),
+            api_keys: parts.api_keys,
             sealing_key: Some(self.sealing.newest()),
             certificate,
         };

@@ -3,9 +3,9 @@
 //! Kinds are on disks and in signed batches: a number is never given to another kind, and a body never changes its
 //! layout. What has to say more gets a new kind at the end of the table.
 
+use super::measurement::Measurement;
 use crate::codec::{self, Decode, Encode};
 use crate::id::{ActivationId, LicenseId};
-use crate::license::KeyDigest;
 use crate::time::UnixMillis;
 use crate::trusted_time;
 
@@ -357,47 +357,6 @@ pub enum SessionEnd {
         /// Who.
         by: String,
     },
-}
-
-/// What a program sent of itself (`send-telemetry-data`), in the right format or not.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub struct Measurement {
-    /// The key that groups measurements; empty if none was sent. So too the other texts.
-    pub group: String,
-    /// What was measured.
-    pub value: Measured,
-    /// Which product.
-    pub product: String,
-    /// Which version of it.
-    pub version: String,
-    /// Who uses it.
-    pub user: String,
-    /// The licence key that was sent, as this site recognises it.
-    pub license: Option<KeyDigest>,
-    /// Which activation.
-    pub activation: String,
-    /// What was wrong with it: field and message. Empty for data in the right format.
-    pub errors: Vec<(String, String)>,
-    /// The fields that were wrong, as they came.
-    pub raw: Vec<(String, String)>,
-}
-
-/// What was measured.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub enum Measured {
-    /// A point; both numbers are finite.
-    Point {
-        /// Horizontal, often a moment.
-        x: f64,
-        /// Vertical.
-        y: f64,
-    },
-    /// One finite number.
-    Number(f64),
-    /// A text.
-    Text(String),
-    /// Nothing that could be read.
-    Nothing,
 }
 
 /// What was queued was sent, or could not be.

@@ -15,6 +15,7 @@ mod enrolment;
 mod exactly_once;
 mod fingerprint;
 mod floating;
+mod measurements;
 mod offline;
 mod overage;
 mod passwords;
