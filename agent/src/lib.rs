@@ -16,5 +16,7 @@ pub mod logging;
 pub mod metrics;
 pub mod schedule;
 pub mod server;
+pub mod sessions;
 pub mod sync;
+pub mod telemetry;
 pub mod users;

@@ -10,10 +10,13 @@ use crate::identity::{self, Identity};
 use crate::journal::{Journal, StoreError};
 use crate::metrics::Metrics;
 use crate::schedule::Waker;
+use crate::sessions::{self, Sessions};
 use crate::sync::{self, Line};
+use crate::telemetry::{self, Telemetry};
 use crate::users::{self, Users};
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::record::{Body, Record};
+use sitewarden_protocol::sync::agent::Release;
 use sitewarden_protocol::time::UnixMillis;
 use sitewarden_protocol::trusted_time::Change;
 use std::net::{SocketAddr, TcpListener};
@@ -64,6 +67,12 @@ pub enum Error {
     /// A file cannot be written.
     #[error(transparent)]
     File(#[from] secret_file::Error),
+    /// What is known about telemetry cannot be read.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::StartError),
+    /// The sessions cannot be read.
+    #[error(transparent)]
+    Sessions(#[from] sessions::LoadError),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -106,7 +115,20 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let mut digest_key = Zeroizing::new([0; 32]);
     getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
     let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
-    let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged);
+    let release = if config.telemetry.live { Release::Live } else { Release::Nothing };
+    let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged, release);
+    let key = telemetry::LocalKey::open(folder).map_err(telemetry::StartError::from)?;
+    let sessions = Arc::new(Sessions::load(folder.state("sessions.json"), &key.derive("sitewarden agent tokens 1"))?);
+    let (telemetry, wishes) = Telemetry::open(
+        folder,
+        &names,
+        telemetry::Parts {
+            clock: clock.clone(),
+            journal: journal.clone(),
+            line: line.clone(),
+            live: config.telemetry.live,
+        },
+    )?;
     let (stop, stopping) = watch::channel(false);
     let parts = sync::Parts {
         identity,
@@ -120,15 +142,26 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     };
     let tasks = vec![
         tokio::spawn(keep_line(parts, questions, stopping.clone())),
+        tokio::spawn(telemetry::run(telemetry.clone(), wishes, stopping.clone())),
         tokio::spawn(observe(
             folder.clone(),
-            (journal.clone(), clock.clone()),
+            (journal.clone(), clock.clone(), telemetry.clone()),
             Duration::from_secs(config.host.interval_seconds.into()),
             stopping.clone(),
         )),
         tokio::spawn(keep_time(clock.clone(), journal.clone(), stopping)),
     ];
-    let api = Api { clock, enforcement: enforcement.clone(), journal: journal.clone(), users, metrics, line, names };
+    let api = Api {
+        clock,
+        enforcement: enforcement.clone(),
+        journal: journal.clone(),
+        users,
+        sessions,
+        telemetry,
+        metrics,
+        line,
+        names,
+    };
     let (tcp, socket, http) = listen(folder, config, api)?;
     Ok(Running { http, folder: folder.clone(), journal, tcp, socket, stop, tasks, writer, enforcement, _lock: lock })
 }
@@ -242,7 +275,7 @@ async fn record_changes(journal: &Journal, changes: &[Change], now: UnixMillis) 
 /// Looks at the machine at the set interval, and once at the start.
 async fn observe(
     folder: Folder,
-    (journal, clock): (Journal, Clock),
+    (journal, clock, telemetry): (Journal, Clock, Telemetry),
     interval: Duration,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -259,7 +292,7 @@ async fn observe(
     let mut last: Option<Instant> = None;
     loop {
         // The waker may fire in a storm after the clock was moved: what is due is decided here, by monotonic time.
-        if last.is_none_or(|last| last.elapsed() >= interval / 2) {
+        if last.is_none_or(|last| last.elapsed() >= interval / 2) && telemetry.is_enabled() {
             last = Some(Instant::now());
             observer = record_sample(observer, &journal, clock.now()).await;
         }

@@ -168,6 +168,11 @@ impl Users {
         Ok(())
     }
 
+    /// A user's role as it is now; `None` if there is no such user.
+    pub fn role(&self, name: &str) -> Option<Role> {
+        self.accounts.load().get(name).map(|account| account.role)
+    }
+
     /// Whom an `Authorization` header's value (Basic) proves, for a caller at the address `from`. Answers from memory,
     /// and without a lock, if the same value was checked within the last five minutes.
     pub async fn authenticate(self: &Arc<Self>, header: &[u8], from: IpAddr) -> Proof {
