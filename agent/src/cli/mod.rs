@@ -3,6 +3,7 @@
 mod client;
 mod output;
 mod serve;
+mod webhook;
 
 use crate::enrolment;
 use crate::folder::{self, Folder};
@@ -72,6 +73,9 @@ enum Command {
     /// Manage who may call the local API.
     #[command(subcommand)]
     User(UserCommand),
+    /// Manage what the hub's webhook is signed with.
+    #[command(subcommand)]
+    WebhookSecret(webhook::Command),
 }
 
 #[derive(Subcommand)]
@@ -191,6 +195,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
             Command::User(UserCommand::Add { name, role, password_file }) => {
                 add_user(&folder, name, role, &password_file, output).await
             }
+            Command::WebhookSecret(command) => webhook::run(&folder, command, output).await,
         }
     })
 }

@@ -103,8 +103,8 @@ pub(super) async fn method_not_allowed(uri: Uri) -> Response {
 }
 
 fn refuse(uri: &Uri, status: StatusCode, message: &str) -> Response {
-    let telemetry = uri.path().starts_with("/api/v1/telemetry");
-    if telemetry {
+    let path = uri.path();
+    if path.starts_with("/api/v1/telemetry") || path.starts_with("/api/v1/auth") {
         Detail(status, message.to_owned()).into_response()
     } else {
         Plant::message(status, message).into_response()

@@ -4,6 +4,7 @@
 //! socket that only the agent's own user can open, which is its authentication.
 
 mod activation;
+mod control;
 mod error;
 mod health;
 mod licenses;
@@ -15,14 +16,19 @@ mod telemetry;
 mod who;
 
 pub use listener::{Served, serve_socket, serve_tcp};
-pub use operator::{ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
+pub use operator::{
+    ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus,
+    WebhookSecretRequest,
+};
 
 use crate::clock::Clock;
 use crate::enforcement::Enforcement;
 use crate::identity::Names;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::sessions::Sessions;
 use crate::sync::Line;
+use crate::telemetry::Telemetry;
 use crate::users::Users;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -47,6 +53,10 @@ pub struct Api {
     pub journal: Journal,
     /// Who may call.
     pub users: Arc<Users>,
+    /// Who is logged in.
+    pub sessions: Arc<Sessions>,
+    /// What is set about telemetry, and what became of it.
+    pub telemetry: Telemetry,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// The line to the hub.
@@ -68,7 +78,8 @@ pub fn app_routes(api: Api) -> Router {
         .route("/api/v1/telemetry/events", post(telemetry::events))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics));
+        .route("/metrics", get(health::metrics))
+        .merge(control::routes());
     finish(router, api)
 }
 
@@ -80,6 +91,7 @@ pub fn operator_routes(api: Api) -> Router {
         .route("/agent/v1/explain", get(operator::explain))
         .route("/agent/v1/monitors", get(operator::monitors).post(operator::reserve).delete(operator::release))
         .route("/agent/v1/users", post(operator::add_user))
+        .route("/agent/v1/webhook-secret", post(operator::set_webhook_secret))
         .route("/metrics", get(health::metrics));
     finish(router, api)
 }

@@ -5,6 +5,7 @@ use super::activation;
 use super::error::Plant;
 use super::licenses::AppName;
 use super::monitors::check_names;
+use crate::telemetry::ChangeError;
 use crate::users::{AddError, Role};
 use axum::Json;
 use axum::extract::State;
@@ -228,6 +229,36 @@ pub(super) async fn add_user(
             ))
         }
         Err(_) => Err(Plant::message(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned())),
+    }
+}
+
+/// `webhook-secret set`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSecretRequest {
+    /// The secret; empty for none.
+    pub secret: String,
+}
+
+impl fmt::Debug for WebhookSecretRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WebhookSecretRequest(…)")
+    }
+}
+
+pub(super) async fn set_webhook_secret(
+    State(api): State<Api>,
+    body: Result<Json<WebhookSecretRequest>, JsonRejection>,
+) -> Result<Json<Value>, Plant> {
+    let WebhookSecretRequest { secret } = accept(body)?;
+    match api.telemetry.set_webhook_secret(secret.into()).await {
+        Ok(()) => Ok(Json(json!({"message": "Webhook secret set"}))),
+        Err(error @ ChangeError::Secret { .. }) => Err(Plant::bad_request(error.to_string())),
+        Err(error) => {
+            tracing::error!(%error, "the webhook's secret could not be stored");
+            let reason = "the webhook's secret could not be stored; see the agent's log";
+            Err(Plant::message(StatusCode::INTERNAL_SERVER_ERROR, reason))
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod callers;
+mod control;
 mod enrolment;
 mod exactly_once;
 mod offline;
