@@ -22,6 +22,8 @@ pub struct Config {
     pub host: Host,
     /// The line to the hub.
     pub sync: Sync,
+    /// How telemetry leaves.
+    pub telemetry: Telemetry,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -66,6 +68,15 @@ pub struct Sync {
     pub segmentation_offload: bool,
 }
 
+/// How telemetry leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// Whether batches also leave as soon as there is a line; otherwise in transmissions only: by schedule, or when an
+    /// administrator sends.
+    pub live: bool,
+}
+
 /// What is logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,6 +107,7 @@ impl Default for Config {
             clock: Clock { tolerance_seconds: 300, power_off_days: 31, catch_up_percent: 100 },
             host: Host { interval_seconds: 300 },
             sync: Sync { retry_max_seconds: 60, segmentation_offload: true },
+            telemetry: Telemetry { live: true },
             log: Log { format: LogFormat::Auto, filter: "info".to_owned() },
         }
     }

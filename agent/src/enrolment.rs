@@ -186,6 +186,7 @@ fn store(folder: &Folder, token: &EnrolmentToken, enrolled: &Enrolled, parts: &P
         agent: enrolled.agent,
         site: enrolled.site,
         hub_host: token.hub.host().to_owned(),
+        hub_url: token.hub.url(),
         sync_port: enrolled.sync_port,
         authorities: snapshot.trust.authorities.iter().map(base64).collect(),
         signing_keys: snapshot.trust.signing_keys.clone(),

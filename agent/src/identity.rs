@@ -35,6 +35,9 @@ pub struct Names {
     pub site: SiteId,
     /// The hub's host name or address.
     pub hub_host: String,
+    /// The hub's HTTPS address, such as `https://hub.example:8443`; empty in identities of before it was kept.
+    #[serde(default)]
+    pub hub_url: String,
     /// UDP port of the hub's sync listener.
     pub sync_port: u16,
     /// Certificates that a hub's certificate may come from; DER in base64.
@@ -55,6 +58,17 @@ pub enum Error {
     /// The file system refused something.
     #[error("the identity cannot be stored: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl Names {
+    /// The hub's HTTPS address, without a slash at its end.
+    pub fn hub_url(&self) -> String {
+        match (self.hub_url.is_empty(), self.hub_host.contains(':')) {
+            (false, _) => self.hub_url.clone(),
+            (true, true) => format!("https://[{}]", self.hub_host),
+            (true, false) => format!("https://{}", self.hub_host),
+        }
+    }
 }
 
 impl Identity {

@@ -19,5 +19,7 @@ pub mod metrics;
 pub mod proof;
 pub mod schedule;
 pub mod server;
+pub mod sessions;
 pub mod sync;
+pub mod telemetry;
 pub mod users;

@@ -12,10 +12,13 @@ use crate::journal::{Journal, StoreError};
 use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::proof::Prover;
+use crate::sessions::{self, Sessions};
 use crate::sync::{self, Line};
+use crate::telemetry::{self, Telemetry};
 use crate::users::{self, Users};
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::record::Body;
+use sitewarden_protocol::sync::agent::Release;
 use sitewarden_protocol::time::UnixMillis;
 use sitewarden_protocol::trusted_time::Change;
 use std::net::{SocketAddr, TcpListener};
@@ -70,6 +73,12 @@ pub enum Error {
     /// A file cannot be written.
     #[error(transparent)]
     File(#[from] secret_file::Error),
+    /// What is known about telemetry cannot be read.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::StartError),
+    /// The sessions cannot be read.
+    #[error(transparent)]
+    Sessions(#[from] sessions::LoadError),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -115,9 +124,23 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
     let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
     let prover = prover(&identity)?;
-    let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged);
+    let release = if config.telemetry.live { Release::Live } else { Release::Nothing };
+    let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged, release);
     let (denials, denials_keeper) = Denials::new(recorder.clone(), clock.clone(), metrics.denials.clone());
     let machine = Machine::default();
+    let key = telemetry::LocalKey::open(folder).map_err(telemetry::StartError::from)?;
+    let sessions = Arc::new(Sessions::load(folder.state("sessions.json"), &key.derive("sitewarden agent tokens 1"))?);
+    let (telemetry, wishes) = Telemetry::open(
+        folder,
+        &names,
+        telemetry::Parts {
+            clock: clock.clone(),
+            journal: journal.clone(),
+            anonymity: Arc::clone(&anonymity),
+            line: line.clone(),
+            live: config.telemetry.live,
+        },
+    )?;
     let (stop, stopping) = watch::channel(false);
     let parts = sync::Parts {
         identity,
@@ -134,11 +157,13 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         journal: journal.clone(),
         clock: clock.clone(),
         anonymity: Arc::clone(&anonymity),
+        telemetry: telemetry.clone(),
         disk: folder.path().to_owned(),
         interval: Duration::from_secs(config.host.interval_seconds.into()),
     };
     let tasks = vec![
         tokio::spawn(keep_line(parts, questions, stopping.clone())),
+        tokio::spawn(telemetry::run(telemetry.clone(), wishes, stopping.clone())),
         tokio::spawn(host::watch::watch(watched, stopping.clone())),
         tokio::spawn(machine.clone().watch(
             folder.clone(),
@@ -156,6 +181,8 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         journal: journal.clone(),
         anonymity,
         users,
+        sessions,
+        telemetry,
         metrics,
         line,
         prover,

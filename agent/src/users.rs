@@ -194,6 +194,11 @@ impl Users {
         Ok(self.store(accounts)?)
     }
 
+    /// A user's role as it is now; `None` if there is no such user.
+    pub fn role(&self, name: &str) -> Option<Role> {
+        self.accounts.load().get(name).map(|account| account.role)
+    }
+
     /// Whom an `Authorization` header's value (Basic) proves by memory alone, without a lock: the same value was checked
     /// within the last five minutes, and nothing has changed for that user. `administrators` are those of the snapshot in
     /// force.

@@ -4,12 +4,12 @@
 use sitewarden_protocol::batch::{Draft, Signed};
 use sitewarden_protocol::chain::{Chain, Cursor, Position};
 use sitewarden_protocol::id::AgentId;
-use sitewarden_protocol::message::{EpochExtent, Hello, ToAgent, ToHub, Welcome};
+use sitewarden_protocol::message::{EpochExtent, Hello, LiveStatus, ToAgent, ToHub, Welcome};
 use sitewarden_protocol::receipt::{self, Receipt};
 use sitewarden_protocol::record::Run;
 use sitewarden_protocol::signing::PrivateKey;
 use sitewarden_protocol::snapshot::Version;
-use sitewarden_protocol::sync::agent::{Action, Agent, Hold};
+use sitewarden_protocol::sync::agent::{Action, Agent, Hold, Release};
 use sitewarden_protocol::sync::backoff::Backoff;
 use sitewarden_protocol::time::UnixMillis;
 use std::time::Duration;
@@ -50,7 +50,15 @@ fn greeted(epochs: &[Cursor], hub_has: &[Cursor]) -> Agent {
     let mut agent = Agent::new(AGENT, vec![hub().public()], backoff, Position::default(), head);
     agent.handle_timeout(NOW, 0);
     assert_eq!(agent.poll_action(NOW), Some(Action::Dial));
-    let hello = Hello {
+    agent.handle_connected(NOW, hello(epochs));
+    assert!(matches!(agent.poll_action(NOW), Some(Action::Send(_))));
+    let receipts = hub_has.iter().copied().map(receipt).collect();
+    agent.handle_message(NOW, 0, ToAgent::Welcome(Welcome { version: 1, receipts }));
+    agent
+}
+
+fn hello(epochs: &[Cursor]) -> Hello {
+    Hello {
         oldest_version: 1,
         newest_version: 1,
         agent: AGENT,
@@ -58,12 +66,7 @@ fn greeted(epochs: &[Cursor], hub_has: &[Cursor]) -> Agent {
         boot_id: [0; 16],
         epochs: epochs.iter().map(|head| EpochExtent { oldest: 1, head: *head }).collect(),
         snapshot: Version::default(),
-    };
-    agent.handle_connected(NOW, hello);
-    assert!(matches!(agent.poll_action(NOW), Some(Action::Send(_))));
-    let receipts = hub_has.iter().copied().map(receipt).collect();
-    agent.handle_message(NOW, 0, ToAgent::Welcome(Welcome { version: 1, receipts }));
-    agent
+    }
 }
 
 fn next(agent: &mut Agent) -> Option<Action> {
@@ -113,4 +116,55 @@ fn a_read_that_found_nothing_does_not_hide_what_was_appended_meanwhile() {
     assert_eq!(next(&mut agent), Some(Action::Read(at(1, 0))));
     agent.handle_read(NOW, at(1, 0), None);
     assert_eq!(next(&mut agent), None);
+}
+
+#[test]
+fn what_is_not_released_stays_in_the_journal_and_everything_else_goes_on() {
+    let mut agent = greeted(&[cursor(1, 2)], &[]);
+    agent.handle_release(Release::Nothing);
+    assert_eq!(next(&mut agent), None);
+    agent.handle_status(LiveStatus::default());
+    assert!(matches!(next(&mut agent), Some(Action::Send(message)) if matches!(*message, ToHub::Status(_))));
+    agent.handle_release(Release::Through(at(1, 1)));
+    assert_eq!(next(&mut agent), Some(Action::Read(at(1, 0))));
+    agent.handle_read(NOW, at(1, 0), Some(batch(cursor(1, 0))));
+    assert!(is_batch(next(&mut agent)));
+    assert_eq!(next(&mut agent), None, "the second record is not released");
+    agent.handle_appended(at(1, 3));
+    assert_eq!(next(&mut agent), None);
+    agent.handle_release(Release::Live);
+    assert_eq!(next(&mut agent), Some(Action::Read(at(1, 1))));
+}
+
+#[test]
+fn a_release_that_is_taken_back_holds_also_in_the_next_session() {
+    let mut agent = greeted(&[cursor(1, 1)], &[]);
+    agent.handle_release(Release::Through(at(1, 1)));
+    assert_eq!(next(&mut agent), Some(Action::Read(at(1, 0))));
+    agent.handle_release(Release::Nothing);
+    agent.handle_closed(NOW, 0);
+    assert_eq!(next(&mut agent), None);
+    let later = NOW + Duration::from_secs(120);
+    agent.handle_timeout(later, 0);
+    assert_eq!(agent.poll_action(later), Some(Action::Dial));
+    agent.handle_connected(later, hello(&[cursor(1, 1)]));
+    assert!(matches!(agent.poll_action(later), Some(Action::Send(_))));
+    agent.handle_message(later, 0, ToAgent::Welcome(Welcome { version: 1, receipts: vec![] }));
+    assert_eq!(agent.poll_action(later), None);
+}
+
+#[test]
+fn a_session_that_is_renewed_is_begun_again_at_once_and_without_a_failure() {
+    let mut agent = greeted(&[cursor(1, 1)], &[]);
+    assert_eq!(next(&mut agent), Some(Action::Read(at(1, 0))));
+    agent.handle_renew(NOW);
+    assert!(matches!(next(&mut agent), Some(Action::Hangup(_))));
+    assert_eq!((agent.is_up(), agent.failures()), (false, 0));
+    agent.handle_timeout(NOW, 0);
+    assert_eq!(next(&mut agent), Some(Action::Dial));
+    agent.handle_renew(NOW);
+    assert_eq!(next(&mut agent), None, "one is being begun already");
+    agent.handle_closed(NOW, u64::MAX);
+    agent.handle_renew(NOW);
+    assert_eq!(agent.poll_timeout(), Some(NOW), "no back-off is waited for");
 }

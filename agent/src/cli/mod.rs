@@ -7,6 +7,7 @@ mod relief;
 mod serve;
 mod sessions;
 mod user;
+mod webhook;
 
 use crate::clock::Moment;
 use crate::enrolment;
@@ -83,6 +84,9 @@ enum Command {
     /// Manage who may call the local API.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Manage what the hub's webhook is signed with.
+    #[command(subcommand)]
+    WebhookSecret(webhook::Command),
 }
 
 #[derive(Subcommand)]
@@ -174,6 +178,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
             Command::Monitors(command) => monitors(&folder, command, output).await,
             Command::Sessions(command) => sessions::run(&folder, command, output).await,
             Command::User(command) => user::run(&folder, command, output).await,
+            Command::WebhookSecret(command) => webhook::run(&folder, command, output).await,
         }
     })
 }

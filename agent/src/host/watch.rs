@@ -6,6 +6,7 @@ use crate::anonymity::Anonymity;
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::schedule::Waker;
+use crate::telemetry::Telemetry;
 use sitewarden_protocol::record::{Body, HostHour, HostSample};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Encodes them.
     pub anonymity: Arc<Anonymity>,
+    /// Says whether they are to be made.
+    pub telemetry: Telemetry,
     /// Any path on the disk that counts.
     pub disk: PathBuf,
     /// From one look to the next.
@@ -67,6 +70,9 @@ impl Watching {
     /// Looks, if it is time. The waker may fire in a storm after the clock was moved: what is due is decided here, by
     /// monotonic time.
     async fn look(&mut self, wake: Duration) {
+        if !self.parts.telemetry.is_enabled() {
+            return;
+        }
         let now = self.parts.clock.now();
         let due = self.last.is_none_or(|last| last.elapsed() + wake / 2 >= self.parts.interval);
         let over = if due {

@@ -105,8 +105,8 @@ pub(super) async fn method_not_allowed(_known: KnownInPlant, uri: Uri) -> Respon
 }
 
 fn refuse(uri: &Uri, status: StatusCode, message: &str) -> Response {
-    let telemetry = uri.path().starts_with("/api/v1/telemetry");
-    if telemetry {
+    let path = uri.path();
+    if path.starts_with("/api/v1/telemetry") || path.starts_with("/api/v1/auth") {
         Detail(status, message.to_owned()).into_response()
     } else if license_server::speaks_of(uri.path()) {
         license_server::Refused::plain(status, message).into_response()

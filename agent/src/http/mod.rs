@@ -4,6 +4,7 @@
 //! socket that only the agent's own user can open, which is its authentication.
 
 mod activation;
+mod control;
 mod error;
 mod explain;
 mod health;
@@ -19,13 +20,17 @@ mod sessions;
 mod show;
 mod standing;
 mod telemetry;
+#[cfg(test)]
+mod testing;
 mod users;
 mod well_known;
 mod who;
 
 pub use explain::{Told, ToldChange, ToldReason};
 pub use listener::{Served, serve_socket, serve_tcp};
-pub use operator::{ActivateRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus};
+pub use operator::{
+    ActivateRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus, WebhookSecretRequest,
+};
 pub use relief::{OverrideBegun, OverrideRequest};
 pub use sessions::SessionRequest;
 pub use standing::{ClockStatus, Concern, OverrideStatus};
@@ -39,7 +44,9 @@ use crate::journal::Journal;
 use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::proof::Prover;
+use crate::sessions::Sessions;
 use crate::sync::Line;
+use crate::telemetry::Telemetry;
 use crate::users::Users;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -68,6 +75,10 @@ pub struct Api {
     pub anonymity: Arc<Anonymity>,
     /// Who may call.
     pub users: Arc<Users>,
+    /// Who is logged in.
+    pub sessions: Arc<Sessions>,
+    /// What is set about telemetry, and what became of it.
+    pub telemetry: Telemetry,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// The line to the hub.
@@ -100,7 +111,8 @@ pub fn app_routes(api: Api) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
-        .merge(license_server::routes());
+        .merge(license_server::routes())
+        .merge(control::routes());
     finish(router, api)
 }
 
@@ -115,6 +127,7 @@ pub fn operator_routes(api: Api) -> Router {
         .route("/agent/v1/sessions", get(sessions::list).delete(sessions::release))
         .route("/agent/v1/activations", delete(sessions::forget))
         .route("/agent/v1/users", get(users::list).post(users::add).put(users::set_password).delete(users::remove))
+        .route("/agent/v1/webhook-secret", post(operator::set_webhook_secret))
         .route("/metrics", get(health::metrics));
     finish(router, api)
 }

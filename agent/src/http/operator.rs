@@ -8,6 +8,7 @@ use super::monitors::{self, check_names};
 use super::standing::{self, ClockStatus, Concern, OverrideStatus};
 use crate::anonymity::OPERATOR;
 use crate::machine::Standing;
+use crate::telemetry::ChangeError;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -206,6 +207,36 @@ pub(super) async fn release(
     let MonitorRequest { app, monitor } = accept(body)?;
     let released = api.enforcement.release(app.clone(), monitor.clone()).await?;
     Ok(Json(json!({"app": app, "monitor": monitor, "released": released})))
+}
+
+/// `webhook-secret set`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSecretRequest {
+    /// The secret; empty for none.
+    pub secret: String,
+}
+
+impl fmt::Debug for WebhookSecretRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WebhookSecretRequest(…)")
+    }
+}
+
+pub(super) async fn set_webhook_secret(
+    State(api): State<Api>,
+    body: Result<Json<WebhookSecretRequest>, JsonRejection>,
+) -> Result<Json<Value>, Plant> {
+    let WebhookSecretRequest { secret } = accept(body)?;
+    match api.telemetry.set_webhook_secret(secret.into()).await {
+        Ok(()) => Ok(Json(json!({"message": "Webhook secret set"}))),
+        Err(error @ ChangeError::Secret { .. }) => Err(Plant::bad_request(error.to_string())),
+        Err(error) => {
+            tracing::error!(%error, "the webhook's secret could not be stored");
+            let reason = "the webhook's secret could not be stored; see the agent's log";
+            Err(Plant::message(StatusCode::INTERNAL_SERVER_ERROR, reason))
+        }
+    }
 }
 
 pub(super) fn accept<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Plant> {

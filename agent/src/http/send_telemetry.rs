@@ -113,17 +113,12 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::anonymity::Anonymity;
-    use crate::enforcement::Denials;
+
     use crate::enforcement::tests::seats::{Hand, start_by};
     use crate::enforcement::tests::{Running, SITE, plain, prepare_with, sign};
     use crate::http::app_routes;
-    use crate::identity::Names;
-    use crate::machine::Machine;
-    use crate::metrics::Metrics;
-    use crate::proof::Prover;
-    use crate::sync::Line;
-    use crate::users::Users;
+    use crate::http::testing::{api, signing_key};
+
     use axum::Router;
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
@@ -131,13 +126,12 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
     use serde_json::{Value, json};
     use sitewarden_protocol::chain::Position;
-    use sitewarden_protocol::id::AgentId;
+
     use sitewarden_protocol::license::Limits;
     use sitewarden_protocol::record::{self, Measured, Measurement, Record};
-    use sitewarden_protocol::signing::{PrivateKey, Signature};
-    use std::sync::Arc;
+    use sitewarden_protocol::signing::Signature;
+
     use tower::ServiceExt;
-    use zeroize::Zeroizing;
 
     const KEY: &str = "swk_a key of this site";
 
@@ -147,31 +141,7 @@ mod tests {
         snapshot.api_keys = vec![ApiKeyDigest::of("another"), ApiKeyDigest::of(KEY)];
         let (temporary, folder) = prepare_with(&sign(&snapshot));
         let running = start_by(&folder, &Hand::new());
-        let names = Names {
-            agent: AgentId::from_bytes([4; 16]),
-            site: SITE,
-            hub_host: String::new(),
-            sync_port: 0,
-            authorities: vec![],
-            signing_keys: vec![],
-        };
-        let metrics = Arc::new(Metrics::new());
-        let anonymity = Arc::new(Anonymity::load(&folder, Arc::default()).unwrap());
-        let recorder = (running.journal.clone(), Arc::clone(&anonymity));
-        let (denials, _) = Denials::new(recorder, running.clock.clone(), metrics.denials.clone());
-        let api = Api {
-            anonymity,
-            prover: Arc::new(Prover::new(Arc::new(PrivateKey::from_seed(&[3; 32])), names.agent, SITE, [0; 16])),
-            denials,
-            machine: Machine::default(),
-            clock: running.clock.clone(),
-            enforcement: running.enforcement.clone(),
-            journal: running.journal.clone(),
-            users: Arc::new(Users::load(folder.state("users.json"), Zeroizing::new([0; 32])).unwrap()),
-            metrics,
-            line: Line::new("nowhere", Position::default()).0,
-            names: Arc::new(names),
-        };
+        let api = api(&folder, &running);
         (temporary, running, app_routes(api))
     }
 
@@ -182,7 +152,7 @@ mod tests {
         let envelope: Value = serde_json::from_slice(&to_bytes(answer.into_body(), 1 << 20).await.unwrap()).unwrap();
         let decoded = |name: &str| STANDARD.decode(envelope[name].as_str().unwrap()).unwrap();
         let signature = Signature(decoded("signature").try_into().unwrap());
-        let public = PrivateKey::from_seed(&[3; 32]).public();
+        let public = signing_key().public();
         public.verify_object(&decoded("response_base64"), &signature).unwrap();
         assert_eq!(envelope["private_key_used"], "global");
         (status, envelope["response"].clone())

@@ -64,6 +64,10 @@ pub(super) async fn events(
     let records =
         parse(&body, &api.anonymity, api.clock.now()).map_err(|reason| Detail(StatusCode::BAD_REQUEST, reason))?;
     let accepted = records.count();
+    if !api.telemetry.is_enabled() {
+        // The app has done its part and is not to try again; what is not recorded cannot leave later.
+        return Ok((StatusCode::ACCEPTED, Json(json!({"accepted": 0, "recorded": false}))));
+    }
     api.journal.append(records).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"accepted": accepted}))))
 }

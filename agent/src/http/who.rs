@@ -6,7 +6,7 @@ use crate::users::{Proof, Role, User};
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{Extensions, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -70,10 +70,15 @@ impl<E: IntoResponse> IntoResponse for TurnedAway<E> {
     }
 }
 
+/// Where a request comes from. The address is the connection's: nothing that a caller writes into a header can change
+/// whom he slows down.
+pub(super) fn address(extensions: &Extensions) -> IpAddr {
+    let from = extensions.get::<ConnectInfo<SocketAddr>>();
+    from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip().to_canonical())
+}
+
 async fn authenticate<E: Dialect>(parts: &Parts, api: &Api) -> Result<Arc<User>, TurnedAway<E>> {
-    // The address is the connection's: nothing that a caller writes into a header can change whom he slows down.
-    let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip().to_canonical());
+    let from = address(&parts.extensions);
     let proof = match parts.headers.get(AUTHORIZATION) {
         Some(header) => known(api, header.as_bytes(), from).await,
         None => Proof::Unknown,

@@ -5,6 +5,7 @@
 
 mod asking;
 mod connection;
+mod control;
 mod reading;
 
 use crate::anonymity::Switches;
@@ -15,9 +16,9 @@ use crate::identity::Identity;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::{clock, host};
-use arc_swap::ArcSwap;
 use asking::{Asked, Asking, Question};
 use connection::{Connection, Dialer, Event};
+use control::{Controls, Order};
 use sitewarden_protocol::batch;
 use sitewarden_protocol::chain::{Cursor, Position};
 use sitewarden_protocol::message::{
@@ -26,7 +27,7 @@ use sitewarden_protocol::message::{
 use sitewarden_protocol::receipt::Receipt;
 use sitewarden_protocol::snapshot::{self, SealingKey};
 use sitewarden_protocol::sync::WINDOW;
-use sitewarden_protocol::sync::agent::{Action, Agent, Hold};
+use sitewarden_protocol::sync::agent::{Action, Agent, Hold, Release};
 use sitewarden_protocol::sync::backoff::Backoff;
 use sitewarden_protocol::time::UnixMillis;
 use std::collections::VecDeque;
@@ -36,6 +37,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 pub use connection::Error as DialError;
+pub use control::Known;
 
 /// The ceiling of the wait after the first failure.
 const RETRY_BASE: Duration = Duration::from_millis(500);
@@ -53,39 +55,37 @@ const EVENTS: usize = 64;
 /// What others may know of the line.
 #[derive(Clone)]
 pub struct Line {
-    shared: Arc<ArcSwap<Known>>,
+    shared: Arc<watch::Sender<Known>>,
     hub: Arc<str>,
     asking: Asking,
+    controls: Controls,
 }
 
 /// What is asked over a line, for the one task that keeps it.
-pub struct Questions(mpsc::Receiver<Question>);
-
-#[derive(Debug, Clone, Default)]
-struct Known {
-    connected: bool,
-    acknowledged: Position,
-    last_receipt_at: Option<UnixMillis>,
-    trouble: Option<String>,
+pub struct Questions {
+    asked: mpsc::Receiver<Question>,
+    orders: mpsc::Receiver<Order>,
+    release: watch::Receiver<Release>,
 }
 
 impl Line {
-    /// A line to `hub` that does not stand yet.
-    pub fn new(hub: &str, acknowledged: Position) -> (Self, Questions) {
-        let (asking, questions) = Asking::new();
-        let shared = Arc::new(ArcSwap::from_pointee(Known { acknowledged, ..Known::default() }));
-        (Self { shared, hub: hub.into(), asking }, Questions(questions))
+    /// A line to `hub` that does not stand yet, over which `release` may be sent.
+    pub fn new(hub: &str, acknowledged: Position, release: Release) -> (Self, Questions) {
+        let (asking, asked) = Asking::new();
+        let (controls, orders, release) = Controls::new(release);
+        let shared = Arc::new(watch::Sender::new(Known { acknowledged, ..Known::default() }));
+        (Self { shared, hub: hub.into(), asking, controls }, Questions { asked, orders, release })
     }
 
     /// Has the hub activate the licence with a key that was typed here. By the time of the answer, the snapshot that came
     /// with it is in force. `None` if the hub cannot be asked, or does not answer in time.
     pub async fn activate(&self, ask: Activate) -> Option<Activated> {
-        if self.shared.load().connected { self.asking.ask(ask).await } else { None }
+        if self.shared.borrow().connected { self.asking.ask(ask).await } else { None }
     }
 
     /// How it stands.
     pub fn status(&self) -> SyncStatus {
-        let known = self.shared.load();
+        let known = self.known();
         SyncStatus {
             connected: known.connected,
             carrier: "quic".to_owned(),
@@ -96,12 +96,8 @@ impl Line {
         }
     }
 
-    fn learn(&self, change: impl Fn(&mut Known)) {
-        self.shared.rcu(|known| {
-            let mut known = Known::clone(known);
-            change(&mut known);
-            known
-        });
+    fn learn(&self, change: impl FnOnce(&mut Known)) {
+        self.shared.send_modify(change);
     }
 }
 
@@ -133,7 +129,7 @@ pub struct Parts {
 /// If the TLS configuration cannot be made; a line that fails is no error.
 pub async fn run(parts: Parts, questions: Questions, stop: watch::Receiver<bool>) -> Result<(), DialError> {
     let dialer = Dialer::new(&parts.identity, parts.segmentation_offload)?;
-    let acknowledged = parts.line.shared.load().acknowledged;
+    let acknowledged = parts.line.known().acknowledged;
     let head = *parts.journal.head().borrow();
     let trusted = parts.identity.names.signing_keys.clone();
     let agent =
@@ -148,9 +144,10 @@ pub async fn run(parts: Parts, questions: Questions, stop: watch::Receiver<bool>
         number: 0,
         ends: VecDeque::new(),
         asked: Asked::default(),
+        renewing: Vec::new(),
         events,
     };
-    driver.run(waiting, questions.0, stop).await;
+    driver.run(waiting, questions, stop).await;
     Ok(())
 }
 
@@ -175,6 +172,8 @@ struct Driver {
     ends: VecDeque<Cursor>,
     /// Licence keys that the hub has not answered.
     asked: Asked,
+    /// Who waits for the hub's newest word.
+    renewing: Vec<oneshot::Sender<()>>,
     events: mpsc::Sender<Numbered>,
 }
 
@@ -182,10 +181,11 @@ impl Driver {
     async fn run(
         mut self,
         mut waiting: mpsc::Receiver<Numbered>,
-        mut questions: mpsc::Receiver<Question>,
+        mut questions: Questions,
         mut stop: watch::Receiver<bool>,
     ) {
         let mut head = self.parts.journal.head();
+        self.agent.handle_release(*questions.release.borrow_and_update());
         let mut status = interval(STATUS_EVERY);
         status.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ask_time = interval(ASK_TIME_EVERY);
@@ -202,7 +202,11 @@ impl Driver {
                     }
                     self.agent.handle_appended(*head.borrow_and_update());
                 }
-                Some((ask, answer)) = questions.recv() => self.ask(ask, answer),
+                Some((ask, answer)) = questions.asked.recv() => self.ask(ask, answer),
+                Some(order) = questions.orders.recv() => self.renew(order),
+                Ok(()) = questions.release.changed() => {
+                    self.agent.handle_release(*questions.release.borrow_and_update());
+                }
                 _ = status.tick() => self.report().await,
                 _ = ask_time.tick() => self.ask_time(),
                 () = sleep_until(Instant::now() + timeout) => self.agent.handle_timeout(self.now(), random()),
@@ -227,7 +231,10 @@ impl Driver {
                 Action::Read(after) => self.read(after),
                 Action::Acknowledge(receipt) => self.acknowledge(receipt).await,
                 Action::Install(signed) => self.install(*signed).await,
-                Action::Correct(at) => self.parts.clock.answered(at),
+                Action::Correct(at) => {
+                    self.parts.clock.answered(at);
+                    self.renewed();
+                }
                 Action::Activated(activated) => {
                     if let Some(snapshot) = activated.snapshot.clone() {
                         self.install(snapshot).await;
@@ -297,6 +304,20 @@ impl Driver {
             && !self.agent.handle_activate(ask)
         {
             self.asked.give_up();
+        }
+    }
+
+    fn renew(&mut self, order: Order) {
+        self.renewing.retain(|waiting| !waiting.is_closed());
+        self.renewing.push(order);
+        self.agent.handle_renew(self.now());
+    }
+
+    /// The hub has answered a question in this session, and so has said before what it had to say on the hello.
+    fn renewed(&mut self) {
+        // Whoever waited may have given up.
+        for waiting in self.renewing.drain(..) {
+            let _ = waiting.send(());
         }
     }
 
@@ -419,14 +440,14 @@ impl Driver {
         let labels = vec![("reason".to_owned(), kind.to_owned())];
         self.parts.metrics.sync_failures.get_or_create(&labels).inc();
         let reason = reason.to_owned();
-        if self.parts.line.shared.load().trouble.as_ref() != Some(&reason) {
+        if self.parts.line.known().trouble.as_ref() != Some(&reason) {
             tracing::warn!(
                 hub = &*self.parts.line.hub,
                 reason,
                 "no line to the hub; records are kept and it is tried again"
             );
         }
-        self.parts.line.learn(|known| known.trouble = Some(reason.clone()));
+        self.parts.line.learn(|known| known.trouble = Some(reason));
     }
 
     async fn report(&mut self) {
@@ -456,7 +477,7 @@ impl Driver {
             Hold::Fork => "the hub has another history of this agent; an administrator of the hub has to decide",
             Hold::Revoked => "the hub has revoked this agent",
         });
-        let known = self.parts.line.shared.load();
+        let known = self.parts.line.known();
         if known.connected == up && (!up || known.trouble.as_deref() == held) {
             return;
         }
@@ -466,6 +487,7 @@ impl Driver {
         }
         self.parts.line.learn(|known| {
             known.connected = up;
+            known.hold = hold;
             if up {
                 known.trouble = held.map(str::to_owned);
             }

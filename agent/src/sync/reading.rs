@@ -87,6 +87,7 @@ mod tests {
             agent: AGENT,
             site: SiteId::from_bytes([1; 16]),
             hub_host: "localhost".into(),
+            hub_url: String::new(),
             sync_port: 1,
             authorities: vec![],
             signing_keys: vec![],

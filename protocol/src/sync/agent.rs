@@ -61,6 +61,28 @@ pub enum Action {
     Hangup(String),
 }
 
+/// How much of the journal may be sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Release {
+    /// All of it, as it grows.
+    #[default]
+    Live,
+    /// What there is up to this record, with what is read into the same batch.
+    Through(Position),
+    /// Nothing.
+    Nothing,
+}
+
+impl Release {
+    fn covers(self, sent: Position) -> bool {
+        match self {
+            Self::Live => true,
+            Self::Through(last) => sent < last,
+            Self::Nothing => false,
+        }
+    }
+}
+
 /// Why sending stands still although there is a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
@@ -80,6 +102,8 @@ pub struct Agent {
     head: Position,
     /// The last record that a receipt covered, in this or an earlier session.
     acknowledged: Position,
+    /// What may be sent; the rest waits in the journal.
+    release: Release,
     link: Link,
     actions: VecDeque<Action>,
 }
@@ -123,12 +147,30 @@ impl Agent {
     /// An agent without a connection, which dials at once. `trusted` are the keys whose receipts count.
     pub fn new(id: AgentId, trusted: Vec<PublicKey>, backoff: Backoff, acknowledged: Position, head: Position) -> Self {
         let link = Link::Down { redial_at: Duration::ZERO };
-        Self { id, trusted, backoff, head, acknowledged, link, actions: VecDeque::new() }
+        let release = Release::Live;
+        Self { id, trusted, backoff, head, acknowledged, release, link, actions: VecDeque::new() }
     }
 
     /// The journal has grown to `head`, durably.
     pub fn handle_appended(&mut self, head: Position) {
         self.head = self.head.max(head);
+    }
+
+    /// How much may be sent from now on. Batches on the way, and other messages than batches, are not held back.
+    pub fn handle_release(&mut self, release: Release) {
+        self.release = release;
+    }
+
+    /// Begins a new session at once, because the hub answers a hello with its newest word: ends the one that stands, and
+    /// waits for no back-off. Nothing happens while one is being begun.
+    pub fn handle_renew(&mut self, now: Duration) {
+        if matches!(self.link, Link::Up(_)) {
+            self.link = Link::Down { redial_at: now };
+            self.forget_connection();
+            self.actions.push_back(Action::Hangup("it is begun anew".to_owned()));
+        } else if let Link::Down { redial_at } = &mut self.link {
+            *redial_at = now.min(*redial_at);
+        }
     }
 
     /// The connection stands. `hello` says what the journal holds.
@@ -274,7 +316,7 @@ impl Agent {
         let window = if up.at_boundary { 1 } else { WINDOW };
         let may_read =
             up.reading.is_none() && up.hold.is_none() && up.paused_until.is_zero() && up.in_flight.len() < window;
-        if may_read && up.sent < self.head {
+        if may_read && up.sent < self.head && self.release.covers(up.sent) {
             up.reading = Some(self.head);
             up.at_boundary = false;
             return Some(Action::Read(up.sent));
@@ -445,7 +487,11 @@ impl Agent {
             self.backoff.reset();
         }
         self.link = Link::Down { redial_at: now + at_least + self.backoff.next(random) };
-        // What was to be sent belongs to the connection that is gone; what was learnt from it does not.
+        self.forget_connection();
+    }
+
+    /// What was to be sent belongs to the connection that is gone; what was learnt from it does not.
+    fn forget_connection(&mut self) {
         self.actions
             .retain(|action| !matches!(action, Action::Dial | Action::Send(_) | Action::Read(_) | Action::Hangup(_)));
     }

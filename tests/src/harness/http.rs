@@ -59,6 +59,13 @@ impl Client {
         self
     }
 
+    /// Sends this token with every request.
+    #[must_use]
+    pub fn bearer(mut self, token: &str) -> Self {
+        self.authorization = format!("authorization: Bearer {token}\r\n");
+        self
+    }
+
     /// GET.
     ///
     /// # Errors
@@ -81,6 +88,14 @@ impl Client {
     /// If the connection fails.
     pub fn put(&mut self, path: &str) -> io::Result<Response> {
         self.request("PUT", path, None)
+    }
+
+    /// PUT of JSON.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub fn put_json(&mut self, path: &str, json: &[u8]) -> io::Result<Response> {
+        self.request("PUT", path, Some(json))
     }
 
     /// DELETE without a body.

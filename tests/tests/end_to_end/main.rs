@@ -10,6 +10,7 @@ mod activation;
 mod bad_input;
 mod callers;
 mod clock;
+mod control;
 mod denials;
 mod enrolment;
 mod exactly_once;

@@ -1,31 +1,20 @@
 //! The four endpoints against the licence-server document, over a real journal, with a clock that the test moves.
 
-use crate::anonymity::Anonymity;
-use crate::enforcement::Denials;
 use crate::enforcement::tests::seats::{Hand, start_by};
 use crate::enforcement::tests::{Running, SITE, plain, prepare_with, sign};
-use crate::http::{Api, app_routes};
-use crate::identity::Names;
-use crate::machine::Machine;
-use crate::metrics::Metrics;
-use crate::proof::Prover;
-use crate::sync::Line;
-use crate::users::Users;
+use crate::http::app_routes;
+use crate::http::testing::api;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Request};
 use serde_json::{Value, json};
-use sitewarden_protocol::chain::Position;
-use sitewarden_protocol::id::{AgentId, LicenseId};
+use sitewarden_protocol::id::LicenseId;
 use sitewarden_protocol::license::seats::LAPSE;
 use sitewarden_protocol::license::{KeyDigest, Limits, Status};
-use sitewarden_protocol::signing::PrivateKey;
-use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tower::ServiceExt;
-use zeroize::Zeroizing;
 
 const KEY: &str = "XXXX-XXXX-XXXX-XXXX";
 const REVOKED: &str = "RRRR-RRRR-RRRR-RRRR";
@@ -57,34 +46,7 @@ impl Site {
         let (temporary, folder) = prepare_with(&sign(&snapshot));
         let hand = Hand::new();
         let running = start_by(&folder, &hand);
-        let names = Names {
-            agent: AgentId::from_bytes([4; 16]),
-            site: SITE,
-            hub_host: String::new(),
-            sync_port: 0,
-            authorities: vec![],
-            signing_keys: vec![],
-        };
-        let metrics = Arc::new(Metrics::new());
-        // Nobody writes down what is denied here.
-        let anonymity = Arc::new(Anonymity::load(&folder, Arc::default()).unwrap());
-        let recorder = (running.journal.clone(), Arc::clone(&anonymity));
-        let (denials, _) = Denials::new(recorder, running.clock.clone(), metrics.denials.clone());
-        let (agent, key) = (names.agent, Arc::new(PrivateKey::from_seed(&[3; 32])));
-        let api = Api {
-            prover: Arc::new(Prover::new(key, agent, SITE, [0; 16])),
-            denials,
-            anonymity,
-            machine: Machine::default(),
-            clock: running.clock.clone(),
-            enforcement: running.enforcement.clone(),
-            journal: running.journal.clone(),
-            users: Arc::new(Users::load(folder.state("users.json"), Zeroizing::new([0; 32])).unwrap()),
-            metrics,
-            // Nobody takes the questions: there is no line.
-            line: Line::new("nowhere", Position::default()).0,
-            names: Arc::new(names),
-        };
+        let api = api(&folder, &running);
         Self { hand, running, routes: app_routes(api), _folder: temporary }
     }
 

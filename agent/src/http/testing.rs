@@ -1,0 +1,66 @@
+//! What handlers work with, for tests of routes: a real site, and no line.
+
+use super::Api;
+use crate::anonymity::Anonymity;
+use crate::enforcement::Denials;
+use crate::enforcement::tests::{Running, SITE};
+use crate::folder::Folder;
+use crate::identity::Names;
+use crate::machine::Machine;
+use crate::metrics::Metrics;
+use crate::proof::Prover;
+use crate::sessions::Sessions;
+use crate::sync::Line;
+use crate::telemetry::{self, Telemetry};
+use crate::users::Users;
+use sitewarden_protocol::chain::Position;
+use sitewarden_protocol::id::AgentId;
+use sitewarden_protocol::signing::PrivateKey;
+use sitewarden_protocol::sync::agent::Release;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Signs proofs and envelopes.
+pub(crate) fn signing_key() -> PrivateKey {
+    PrivateKey::from_seed(&[3; 32])
+}
+
+/// Nobody writes down what is denied, nobody takes questions for the hub, and nobody sends what is due.
+pub(crate) fn api(folder: &Folder, running: &Running) -> Api {
+    let names = Names {
+        agent: AgentId::from_bytes([4; 16]),
+        site: SITE,
+        hub_host: String::new(),
+        hub_url: String::new(),
+        sync_port: 0,
+        authorities: vec![],
+        signing_keys: vec![],
+    };
+    let metrics = Arc::new(Metrics::new());
+    let (clock, journal) = (running.clock.clone(), running.journal.clone());
+    let anonymity = Arc::new(Anonymity::load(folder, Arc::default()).unwrap());
+    let (denials, _) = Denials::new((journal.clone(), Arc::clone(&anonymity)), clock.clone(), metrics.denials.clone());
+    let line = Line::new("nowhere", Position::default(), Release::Live).0;
+    let parts = telemetry::Parts {
+        clock: clock.clone(),
+        journal: journal.clone(),
+        anonymity: Arc::clone(&anonymity),
+        line: line.clone(),
+        live: true,
+    };
+    Api {
+        prover: Arc::new(Prover::new(Arc::new(signing_key()), names.agent, SITE, [0; 16])),
+        denials,
+        anonymity,
+        machine: Machine::default(),
+        clock,
+        enforcement: running.enforcement.clone(),
+        journal,
+        users: Arc::new(Users::load(folder.state("users.json"), Zeroizing::new([0; 32])).unwrap()),
+        sessions: Arc::new(Sessions::load(folder.state("sessions.json"), &[0; 32]).unwrap()),
+        telemetry: Telemetry::open(folder, &names, parts).unwrap().0,
+        metrics,
+        line,
+        names: Arc::new(names),
+    }
+}

@@ -1,0 +1,350 @@
+//! What the site's administrator decides about telemetry, and what became of it: settings, schedule, transmissions,
+//! previews, and what the licences let Control Core do.
+//!
+//! Always true: evidence about licences is recorded whatever is set here; while telemetry is disabled, what apps report
+//! and samples of the machine are not recorded at all, so that there is nothing that could leave later.
+
+mod due;
+mod frequency;
+pub mod gates;
+mod health;
+mod history;
+mod local_key;
+pub mod preview;
+mod reach;
+mod scheduler;
+mod sending;
+mod settings;
+mod webhook;
+
+pub use frequency::{Frequency, Unknown as UnknownFrequency};
+pub use health::Health;
+pub use history::{Outcome, Row};
+pub use local_key::{Error as KeyError, LocalKey};
+pub use scheduler::{WishError, Wishes, run};
+pub use settings::{Change, ChangeError, MAX_RETENTION_DAYS, Settings, Store};
+pub use webhook::{Hint, Refusal};
+
+use crate::anonymity::Anonymity;
+use crate::clock::Clock;
+use crate::folder::Folder;
+use crate::identity::Names;
+use crate::journal::Journal;
+use crate::sync::Line;
+use base64::Engine as _;
+use scheduler::{Desk, Wish};
+use sitewarden_certs::secret_file;
+use sitewarden_protocol::time::UnixMillis;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Failed transmissions that health shows.
+const RECENT: usize = 5;
+
+/// A handle on the site's telemetry; clones are the same.
+#[derive(Clone)]
+pub struct Telemetry(Arc<Inner>);
+
+struct Inner {
+    settings: Store,
+    history: history::History,
+    webhooks: webhook::Webhooks,
+    desk: Desk,
+    scanning: Arc<Semaphore>,
+    live: bool,
+    hub_url: String,
+    authority: Option<Vec<u8>>,
+    clock: Clock,
+    anonymity: Arc<Anonymity>,
+    journal: Journal,
+    line: Line,
+}
+
+/// What telemetry works with.
+pub struct Parts {
+    /// What time it is.
+    pub clock: Clock,
+    /// What is queued.
+    pub journal: Journal,
+    /// What makes it anonymous, and is switched by the settings.
+    pub anonymity: Arc<Anonymity>,
+    /// What carries it.
+    pub line: Line,
+    /// Whether the line sends as soon as it can, or only in transmissions.
+    pub live: bool,
+}
+
+/// Telemetry cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings cannot be read.
+    #[error(transparent)]
+    Settings(#[from] settings::LoadError),
+    /// The history cannot be read.
+    #[error(transparent)]
+    History(#[from] history::LoadError),
+    /// The site's own key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Another file cannot be read.
+    #[error(transparent)]
+    File(#[from] secret_file::Error),
+}
+
+/// Where the licence server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing is set.
+    Nowhere,
+    /// The hub of the enrolment, whose authority is known.
+    Hub {
+        /// Without a slash at its end.
+        url: String,
+        /// Its authority's certificate, DER; `None` if the identity is damaged.
+        authority: Option<Vec<u8>>,
+    },
+    /// Another server.
+    Elsewhere {
+        /// As it was set.
+        url: String,
+    },
+}
+
+/// How telemetry stands.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The state.
+    pub health: Health,
+    /// Whether a session with the hub stands.
+    pub connected: bool,
+    /// When the last transmission succeeded.
+    pub last_transmission: Option<UnixMillis>,
+    /// When the next one is due; `None` while telemetry is disabled.
+    pub next_scheduled: Option<UnixMillis>,
+    /// The last failures, newest first.
+    pub recent_errors: Vec<String>,
+}
+
+/// What is set counts from the next record, and the next batch, on.
+fn switch(anonymity: &Anonymity, settings: &Settings) {
+    anonymity.switches().set_anonymize(settings.anonymization_enabled);
+    anonymity.switches().set_seal(settings.encryption_enabled);
+}
+
+/// Opens the settings of a data folder.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn open_settings(folder: &Folder) -> Result<Store, StartError> {
+    Ok(Store::load(folder.state("telemetry.json"), LocalKey::open(folder)?)?)
+}
+
+impl Telemetry {
+    /// Reads what is kept in the state folder. The task of [`run`] does what is due.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn open(folder: &Folder, names: &Names, parts: Parts) -> Result<(Self, Wishes), StartError> {
+        let Parts { clock, journal, anonymity, line, live } = parts;
+        let (desk, wishes) = Desk::new();
+        let authority = names.authorities.first();
+        let settings = open_settings(folder)?;
+        switch(&anonymity, &settings.get());
+        let inner = Inner {
+            settings,
+            anonymity,
+            history: history::History::load(folder.state("transmissions.json"), clock.now())?,
+            webhooks: webhook::Webhooks::load(folder.state("webhooks.json"))?,
+            desk,
+            scanning: Arc::new(Semaphore::new(1)),
+            live,
+            hub_url: names.hub_url(),
+            authority: authority.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok()),
+            clock,
+            journal,
+            line,
+        };
+        Ok((Self(Arc::new(inner)), wishes))
+    }
+
+    /// What is set.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.0.settings.get()
+    }
+
+    /// Whether what apps report and samples of the machine are recorded.
+    pub fn is_enabled(&self) -> bool {
+        self.settings().enabled
+    }
+
+    /// Whether the line sends as soon as it can.
+    pub fn is_live(&self) -> bool {
+        self.0.live
+    }
+
+    /// Changes settings; a schedule that begins or becomes another one makes up for nothing.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn change(&self, change: Change) -> Result<(), ChangeError> {
+        let now = self.clock().now();
+        self.on_disk(move |telemetry| {
+            let before = telemetry.0.settings.change(change, now)?;
+            let after = telemetry.settings();
+            switch(&telemetry.0.anonymity, &after);
+            if before.frequency != after.frequency || (after.enabled && !before.enabled) {
+                telemetry.history().reschedule(now)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sets what the hub's webhook is signed with.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn set_webhook_secret(&self, secret: zeroize::Zeroizing<String>) -> Result<(), ChangeError> {
+        self.on_disk(move |telemetry| telemetry.0.settings.set_webhook_secret(&secret)).await
+    }
+
+    /// Where the licence server is.
+    pub fn place(&self) -> Place {
+        let hub = || Place::Hub { url: self.0.hub_url.clone(), authority: self.0.authority.clone() };
+        match self.settings().business_admin_url.as_deref() {
+            None => hub(),
+            Some("") => Place::Nowhere,
+            Some(url) if url.trim_end_matches('/') == self.0.hub_url => hub(),
+            Some(url) => Place::Elsewhere { url: url.to_owned() },
+        }
+    }
+
+    /// The licence server's URL as it is shown.
+    pub fn url(&self) -> String {
+        self.settings().business_admin_url.clone().unwrap_or_else(|| self.0.hub_url.clone())
+    }
+
+    /// Asks the licence server whether it is there.
+    pub async fn test_connection(&self) -> bool {
+        let tested = reach::test(&self.place()).await;
+        if let Err(error) = &tested {
+            tracing::warn!(%error, "the license server does not answer");
+        }
+        tested.is_ok()
+    }
+
+    /// How it stands.
+    pub fn report(&self) -> Report {
+        let (settings, known, now) = (self.settings(), self.line().known(), self.clock().now());
+        let last_transmission = self.history().last_success();
+        // Where the line is live, what the hub confirms at any time has been transmitted.
+        let receipt = known.last_receipt_at.filter(|_| self.is_live());
+        let rows = self.history().rows(0, RECENT);
+        let error = |row: &Row| match &row.outcome {
+            Some(Outcome::Failed { error, .. }) => Some(format!("{}: {error}", row.started)),
+            _ => None,
+        };
+        let signs = health::Signs {
+            enabled: settings.enabled,
+            configured: match self.place() {
+                Place::Nowhere => false,
+                Place::Hub { .. } => true,
+                Place::Elsewhere { .. } => settings.has_api_key(),
+            },
+            connected: known.connected && known.hold.is_none(),
+            last_failed: rows.first().is_some_and(|row| error(row).is_some()),
+            last_confirmed: last_transmission.max(receipt).unwrap_or(self.history().remembered().through),
+        };
+        Report {
+            health: Health::of(&signs, now),
+            connected: known.connected,
+            last_transmission,
+            next_scheduled: if settings.enabled { settings.frequency.next(now) } else { None },
+            recent_errors: rows.iter().filter_map(error).collect(),
+        }
+    }
+
+    /// Whether the task that does what is due is there.
+    pub fn is_scheduler_running(&self) -> bool {
+        self.0.desk.is_running()
+    }
+
+    /// Sends what is queued now. What is asked for goes on if nobody waits any more.
+    ///
+    /// # Errors
+    /// See [`WishError`].
+    pub async fn send_now(&self) -> Result<Row, WishError> {
+        self.0.desk.ask(Wish::Send).await
+    }
+
+    /// Tries a failed transmission again.
+    ///
+    /// # Errors
+    /// See [`WishError`].
+    pub async fn retry(&self, id: u64) -> Result<Row, WishError> {
+        self.0.desk.ask(Wish::Retry(id)).await
+    }
+
+    /// Transmissions, newest first.
+    pub fn transmissions(&self, skip: usize, limit: usize) -> Vec<Row> {
+        self.history().rows(skip, limit)
+    }
+
+    /// One transmission.
+    pub fn transmission(&self, id: u64) -> Option<Row> {
+        self.history().row(id)
+    }
+
+    /// Looks at a webhook of the hub.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn webhook(&self, body: Vec<u8>) -> Result<Hint, Refusal> {
+        let now = self.clock().now();
+        self.on_disk(move |telemetry| {
+            let secret = telemetry.0.settings.webhook_secret().unwrap_or_else(|error| {
+                tracing::warn!(%error, "the webhook's secret cannot be read");
+                None
+            });
+            telemetry.0.webhooks.receive(&body, secret.as_ref().map(|secret| secret.as_str()), now)
+        })
+        .await
+    }
+
+    fn history(&self) -> &history::History {
+        &self.0.history
+    }
+
+    fn desk(&self) -> &Desk {
+        &self.0.desk
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    fn anonymity(&self) -> &Anonymity {
+        &self.0.anonymity
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    fn line(&self) -> &Line {
+        &self.0.line
+    }
+
+    fn scanning(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.scanning)
+    }
+
+    /// Does something that waits for the disk on a thread that may.
+    async fn on_disk<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> T {
+        let telemetry = self.clone();
+        match tokio::task::spawn_blocking(move || work(&telemetry)).await {
+            Ok(done) => done,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
