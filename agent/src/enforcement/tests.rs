@@ -107,6 +107,8 @@ fn start_with(folder: &Folder, settings: Settings, source: Box<dyn clock::Source
     let snapshot = stored_snapshot(folder, &trusted).unwrap();
     let clock = Clock::start(folder, clock::wall(), Default::default(), source).unwrap();
     let anonymity = Arc::new(Anonymity::load(folder, Arc::default()).unwrap());
+    // Names are compared below with what is read back.
+    anonymity.switches().set_anonymize(false);
     let recorder = (journal.clone(), anonymity);
     let (enforcement, task) = Enforcement::start(folder, recorder, clock.clone(), snapshot, trusted).unwrap();
     Running { enforcement, journal, clock, task }

@@ -36,6 +36,7 @@ pub(crate) fn api(folder: &Folder, running: &Running) -> Api {
         authorities: vec![],
         signing_keys: vec![],
     };
+    folder.make("identity").unwrap();
     let metrics = Arc::new(Metrics::new());
     let (clock, journal) = (running.clock.clone(), running.journal.clone());
     let anonymity = Arc::new(Anonymity::load(folder, Arc::default()).unwrap());

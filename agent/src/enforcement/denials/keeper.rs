@@ -1,7 +1,7 @@
 //! The one task that writes denials down.
 
 use super::{Denials, Unwritten, WRITE_EVERY};
-use sitewarden_protocol::record::{Body, Record};
+use sitewarden_protocol::record::Body;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -46,7 +46,8 @@ impl Keeper {
             return;
         }
         // Names and causes are cut when they are counted, so that every record is taken.
-        let encode = |one: &Unwritten| Record::encode(one.last, &Body::Denials(one.denials.clone())).ok();
+        let door = &self.denials.0.anonymity;
+        let encode = |one: &Unwritten| door.encode(one.last, &Body::Denials(one.denials.clone())).ok();
         if let Err(error) = self.denials.0.journal.append(taken.iter().filter_map(encode).collect()).await {
             tracing::warn!(%error, "denials are not recorded yet; they stay counted");
             taken.iter().for_each(|one| self.denials.put_back(one));

@@ -34,6 +34,7 @@ fn bench(quota: u64) -> Bench {
     .unwrap();
     let clock = Clock::start(&folder, clock::wall(), Default::default(), Box::new(Machine::new())).unwrap();
     let anonymity = Arc::new(Anonymity::load(&folder, Arc::default()).unwrap());
+    anonymity.switches().set_anonymize(false);
     let (denials, keeper) = Denials::new((journal.clone(), anonymity), clock, DenialCounters::default());
     Bench { denials, keeper: Some(keeper), journal, _temporary: temporary }
 }
