@@ -35,6 +35,7 @@ use scheduler::{Desk, Wish};
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Failed transmissions that health shows.
@@ -129,6 +130,10 @@ pub fn open_settings(folder: &Folder) -> Result<Store, StartError> {
     Ok(Store::load(folder.state("telemetry.json"), LocalKey::open(folder)?)?)
 }
 
+fn kept_for(settings: &Settings) -> Duration {
+    Duration::from_secs(u64::from(settings.local_retention_days) * 86_400)
+}
+
 impl Telemetry {
     /// Reads what is kept in the state folder. The task of [`run`] does what is due.
     ///
@@ -151,6 +156,7 @@ impl Telemetry {
             journal,
             line,
         };
+        inner.journal.keep_sent_for(kept_for(&inner.settings.get()));
         Ok((Self(Arc::new(inner)), wishes))
     }
 
@@ -178,6 +184,7 @@ impl Telemetry {
         self.on_disk(move |telemetry| {
             let before = telemetry.0.settings.change(change, now)?;
             let after = telemetry.settings();
+            telemetry.journal().keep_sent_for(kept_for(&after));
             if before.frequency != after.frequency || (after.enabled && !before.enabled) {
                 telemetry.history().reschedule(now)?;
             }
