@@ -2,7 +2,8 @@
 //!
 //! On disk: `state/sessions.json`, with digests of the refresh tokens only. Always true: an access token is good for
 //! [`ACCESS_LIFE`], and only while its session is there; using a refresh token replaces it, and using an old one ends
-//! the session, because two know it then; at most [`MAX_SESSIONS`] sessions there are, the oldest go first.
+//! the session, because two know it then; there are at most a hundred sessions, and the oldest go
+//! first.
 
 mod token;
 

@@ -20,9 +20,9 @@ mod webhook;
 pub use frequency::{Frequency, Unknown as UnknownFrequency};
 pub use health::Health;
 pub use history::{Outcome, Row};
-pub use local_key::{Error as KeyError, LocalKey};
+pub use local_key::{Error as KeyError, LocalKey, NotOurs};
 pub use scheduler::{WishError, Wishes, run};
-pub use settings::{Change, ChangeError, MAX_RETENTION_DAYS, Settings, Store};
+pub use settings::{Change, ChangeError, LoadError as SettingsError, MAX_RETENTION_DAYS, Settings, Store};
 pub use webhook::{Hint, Refusal};
 
 use crate::clock::Clock;
