@@ -1,4 +1,5 @@
-# The commands that people and CI use. From a fresh checkout they need cargo, make and a C compiler, nothing else.
+# The commands that people and CI use. From a fresh checkout they need cargo, make and a C compiler; `make test` installs what
+# the tests need beside them.
 
 CARGO ?= cargo
 ARGS ?=

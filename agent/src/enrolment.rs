@@ -5,12 +5,13 @@
 
 use crate::folder::Folder;
 use crate::identity::{self, Names};
-use crate::{clock, host};
+use crate::{clock, host, machine};
 use base64::Engine as _;
 use sitewarden_certs::request::TlsKey;
 use sitewarden_certs::token::EnrolmentToken;
 use sitewarden_certs::{request, secret_file, tls, token};
 use sitewarden_protocol::enrolment::{Answer, Enrolled, Refused, Request};
+use sitewarden_protocol::fingerprint::Parts;
 use sitewarden_protocol::id::{AgentId, SiteId};
 use sitewarden_protocol::signing::PrivateKey;
 use sitewarden_protocol::{codec, frame};
@@ -79,6 +80,9 @@ pub enum Error {
     /// A file cannot be written.
     #[error(transparent)]
     File(#[from] secret_file::Error),
+    /// The machine's parts cannot be stored.
+    #[error(transparent)]
+    Machine(#[from] machine::Error),
     /// Keys cannot be stored.
     #[error(transparent)]
     Identity(#[from] identity::Error),
@@ -170,10 +174,10 @@ async fn try_enrol(folder: &Folder, token: &EnrolmentToken) -> Result<Outcome, E
         Answer::Enrolled(enrolled) => *enrolled,
         Answer::Refused(refused) => return Err(refused.into()),
     };
-    store(folder, token, &enrolled).map_err(|error| Error::Store(Box::new(error)))
+    store(folder, token, &enrolled, &request.fingerprint).map_err(|error| Error::Store(Box::new(error)))
 }
 
-fn store(folder: &Folder, token: &EnrolmentToken, enrolled: &Enrolled) -> Result<Outcome, Error> {
+fn store(folder: &Folder, token: &EnrolmentToken, enrolled: &Enrolled, parts: &Parts) -> Result<Outcome, Error> {
     // The answer came over a connection that the token's fingerprint pins, so what it names is to be trusted.
     let unchecked = enrolled.snapshot.read()?;
     let snapshot = enrolled.snapshot.verify(&unchecked.trust.signing_keys)?;
@@ -189,6 +193,7 @@ fn store(folder: &Folder, token: &EnrolmentToken, enrolled: &Enrolled) -> Result
     };
     folder.make("state")?;
     secret_file::write(&folder.state("snapshot.bin"), &codec::encode(&enrolled.snapshot))?;
+    machine::enrol(folder, parts)?;
     identity::complete(folder, &names, &enrolled.certificate)?;
     Ok(Outcome {
         agent: enrolled.agent,

@@ -4,7 +4,7 @@
 //! agent.toml            settings (optional)
 //! identity/             keys, certificate and names from enrolment; 0600
 //! journal/ quarantine/  the queue of records
-//! state/                snapshot, users, checkpoint; each replaced whole
+//! state/                snapshot, users, checkpoint, clock, fingerprint; each replaced whole
 //! run/                  http.addr, agent.sock; only while it serves
 //! lock                  held by the process that uses the folder
 //! ```

@@ -1,6 +1,8 @@
 //! Facts about the machine. The one place that knows sysinfo.
 
+mod hour;
 mod parts;
+pub mod watch;
 
 use sitewarden_protocol::fingerprint::{self, Parts};
 use sitewarden_protocol::record::HostSample;
@@ -73,7 +75,8 @@ pub fn fingerprint() -> Parts {
     fingerprint_below(Path::new("/"))
 }
 
-fn fingerprint_below(root: &Path) -> Parts {
+/// The same, of the machine whose `/` is at `root`; the processor is always this one's.
+pub fn fingerprint_below(root: &Path) -> Parts {
     let found = parts::below(root).into_iter().chain(cpu().map(|value| ("cpu", value)));
     found.map(|(kind, value)| (kind.to_owned(), fingerprint::digest(kind, &value))).collect()
 }

@@ -10,6 +10,7 @@ use sitewarden_protocol::id::{AgentId, SiteId};
 use sitewarden_protocol::signing::{PrivateKey, PublicKey};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The identity of an enrolled agent.
@@ -21,8 +22,8 @@ pub struct Identity {
     pub tls_key: Zeroizing<String>,
     /// The TLS certificate, DER.
     pub certificate: Vec<u8>,
-    /// Signs batches.
-    pub signing_key: PrivateKey,
+    /// Signs batches and proofs.
+    pub signing_key: Arc<PrivateKey>,
 }
 
 /// What is not secret of it.
@@ -81,7 +82,7 @@ impl Identity {
         let names = serde_json::from_slice(&names).map_err(|_| Error::Damaged("identity/agent.json"))?;
         let (tls_key, signing_key) = read_keys(&place)?;
         let certificate = secret_file::read(&place.join("certificate.der"))?.to_vec();
-        Ok(Self { names, tls_key, certificate, signing_key })
+        Ok(Self { names, tls_key, certificate, signing_key: Arc::new(signing_key) })
     }
 
     /// The certificates that a hub's certificate may come from, DER.

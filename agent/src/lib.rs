@@ -2,6 +2,7 @@
 //!
 //! [`server::start`] runs one; [`cli::run`] is the program.
 
+pub mod anonymity;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -13,10 +14,12 @@ pub mod http;
 pub mod identity;
 pub mod journal;
 pub mod logging;
+pub mod logins;
+pub mod machine;
 pub mod metrics;
+pub mod proof;
 pub mod schedule;
 pub mod server;
-pub mod sessions;
 pub mod sync;
 pub mod telemetry;
 pub mod users;

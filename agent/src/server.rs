@@ -1,27 +1,30 @@
 //! Starts everything in order, and stops it in the opposite one.
 
+use crate::anonymity::{self, Anonymity, Switches};
 use crate::clock::{self, Clock, Source};
 use crate::config::Config;
-use crate::enforcement::{self, Enforcement, StartError};
+use crate::enforcement::{self, Denials, Enforcement, StartError};
 use crate::folder::{self, Folder, Lock};
 use crate::host;
 use crate::http::{self, Api, Served};
-use crate::identity::{self, Identity};
+use crate::identity::{self, Identity, Names};
 use crate::journal::{Journal, StoreError};
+use crate::logins::{self, Logins};
+use crate::machine::Machine;
 use crate::metrics::Metrics;
-use crate::schedule::Waker;
-use crate::sessions::{self, Sessions};
+use crate::proof::Prover;
 use crate::sync::{self, Line};
 use crate::telemetry::{self, Telemetry};
 use crate::users::{self, Users};
 use sitewarden_certs::secret_file;
-use sitewarden_protocol::record::{Body, Record};
+use sitewarden_protocol::record::Body;
 use sitewarden_protocol::sync::agent::Release;
 use sitewarden_protocol::time::UnixMillis;
 use sitewarden_protocol::trusted_time::Change;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -56,6 +59,9 @@ pub enum Error {
     /// The users cannot be read.
     #[error(transparent)]
     Users(#[from] users::LoadError),
+    /// The key of the pseudonyms cannot be used.
+    #[error(transparent)]
+    Anonymity(#[from] anonymity::Error),
     /// A listener cannot be opened.
     #[error("cannot listen on {place}: {source}")]
     Listen {
@@ -70,9 +76,9 @@ pub enum Error {
     /// What is known about telemetry cannot be read.
     #[error(transparent)]
     Telemetry(#[from] telemetry::StartError),
-    /// The sessions cannot be read.
+    /// Who is logged in cannot be read.
     #[error(transparent)]
-    Sessions(#[from] sessions::LoadError),
+    Logins(#[from] logins::LoadError),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -111,14 +117,16 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let snapshot = enforcement::stored_snapshot(folder, &trusted)?;
     let clock = Clock::start(folder, snapshot.version.issued_at, config.clock_settings(), source)?;
     let journal = open_journal(folder, config, &identity, acknowledged, &metrics, clock.now()).await?;
-    let (enforcement, writer) = Enforcement::start(folder, journal.clone(), clock.clone(), snapshot, trusted)?;
+    let anonymity = Arc::new(Anonymity::load(folder, Arc::<Switches>::default())?);
+    let recorder = (journal.clone(), Arc::clone(&anonymity));
+    let (enforcement, writer) = Enforcement::start(folder, recorder.clone(), clock.clone(), snapshot, trusted)?;
     let mut digest_key = Zeroizing::new([0; 32]);
     getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
     let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
     let release = if config.telemetry.live { Release::Live } else { Release::Nothing };
     let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged, release);
     let key = telemetry::LocalKey::open(folder).map_err(telemetry::StartError::from)?;
-    let sessions = Arc::new(Sessions::load(folder.state("sessions.json"), &key.derive("sitewarden agent tokens 1"))?);
+    let logins = Arc::new(Logins::load(folder.state("logins.json"), &key.derive("sitewarden agent tokens 1"))?);
     let (telemetry, wishes) = Telemetry::open(
         folder,
         &names,
@@ -127,8 +135,12 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
             journal: journal.clone(),
             line: line.clone(),
             live: config.telemetry.live,
+            switches: Arc::clone(anonymity.switches()),
         },
     )?;
+    let prover = prover(&identity)?;
+    let (denials, denials_keeper) = Denials::new(recorder.clone(), clock.clone(), metrics.denials.clone());
+    let machine = Machine::default();
     let (stop, stopping) = watch::channel(false);
     let parts = sync::Parts {
         identity,
@@ -139,31 +151,52 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         line: line.clone(),
         retry_max: config.retry_max(),
         segmentation_offload: config.sync.segmentation_offload,
+        switches: Arc::clone(anonymity.switches()),
+    };
+    let watched = host::watch::Parts {
+        journal: journal.clone(),
+        clock: clock.clone(),
+        anonymity: Arc::clone(&anonymity),
+        disk: folder.path().to_owned(),
+        interval: Duration::from_secs(config.host.interval_seconds.into()),
     };
     let tasks = vec![
         tokio::spawn(keep_line(parts, questions, stopping.clone())),
         tokio::spawn(telemetry::run(telemetry.clone(), wishes, stopping.clone())),
-        tokio::spawn(observe(
+        tokio::spawn(host::watch::watch(watched, stopping.clone())),
+        tokio::spawn(machine.clone().watch(
             folder.clone(),
-            (journal.clone(), clock.clone(), telemetry.clone()),
-            Duration::from_secs(config.host.interval_seconds.into()),
+            PathBuf::from("/"),
+            (journal.clone(), clock.clone()),
             stopping.clone(),
         )),
-        tokio::spawn(keep_time(clock.clone(), journal.clone(), stopping)),
+        tokio::spawn(denials_keeper.run(stopping.clone())),
+        tokio::spawn(keep_time(clock.clone(), recorder, stopping)),
     ];
     let api = Api {
         clock,
         enforcement: enforcement.clone(),
+        denials,
         journal: journal.clone(),
+        anonymity,
         users,
-        sessions,
+        logins,
         telemetry,
         metrics,
         line,
+        prover,
         names,
+        machine,
     };
     let (tcp, socket, http) = listen(folder, config, api)?;
     Ok(Running { http, folder: folder.clone(), journal, tcp, socket, stop, tasks, writer, enforcement, _lock: lock })
+}
+
+fn prover(identity: &Identity) -> Result<Arc<Prover>, Error> {
+    let mut run = [0; 16];
+    getrandom::fill(&mut run).map_err(|_| Error::Random)?;
+    let Names { agent, site, .. } = identity.names;
+    Ok(Arc::new(Prover::new(Arc::clone(&identity.signing_key), agent, site, run)))
 }
 
 impl Running {
@@ -186,6 +219,13 @@ impl Running {
         drop(self.enforcement);
         if tokio::time::timeout(STOP_TIMEOUT, self.writer).await.is_err() {
             tracing::warn!("the state was not written in time; the next start replays the journal");
+        }
+        // The journal's thread ends with its last handle, and lets go of the disk: a start right after this finds it free.
+        let mut head = self.journal.head();
+        drop(self.journal);
+        let released = async { while head.changed().await.is_ok() {} };
+        if tokio::time::timeout(STOP_TIMEOUT, released).await.is_err() {
+            tracing::warn!("the journal was not closed in time");
         }
     }
 }
@@ -229,7 +269,7 @@ async fn keep_line(parts: sync::Parts, questions: sync::Questions, stopping: wat
 }
 
 /// Looks at the clocks every second, records what happened to them, and keeps licence time on disk.
-async fn keep_time(clock: Clock, journal: Journal, mut stopping: watch::Receiver<bool>) {
+async fn keep_time(clock: Clock, recorder: (Journal, Arc<Anonymity>), mut stopping: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut saved: Option<Instant> = None;
@@ -243,7 +283,7 @@ async fn keep_time(clock: Clock, journal: Journal, mut stopping: watch::Receiver
         for change in &changes {
             tracing::warn!(cause = ?change.cause, wall = %change.wall, before = %change.before, after = %change.after, "the clock");
         }
-        record_changes(&journal, &changes, clock.now()).await;
+        record_changes(&recorder, &changes, clock.now()).await;
         if stop || !changes.is_empty() || saved.is_none_or(|saved| saved.elapsed() >= SAVE_EVERY) {
             saved = Some(Instant::now());
             let clock = clock.clone();
@@ -258,11 +298,12 @@ async fn keep_time(clock: Clock, journal: Journal, mut stopping: watch::Receiver
     }
 }
 
-async fn record_changes(journal: &Journal, changes: &[Change], now: UnixMillis) {
+async fn record_changes((journal, anonymity): &(Journal, Arc<Anonymity>), changes: &[Change], now: UnixMillis) {
     if changes.is_empty() {
         return;
     }
-    let records: Result<Vec<_>, _> = changes.iter().map(|change| Record::encode(now, &Body::Clock(*change))).collect();
+    let records: Result<Vec<_>, _> =
+        changes.iter().map(|change| anonymity.encode(now, &Body::Clock(*change))).collect();
     let appended = match records {
         Ok(records) => journal.append(records.into_iter().collect()).await.map(drop).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -270,57 +311,4 @@ async fn record_changes(journal: &Journal, changes: &[Change], now: UnixMillis) 
     if let Err(error) = appended {
         tracing::warn!(error, "a change of the clock was not recorded");
     }
-}
-
-/// Looks at the machine at the set interval, and once at the start.
-async fn observe(
-    folder: Folder,
-    (journal, clock, telemetry): (Journal, Clock, Telemetry),
-    interval: Duration,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let (mut observer, mut waker) = match (host::Observer::new(folder.path().to_owned()), Waker::start(interval).await)
-    {
-        (Ok(observer), Ok(waker)) => (observer, waker),
-        (observer, waker) => {
-            let (observer, waker) =
-                (observer.err().map(|error| error.to_string()), waker.err().map(|error| error.to_string()));
-            tracing::error!(?observer, ?waker, "the machine is not observed");
-            return;
-        }
-    };
-    let mut last: Option<Instant> = None;
-    loop {
-        // The waker may fire in a storm after the clock was moved: what is due is decided here, by monotonic time.
-        if last.is_none_or(|last| last.elapsed() >= interval / 2) && telemetry.is_enabled() {
-            last = Some(Instant::now());
-            observer = record_sample(observer, &journal, clock.now()).await;
-        }
-        tokio::select! {
-            woken = waker.woken() => if !woken { break },
-            _ = stopping.changed() => break,
-        }
-    }
-    waker.stop().await;
-}
-
-async fn record_sample(observer: host::Observer, journal: &Journal, now: UnixMillis) -> host::Observer {
-    let sampled = tokio::task::spawn_blocking(move || {
-        let mut observer = observer;
-        let sample = observer.sample();
-        (observer, sample)
-    })
-    .await;
-    let (observer, sample) = match sampled {
-        Ok(both) => both,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
-    let appended = match Record::encode(now, &Body::Host(sample)) {
-        Ok(record) => journal.append([record].into_iter().collect()).await.map(drop).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    if let Err(error) = appended {
-        tracing::warn!(error, "a sample of the machine was not recorded");
-    }
-    observer
 }

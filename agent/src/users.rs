@@ -2,7 +2,13 @@
 //!
 //! Always true: passwords are kept as argon2id hashes only; a credential that was checked once is remembered for a
 //! while as a keyed digest in memory, so that no password hash is on the hot path; any change of users forgets them all.
+//! The vendor's own people come in the snapshot (`vendor`) and are looked up before the site's users.
 //! Wrong passwords make the same user at the same address wait, doubling, but never one whose credential is remembered.
+
+mod change;
+mod vendor;
+
+pub use change::ChangeError;
 
 use arc_swap::ArcSwap;
 use argon2::password_hash::phc::PasswordHash;
@@ -12,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::login::basic::{self, Credential};
 use sitewarden_protocol::login::patience::Patience;
+use sitewarden_protocol::snapshot::Administrator;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -41,12 +48,23 @@ const NOBODY: &str =
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// An application: may verify, reserve monitors and report events.
+    /// An application: may verify, reserve monitors, report events, and ask what ends soon.
     App,
     /// A technician: may also activate licences and see everything.
     Operator,
     /// May also change settings and users.
     Admin,
+}
+
+impl Role {
+    /// Its name on the command line and in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// A user who proved who he is.
@@ -56,6 +74,8 @@ pub struct User {
     pub name: String,
     /// What he may do.
     pub role: Role,
+    /// Whether he is one of the vendor's own people; a user of the site never is.
+    pub vendor: bool,
 }
 
 /// Whom a credential proves.
@@ -79,8 +99,8 @@ pub enum AddError {
     #[error("a user's name has 1 to 64 characters, without colon and control characters")]
     Name,
     /// The password is too short or too long.
-    #[error("a password has {MIN_PASSWORD} characters at least, and {MAX_PASSWORD} bytes at most")]
-    Password,
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// The password cannot be hashed.
     #[error("the password cannot be hashed: {0}")]
     Hash(argon2::password_hash::Error),
@@ -88,6 +108,11 @@ pub enum AddError {
     #[error(transparent)]
     File(#[from] secret_file::Error),
 }
+
+/// A password is too short or too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a password has {MIN_PASSWORD} characters at least, and {MAX_PASSWORD} bytes at most")]
+pub struct PasswordError;
 
 /// The stored users cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +132,14 @@ struct Account {
 }
 
 /// Whom a credential's keyed digest proved, and when.
-type Remembered = HashMap<[u8; 32], (Arc<User>, Instant)>;
+type Remembered = HashMap<[u8; 32], (Checked, Instant)>;
+
+/// A user, and the stored hash that proved him.
+#[derive(Clone)]
+struct Checked {
+    user: Arc<User>,
+    by: Arc<str>,
+}
 
 /// The users of one agent.
 pub struct Users {
@@ -151,33 +183,43 @@ impl Users {
         if name.is_empty() || name.chars().count() > 64 || name.chars().any(|c| c == ':' || c.is_control()) {
             return Err(AddError::Name);
         }
-        if password.chars().count() < MIN_PASSWORD || password.len() > MAX_PASSWORD {
-            return Err(AddError::Password);
-        }
-        let password = argon2().hash_password(password.as_bytes()).map_err(AddError::Hash)?.to_string();
+        check_password(password)?;
+        let password = hash(password).map_err(AddError::Hash)?;
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut accounts = BTreeMap::clone(&self.accounts.load());
         if accounts.contains_key(name) {
             return Err(AddError::Exists(name.to_owned()));
         }
         accounts.insert(name.to_owned(), Account { role, password });
-        // A map of strings always has a JSON form.
-        secret_file::write(&self.file, &serde_json::to_vec_pretty(&accounts).unwrap_or_default())?;
-        self.accounts.store(Arc::new(accounts));
-        self.remembered.store(Arc::default());
-        Ok(())
+        Ok(self.store(accounts)?)
     }
 
-    /// A user's role as it is now; `None` if there is no such user.
-    pub fn role(&self, name: &str) -> Option<Role> {
-        self.accounts.load().get(name).map(|account| account.role)
+    /// A user's role as it is now, and a stamp that is another one after a change of the password; `None` if there is no
+    /// such user. `administrators` are those of the snapshot in force.
+    pub fn standing(&self, name: &str, administrators: &[Administrator]) -> Option<(Role, [u8; 32])> {
+        let stamp = |hash: &str| *blake3::hash(hash.as_bytes()).as_bytes();
+        match vendor::named(administrators, name) {
+            Some(one) => Some((Role::Operator, stamp(&one.password))),
+            None => self.accounts.load().get(name).map(|account| (account.role, stamp(&account.password))),
+        }
     }
 
-    /// Whom an `Authorization` header's value (Basic) proves, for a caller at the address `from`. Answers from memory,
-    /// and without a lock, if the same value was checked within the last five minutes.
-    pub async fn authenticate(self: &Arc<Self>, header: &[u8], from: IpAddr) -> Proof {
+    /// Whom an `Authorization` header's value (Basic) proves by memory alone, without a lock: the same value was checked
+    /// within the last five minutes, and nothing has changed for that user. `administrators` are those of the snapshot in
+    /// force.
+    pub fn remembered(&self, header: &[u8], administrators: &[Administrator]) -> Option<Arc<User>> {
+        self.recall(blake3::keyed_hash(&self.digest_key, header).as_bytes(), administrators)
+    }
+
+    /// Whom an `Authorization` header's value (Basic) proves, for a caller at the address `from`.
+    pub async fn authenticate(
+        self: &Arc<Self>,
+        header: &[u8],
+        from: IpAddr,
+        administrators: Vec<Administrator>,
+    ) -> Proof {
         let digest = *blake3::keyed_hash(&self.digest_key, header).as_bytes();
-        if let Some(user) = self.recall(&digest) {
+        if let Some(user) = self.recall(&digest, &administrators) {
             return Proof::Known(user);
         }
         let Some(credential) = basic::parse(header) else { return Proof::Unknown };
@@ -189,57 +231,93 @@ impl Users {
         // The turn is over when the hash is computed, and a wrong password counts, even if nobody waits any more.
         let settled = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            users.settle(digest, &credential, from)
+            users.settle(digest, &credential, from, &administrators)
         });
         settled.await.unwrap_or(Proof::Unknown)
     }
 
     /// Computes a password hash, unless somebody before in the queue has settled it.
-    fn settle(&self, digest: [u8; 32], credential: &Credential, from: IpAddr) -> Proof {
-        if let Some(user) = self.recall(&digest) {
+    fn settle(
+        &self,
+        digest: [u8; 32],
+        credential: &Credential,
+        from: IpAddr,
+        administrators: &[Administrator],
+    ) -> Proof {
+        if let Some(user) = self.recall(&digest, administrators) {
             return Proof::Known(user);
         }
         let name = &credential.name;
         if let Err(wait) = self.patience.check(name, from, self.began.elapsed()) {
             return Proof::Wait(wait);
         }
-        let Some(user) = self.check(name, &credential.password) else {
+        let Some(checked) = self.check(name, &credential.password, administrators) else {
             self.patience.failed(name, from, self.began.elapsed());
             tracing::warn!(%from, "refused a wrong password");
             return Proof::Unknown;
         };
         self.patience.forget(name, from);
-        let user = Arc::new(user);
-        self.remember(digest, &user);
-        Proof::Known(user)
+        self.remember(digest, &checked);
+        Proof::Known(checked.user)
     }
 
-    fn recall(&self, digest: &[u8; 32]) -> Option<Arc<User>> {
+    fn recall(&self, digest: &[u8; 32], administrators: &[Administrator]) -> Option<Arc<User>> {
         let remembered = self.remembered.load();
-        let (user, since) = remembered.get(digest)?;
-        (since.elapsed() < REMEMBERED).then(|| Arc::clone(user))
+        let (Checked { user, by }, since) = remembered.get(digest)?;
+        let counts = since.elapsed() < REMEMBERED && vendor::stands(administrators, user, by);
+        counts.then(|| Arc::clone(user))
     }
 
-    fn check(&self, name: &str, password: &str) -> Option<User> {
+    fn check(&self, name: &str, password: &str, administrators: &[Administrator]) -> Option<Checked> {
         let accounts = self.accounts.load();
-        let account = accounts.get(name);
-        let hash = PasswordHash::new(account.map_or(NOBODY, |account| &account.password)).ok()?;
-        let matches = argon2().verify_password(password.as_bytes(), &hash).is_ok();
-        account.filter(|_| matches).map(|account| User { name: name.to_owned(), role: account.role })
+        let known = match (vendor::named(administrators, name), accounts.get(name)) {
+            (Some(one), _) => vendor::hash(one).map(|hash| (hash, &one.password, Role::Operator, true)),
+            (None, Some(one)) => {
+                PasswordHash::new(&one.password).ok().map(|hash| (hash, &one.password, one.role, false))
+            }
+            (None, None) => None,
+        };
+        let nobody = PasswordHash::new(NOBODY).ok()?;
+        let hash = known.as_ref().map_or(&nobody, |(hash, ..)| hash);
+        let matches = argon2().verify_password(password.as_bytes(), hash).is_ok();
+        let (_, by, role, vendor) = known.filter(|_| matches)?;
+        let user = Arc::new(User { name: name.to_owned(), role, vendor });
+        Some(Checked { user, by: by.as_str().into() })
     }
 
-    fn remember(&self, digest: [u8; 32], user: &Arc<User>) {
+    fn remember(&self, digest: [u8; 32], checked: &Checked) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.accounts.load().contains_key(&user.name) {
+        // The user may have been changed while his password was being checked.
+        let accounts = self.accounts.load();
+        let own = accounts.get(&checked.user.name).is_some_and(|account| *account.password == *checked.by);
+        if !own && !checked.user.vendor {
             return;
         }
         let mut remembered = HashMap::clone(&self.remembered.load());
         if remembered.len() >= REMEMBERED_MAX {
             remembered.clear();
         }
-        remembered.insert(digest, (Arc::clone(user), Instant::now()));
+        remembered.insert(digest, (checked.clone(), Instant::now()));
         self.remembered.store(Arc::new(remembered));
     }
+
+    /// Writes the users down, then lets them count and forgets every credential. Only for who holds `changing`.
+    fn store(&self, accounts: BTreeMap<String, Account>) -> Result<(), secret_file::Error> {
+        // A map of strings always has a JSON form.
+        secret_file::write(&self.file, &serde_json::to_vec_pretty(&accounts).unwrap_or_default())?;
+        self.accounts.store(Arc::new(accounts));
+        self.remembered.store(Arc::default());
+        Ok(())
+    }
+}
+
+pub(crate) fn check_password(password: &str) -> Result<(), PasswordError> {
+    let fits = password.chars().count() >= MIN_PASSWORD && password.len() <= MAX_PASSWORD;
+    if fits { Ok(()) } else { Err(PasswordError) }
+}
+
+fn hash(password: &str) -> Result<String, argon2::password_hash::Error> {
+    Ok(argon2().hash_password(password.as_bytes())?.to_string())
 }
 
 fn argon2() -> Argon2<'static> {
@@ -254,19 +332,19 @@ mod tests {
     use sitewarden_protocol::login::patience;
     use std::net::Ipv4Addr;
 
-    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
-    fn users(folder: &tempfile::TempDir) -> Arc<Users> {
+    pub(super) fn users(folder: &tempfile::TempDir) -> Arc<Users> {
         Arc::new(Users::load(folder.path().join("users.json"), Zeroizing::new([7; 32])).unwrap())
     }
 
-    fn basic(text: &str) -> Vec<u8> {
+    pub(super) fn basic(text: &str) -> Vec<u8> {
         format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text)).into_bytes()
     }
 
-    async fn role(users: &Arc<Users>, text: &str, from: IpAddr) -> Option<Role> {
-        match users.authenticate(&basic(text), from).await {
+    pub(super) async fn role(users: &Arc<Users>, text: &str, from: IpAddr) -> Option<Role> {
+        match users.authenticate(&basic(text), from, vec![]).await {
             Proof::Known(user) => Some(user.role),
             Proof::Unknown | Proof::Wait(_) => None,
         }
@@ -281,9 +359,9 @@ mod tests {
             assert_eq!(role(&users, "ems:correct horse", HERE).await, Some(Role::App));
         }
         for wrong in ["ems:wrong", "nobody:correct horse", "ems", ":"] {
-            assert_eq!(users.authenticate(&basic(wrong), HERE).await, Proof::Unknown, "{wrong}");
+            assert_eq!(users.authenticate(&basic(wrong), HERE, vec![]).await, Proof::Unknown, "{wrong}");
         }
-        assert_eq!(users.authenticate(b"Bearer x", HERE).await, Proof::Unknown);
+        assert_eq!(users.authenticate(b"Bearer x", HERE, vec![]).await, Proof::Unknown);
     }
 
     #[tokio::test]
@@ -295,7 +373,7 @@ mod tests {
         assert_eq!(role(&users, "ems:correct horse", HERE).await, Some(Role::App));
         let mut wait = Duration::ZERO;
         for guess in 0..50 {
-            match users.authenticate(&basic(&format!("ems:{guess}")), HERE).await {
+            match users.authenticate(&basic(&format!("ems:{guess}")), HERE, vec![]).await {
                 Proof::Wait(told) => {
                     assert!(guess >= patience::FREE, "{guess}");
                     wait = told;
@@ -307,7 +385,7 @@ mod tests {
         assert!(!wait.is_zero() && wait <= Duration::from_secs(60), "{wait:?}");
         assert_eq!(role(&users, "ems:correct horse", HERE).await, Some(Role::App), "it is remembered");
         assert_eq!(role(&users, "boss:battery staple", HERE).await, Some(Role::Admin));
-        assert_eq!(users.authenticate(&basic("ems:guess"), THERE).await, Proof::Unknown);
+        assert_eq!(users.authenticate(&basic("ems:guess"), THERE, vec![]).await, Proof::Unknown);
     }
 
     #[tokio::test]
@@ -317,7 +395,7 @@ mod tests {
         users.add("ems", Role::App, "correct horse").unwrap();
         for _ in 0..2 {
             for _ in 1..patience::FREE {
-                assert_eq!(users.authenticate(&basic("ems:wrong"), HERE).await, Proof::Unknown);
+                assert_eq!(users.authenticate(&basic("ems:wrong"), HERE, vec![]).await, Proof::Unknown);
             }
             users.remembered.store(Arc::default());
             assert_eq!(role(&users, "ems:correct horse", HERE).await, Some(Role::App));
@@ -329,7 +407,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let users = users(&folder);
         assert!(matches!(users.add("a:b", Role::App, "long enough"), Err(AddError::Name)));
-        assert!(matches!(users.add("ems", Role::App, "short"), Err(AddError::Password)));
+        assert!(matches!(users.add("ems", Role::App, "short"), Err(AddError::Password(_))));
         users.add("ems", Role::App, "long enough").unwrap();
         assert!(matches!(users.add("ems", Role::Admin, "long enough"), Err(AddError::Exists(_))));
     }

@@ -1,7 +1,7 @@
 //! The hub's own certificate authority: it makes every certificate in a fleet, and only those.
 //!
-//! Always true: the authority signs leaves and nothing else (path length 0); a leaf is good for one role, server or
-//! client, and never outlasts the authority; an agent's leaf holds the name that the hub chose, never one it was asked
+//! Always true: the authority signs leaves and nothing else (path length 0); a leaf is good for one role, server,
+//! client or token signer, and never outlasts the authority; an agent's leaf holds the name that the hub chose, never one it was asked
 //! for. Revocation is the hub's standing list of key digests, not a CRL.
 
 use crate::{
@@ -21,7 +21,10 @@ use sitewarden_protocol::{id::AgentId, time::UnixMillis};
 use std::{fmt, net::IpAddr, time::Duration};
 use zeroize::Zeroizing;
 
+mod signing;
+
 pub use crate::csr::{Error as RequestError, MAX_REQUEST};
+pub use signing::{SITE_URI, TOKEN_SIGNING};
 
 /// How long an authority lives: 20 years, longer than any plant is expected to stay offline.
 pub const AUTHORITY_LIFE: Duration = DAY.saturating_mul(20 * 365 + 5);

@@ -174,6 +174,32 @@ fn a_hubs_certificate_does_not_make_it_an_agent_nor_an_agents_a_hub() {
 }
 
 #[test]
+fn a_signing_keys_certificate_opens_no_door_on_either_side() {
+    let hub = Hub::new();
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let raw = rcgen::PublicKeyData::der_bytes(&key).try_into().unwrap();
+    let public = sitewarden_protocol::signing::PublicKey::from_bytes(raw).unwrap();
+    let site = sitewarden_protocol::id::SiteId::from_bytes([6; 16]);
+    let certificate = hub.authority.issue_signing(&public, AGENT, site, now()).unwrap();
+
+    let posing = tls::sync_client(&[hub.authority.cert_der()], &certificate, &key.serialize_pem()).unwrap();
+    let refusal = refused(meet_once(posing, hub.sync(), HUB_NAME));
+    let Refusal::ByServer(Error::InvalidCertificate(why)) = refusal else { panic!("{refusal:?}") };
+    assert!(is_of_another_purpose(&why), "{why:?}");
+
+    let pem = pem_of(&certificate) + &hub.authority.cert_pem();
+    let posing = tls::https_server(&pem, &key.serialize_pem()).unwrap();
+    let pinned = tls::enrolment_client(hub.authority.fingerprint()).unwrap();
+    let refusal = refused(meet_once(pinned, posing, HUB_NAME));
+    let Refusal::ByClient(Error::InvalidCertificate(why)) = refusal else { panic!("{refusal:?}") };
+    assert!(is_of_another_purpose(&why), "{why:?}");
+}
+
+fn is_of_another_purpose(why: &CertificateError) -> bool {
+    matches!(why, CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. })
+}
+
+#[test]
 fn an_agent_does_not_speak_to_the_hub_of_another_authority() {
     let (hub, other) = (Hub::new(), Hub::new());
     let agent = hub.enrol(now());

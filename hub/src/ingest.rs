@@ -1,12 +1,13 @@
-//! A batch's way into the store: verified on many cores, committed by the store's one writer.
+//! A batch's way into the store: verified and opened on many cores, committed by the store's one writer.
 //!
 //! Always true: nothing is handed to the writer that the agent did not sign, and no core is kept busy by more batches
 //! than there are cores. Standing is looked up for each batch, and once more by the store inside its transaction.
 
+use crate::keys::SealingKeys;
 use crate::metrics::{Held, Metrics, Outcome};
 use crate::store::{AgentStatus, IngestOutcome, Store, VerifiedBatch};
 use crate::sync::Signer;
-use sitewarden_protocol::batch::{self, Header};
+use sitewarden_protocol::batch::{self, Encoding, Header};
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::message::{Refusal, Refused};
@@ -29,6 +30,7 @@ const VERIFY_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Ingest {
     store: Store,
     signer: Arc<Signer>,
+    sealing: Arc<SealingKeys>,
     metrics: Arc<Metrics>,
     cores: Arc<Semaphore>,
 }
@@ -43,10 +45,10 @@ pub(crate) struct Verified {
 }
 
 impl Ingest {
-    pub(crate) fn new(store: Store, signer: Arc<Signer>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(store: Store, signer: Arc<Signer>, sealing: Arc<SealingKeys>, metrics: Arc<Metrics>) -> Self {
         // Without an answer from the system, two: one would let a single large batch hold up all the others.
         let cores = available_parallelism().map_or(2, NonZero::get);
-        Self { store, signer, metrics, cores: Arc::new(Semaphore::new(cores)) }
+        Self { store, signer, sealing, metrics, cores: Arc::new(Semaphore::new(cores)) }
     }
 
     /// Begins to verify a batch; `held` is kept until the batch is done with.
@@ -88,16 +90,23 @@ impl Ingest {
         let Ok(Ok(core)) = timeout(VERIFY_TIMEOUT, Arc::clone(&self.cores).acquire_owned()).await else {
             return Err(refused(&header, Refusal::Busy));
         };
-        let seconds = self.metrics.verify_seconds.clone();
+        let (seconds, keys) = (self.metrics.verify_seconds.clone(), self.sealing.all());
         let work = move || {
             let begun = Instant::now();
-            let verified = VerifiedBatch::prepare(*batch, &standing.signing_key);
+            let verified = VerifiedBatch::prepare(*batch, &standing.signing_key, &keys);
             seconds.observe(begun.elapsed().as_secs_f64());
             drop(core);
             verified
         };
         match spawn_blocking(work).await {
-            Ok(verified) => verified.map_err(|error| Ingested::Invalid(error.to_string())),
+            Ok(verified) => {
+                // Only now: before its signature was seen, anyone could have said that it is sealed.
+                let verified = verified.map_err(|error| Ingested::Invalid(error.to_string()))?;
+                if let Encoding::SealedZstd(_) = verified.header().encoding {
+                    self.metrics.sealed_batches.inc();
+                }
+                Ok(verified)
+            }
             Err(error) => Err(busy(&header, &error)),
         }
     }

@@ -7,9 +7,14 @@
 //! keys/store.key          secret (32 bytes) that protects what the database must be able to read back
 //! keys/quic-reset.key     secret (32 bytes) by which a restarted hub tells agents that their connection is gone
 //! keys/quic-token.key     secret (32 bytes) by which the hub knows the addresses that it has already checked
+//! keys/sealing-N.key      see `sealing`
 //! ```
 //! The two for QUIC are kept because quinn would make new ones at each start, and then a restart costs every agent a
 //! whole idle time-out.
+
+mod sealing;
+
+pub use sealing::{MAX_KEYS, SealingKeys};
 
 use crate::store::StoreSecrets;
 use sitewarden_certs::{
@@ -20,10 +25,12 @@ use sitewarden_protocol::{signing::PrivateKey, time::UnixMillis};
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use zeroize::Zeroizing;
 
-const AUTHORITY: &str = "authority.pem";
+/// The file of the authority's certificate, PEM.
+pub(crate) const AUTHORITY: &str = "authority.pem";
 const AUTHORITY_KEY: &str = "authority.key.pem";
 const SIGNING: &str = "signing.key";
 const STORE: &str = "store.key";
@@ -51,6 +58,9 @@ pub enum Error {
     /// The authority cannot be made or used.
     #[error("the hub's authority cannot be used")]
     Authority(#[from] authority::Error),
+    /// There are as many sealing keys as there may be.
+    #[error("there are {MAX_KEYS} sealing keys; remove the oldest from the folder of keys before making another")]
+    TooManyKeys,
     /// The system's randomness failed.
     #[error("no random keys could be made")]
     Random(#[from] getrandom::Error),
@@ -68,6 +78,8 @@ pub struct Keys {
     pub quic_reset: Secret,
     /// Lets a restarted hub know the addresses it has checked.
     pub quic_token: Secret,
+    /// Opens what agents sealed.
+    pub sealing: Arc<SealingKeys>,
 }
 
 impl Keys {
@@ -88,10 +100,10 @@ impl Keys {
         Self::load(folder)
     }
 
-    /// Reads the keys.
+    /// Reads the keys. A hub of an earlier version gets its first sealing key here.
     ///
     /// # Errors
-    /// Any of [`Error`] but `Random`; a file that others may read is refused.
+    /// Any of [`Error`]; a file that others may read is refused.
     pub fn load(folder: &Path) -> Result<Self, Error> {
         Ok(Self {
             authority: authority(folder)?,
@@ -99,6 +111,7 @@ impl Keys {
             store: secret(folder, STORE)?,
             quic_reset: secret(folder, QUIC_RESET)?,
             quic_token: secret(folder, QUIC_TOKEN)?,
+            sealing: Arc::new(SealingKeys::load(folder)?),
         })
     }
 }

@@ -139,6 +139,8 @@ pub struct Metrics {
     pub verify_seconds: Histogram,
     /// Seconds from handing a batch to the writer to its commit.
     pub commit_seconds: Histogram,
+    /// Batches that were sealed to one of the hub's keys, by their agents' word; repeats included.
+    pub sealed_batches: Counter,
     /// Snapshots sent because something changed.
     pub snapshots_pushed: Counter,
     /// Agents enrolled, repeats included.
@@ -165,6 +167,7 @@ impl Default for Metrics {
             counter
         };
         let records = counter("records", "New records committed");
+        let sealed_batches = counter("sealed_batches", "Batches that came sealed, repeats included");
         let snapshots_pushed = counter("snapshots_pushed", "Snapshots sent because something changed");
         let enrolments = counter("enrolments", "Agents enrolled, repeats included");
         let mut histogram = |name, help| {
@@ -187,6 +190,7 @@ impl Default for Metrics {
             connections,
             sessions,
             records,
+            sealed_batches,
             writer_queue,
             held_bytes,
             ingest_seconds,

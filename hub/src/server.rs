@@ -6,12 +6,13 @@
 mod certificate;
 mod expiry;
 mod listeners;
+mod retention;
 
 use crate::config::Config;
 use crate::folder::{self, Folder};
 use crate::keys::{self, Keys};
 use crate::metrics::Metrics;
-use crate::store::{self, Store};
+use crate::store::{self, Act, Store};
 use crate::sync::{self, Registry};
 use listeners::{ADMIN_SOCKET, Listeners, Running};
 use sitewarden_certs::{authority, hub_address, secret_file, tls};
@@ -158,6 +159,7 @@ impl Hub {
 /// Any of [`Error`] but `Broken`.
 pub async fn start(config: Config) -> Result<Hub, Error> {
     let (folder, keys, store) = open(&config).await?;
+    tell_of_first_sealing_key(&keys, &store).await?;
     let metrics = Arc::<Metrics>::default();
     let registry = Arc::<Registry>::default();
     // Ends when the sessions' registry does.
@@ -166,11 +168,14 @@ pub async fn start(config: Config) -> Result<Hub, Error> {
     let running = running.start()?;
     let (https, http, sync) = (running.https_addr(), running.http_addr(), running.sync_addr());
     write_addresses(&folder, &running)?;
-    let expiry = tokio::spawn(expiry::expire(store.clone()));
+    let (expiring, removing) = (expiry::expire(store.clone()), retention::remove(store.clone()));
+    let jobs = tokio::spawn(async move {
+        tokio::join!(expiring, removing);
+    });
     running.serving(true);
     info!(%https, http = http.map(tracing::field::display), %sync, "the hub serves");
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(run(folder, running, store.clone(), expiry, stopped));
+    let task = tokio::spawn(run(folder, running, store.clone(), jobs, stopped));
     Ok(Hub { https, http, sync, metrics, store, stop, task })
 }
 
@@ -210,6 +215,16 @@ async fn open(config: &Config) -> Result<(Folder, Keys, Store), Error> {
     Ok((folder, keys, store))
 }
 
+/// A hub of an earlier version has made its first sealing key just now: its sites are to hear of it, and not only when their
+/// snapshots get old.
+async fn tell_of_first_sealing_key(keys: &Keys, store: &Store) -> Result<(), Error> {
+    if keys.sealing.is_new {
+        let act = Act { by: "hub".to_owned(), at: crate::wall_clock() };
+        store.new_sealing_key(&act, keys.sealing.newest()).await?;
+    }
+    Ok(())
+}
+
 /// Tells the sessions of a site that it changed; if changes were missed, all sessions.
 async fn tell(mut changes: broadcast::Receiver<sitewarden_protocol::id::SiteId>, registry: Weak<Registry>) {
     loop {
@@ -228,7 +243,7 @@ async fn run(
     folder: Folder,
     running: Running,
     store: Store,
-    expiry: JoinHandle<()>,
+    jobs: JoinHandle<()>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let result = tokio::select! {
@@ -240,7 +255,7 @@ async fn run(
         }
     };
     info!("the hub is stopping");
-    expiry.abort();
+    jobs.abort();
     remove_addresses(&folder);
     running.drain().await;
     // Only now: commands that came before are answered.

@@ -28,9 +28,15 @@ mod plant_monitors;
 mod plant_world;
 #[path = "hub/questions.rs"]
 mod questions;
+#[path = "hub/sealing.rs"]
+mod sealing;
+#[path = "hub/send_telemetry.rs"]
+mod send_telemetry;
 #[path = "hub/sessions.rs"]
 mod sessions;
 #[path = "hub/support.rs"]
 mod support;
+#[path = "hub/telemetry.rs"]
+mod telemetry;
 #[path = "hub/users.rs"]
 mod users;

@@ -1,4 +1,4 @@
-//! A batch: a run of consecutive records, compressed, and signed by the agent.
+//! A batch: a run of consecutive records, compressed, where the site wants it sealed to the hub, and signed by the agent.
 //!
 //! The signature is over the header's bytes as sent, and the header holds the hash of the payload's bytes as sent. So a
 //! header and its signature alone prove what an agent said about a stretch of its history, and are kept as evidence
@@ -8,7 +8,9 @@ use crate::chain::{Chain, Cursor, Position};
 use crate::codec::{self, Decode, Encode};
 use crate::id::AgentId;
 use crate::record::{NotARun, Run};
+use crate::sealing::{self, BadKey, NotSealedHere, OpeningKey, Place};
 use crate::signing::{BadSignature, PrivateKey, PublicKey, Purpose, Signature};
+use crate::snapshot::SealingKey;
 use crate::time::UnixMillis;
 
 /// The most records in one batch.
@@ -24,6 +26,17 @@ const ZSTD_LEVEL: i32 = 1;
 pub enum Encoding {
     /// A [`Run`] compressed with zstd.
     Zstd,
+    /// The same, then [sealed](crate::sealing) to the hub's key with this number. Since version 2, and only to a hub whose
+    /// snapshot names the key.
+    SealedZstd(u32),
+}
+
+/// What a payload is sealed to. Does not print.
+pub struct Seal {
+    /// The hub's key.
+    pub key: SealingKey,
+    /// Thirty-two secret random bytes, for this batch only.
+    pub random: [u8; 32],
 }
 
 /// What the agent says of a batch, and signs.
@@ -91,6 +104,15 @@ pub enum Error {
     /// The header contradicts itself or its payload. Signed, so the agent's own fault.
     #[error("the batch contradicts itself: {0}")]
     Inconsistent(&'static str),
+    /// The hub's sealing key is none.
+    #[error(transparent)]
+    SealingKey(#[from] BadKey),
+    /// The payload is sealed to a key that is not at hand.
+    #[error("the payload is sealed to key {0}, which this hub does not have; restore it to the folder of keys")]
+    NoSuchKey(u32),
+    /// The payload is sealed to something else.
+    #[error("the payload cannot be opened with key {0}: it was sealed to another, or for another header")]
+    Sealed(u32, #[source] NotSealedHere),
     /// The payload cannot be expanded.
     #[error("the payload cannot be expanded: {0}")]
     Compression(std::io::Error),
@@ -104,6 +126,11 @@ impl Header {
     pub fn end(&self) -> Cursor {
         Cursor { position: Position { epoch: self.epoch, seq: self.last }, chain: self.head }
     }
+
+    /// What a sealed payload is bound to.
+    const fn place(&self) -> Place {
+        Place { agent: self.agent, epoch: self.epoch, first: self.first, last: self.last }
+    }
 }
 
 impl Signed {
@@ -112,14 +139,28 @@ impl Signed {
     /// # Errors
     /// [`Error::Compression`] if zstd fails, [`Error::Inconsistent`] if there is no record.
     pub fn make(agent: AgentId, draft: &Draft, made_at: UnixMillis, key: &PrivateKey) -> Result<(Header, Self), Error> {
+        Self::make_for(agent, draft, made_at, key, None)
+    }
+
+    /// The same, sealed to the hub's key if there is a `seal`.
+    ///
+    /// # Errors
+    /// As [`Signed::make`], and [`Error::SealingKey`].
+    pub fn make_for(
+        agent: AgentId,
+        draft: &Draft,
+        made_at: UnixMillis,
+        key: &PrivateKey,
+        seal: Option<Seal>,
+    ) -> Result<(Header, Self), Error> {
         let count = u64::from(draft.records.count());
         if count == 0 {
             return Err(Error::Inconsistent("it has no records"));
         }
         let raw = draft.records.as_bytes();
-        let payload = zstd::bulk::compress(raw, ZSTD_LEVEL).map_err(Error::Compression)?;
+        let mut payload = zstd::bulk::compress(raw, ZSTD_LEVEL).map_err(Error::Compression)?;
         let Position { epoch, seq } = draft.after.position;
-        let header = Header {
+        let mut header = Header {
             agent,
             epoch,
             first: seq + 1,
@@ -130,8 +171,13 @@ impl Signed {
             made_at,
             encoding: Encoding::Zstd,
             raw_length: u32::try_from(raw.len()).map_err(|_| Error::Inconsistent("it is too long"))?,
-            payload_hash: *blake3::hash(&payload).as_bytes(),
+            payload_hash: [0; 32],
         };
+        if let Some(seal) = seal {
+            header.encoding = Encoding::SealedZstd(seal.key.id);
+            payload = sealing::seal(&seal.key, &header.place(), &payload, seal.random)?;
+        }
+        header.payload_hash = *blake3::hash(&payload).as_bytes();
         let bytes = codec::encode(&header);
         let signature = key.sign(Purpose::Batch, &bytes);
         Ok((header, Self { header: bytes, signature, payload }))
@@ -164,18 +210,34 @@ impl Signed {
         Ok(header)
     }
 
-    /// Expands the payload of a verified header and checks it against it, the chain included.
+    /// Expands the payload of a verified header and checks it against it, the chain included. For one who has no key to
+    /// open sealed payloads with.
     ///
     /// # Errors
-    /// [`Error::Compression`], [`Error::Run`] or [`Error::Inconsistent`]. Each is final: the agent signed this, and
-    /// will never send anything else under these numbers.
+    /// As [`Signed::open_with`].
     pub fn open(&self, header: &Header) -> Result<Run, Error> {
+        self.open_with(header, &[])
+    }
+
+    /// The same, also for a payload that is sealed to one of `keys`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKey`], [`Error::Sealed`], [`Error::Compression`], [`Error::Run`] or [`Error::Inconsistent`]. But for
+    /// the first each is final: the agent signed this, and will never send anything else under these numbers.
+    pub fn open_with(&self, header: &Header, keys: &[OpeningKey]) -> Result<Run, Error> {
         let length = usize::try_from(header.raw_length).unwrap_or(usize::MAX);
         if length > MAX_RAW {
             return Err(Error::Inconsistent("it is larger than batches may be"));
         }
-        let Encoding::Zstd = header.encoding;
-        let raw = zstd::bulk::decompress(&self.payload, length).map_err(Error::Compression)?;
+        let raw = match header.encoding {
+            Encoding::Zstd => zstd::bulk::decompress(&self.payload, length),
+            Encoding::SealedZstd(id) => {
+                let key = keys.iter().find(|key| key.id() == id).ok_or(Error::NoSuchKey(id))?;
+                let opened = key.open(&header.place(), &self.payload).map_err(|error| Error::Sealed(id, error))?;
+                zstd::bulk::decompress(&opened, length)
+            }
+        };
+        let raw = raw.map_err(Error::Compression)?;
         if raw.len() != length {
             return Err(Error::Inconsistent("its length is not the one it names"));
         }
@@ -204,6 +266,54 @@ mod tests {
 
     fn key() -> PrivateKey {
         PrivateKey::from_seed(&[5; 32])
+    }
+
+    fn sealed(records: &[&[u8]], to: &OpeningKey) -> (Header, Signed) {
+        let seal = Seal { key: to.public(), random: [8; 32] };
+        Signed::make_for(AGENT, &draft(records), UnixMillis(9), &key(), Some(seal)).unwrap()
+    }
+
+    fn resigned(header: &Header, payload: Vec<u8>) -> Signed {
+        let bytes = codec::encode(header);
+        Signed { signature: key().sign(Purpose::Batch, &bytes), header: bytes, payload }
+    }
+
+    #[test]
+    fn a_sealed_batch_is_verified_by_anyone_and_opened_by_the_hub_only() {
+        let hub = OpeningKey::from_seed(300, &[1; 32]);
+        let (header, signed) = sealed(&[b"a plain text", b"b"], &hub);
+        assert_eq!(signed.verify(&key().public()).unwrap(), header);
+        assert!(!codec::encode(&signed).windows(5).any(|window| window == b"plain"));
+        assert!(matches!(signed.open(&header), Err(Error::NoSuchKey(300))));
+        let keys = [OpeningKey::from_seed(299, &[2; 32]), hub];
+        assert_eq!(signed.open_with(&header, &keys).unwrap().iter().collect::<Vec<_>>(), [&b"a plain text"[..], b"b"]);
+        let wrong = [OpeningKey::from_seed(300, &[2; 32])];
+        assert!(matches!(signed.open_with(&header, &wrong), Err(Error::Sealed(300, _))));
+    }
+
+    #[test]
+    fn a_sealed_payload_is_worth_nothing_under_another_header_even_of_the_same_agent() {
+        let hub = [OpeningKey::from_seed(1, &[1; 32])];
+        let (header, signed) = sealed(&[b"a", b"b"], &hub[0]);
+        let moved = Header { first: header.first + 2, last: header.last + 2, ..header.clone() };
+        let moved_signed = resigned(&moved, signed.payload.clone());
+        assert_eq!(moved_signed.verify(&key().public()).unwrap(), moved);
+        assert!(matches!(moved_signed.open_with(&moved, &hub), Err(Error::Sealed(1, _))));
+        // Nor is one that is passed off as not sealed.
+        let bare = Header { encoding: Encoding::Zstd, ..header };
+        assert!(matches!(resigned(&bare, signed.payload).open_with(&bare, &hub), Err(Error::Compression(_))));
+    }
+
+    #[test]
+    fn a_sealed_payload_cannot_make_the_hub_take_more_memory_than_a_batch_has() {
+        let hub = [OpeningKey::from_seed(1, &[1; 32])];
+        let (header, signed) = sealed(&[b"a"], &hub[0]);
+        let larger = Header { raw_length: u32::MAX, ..header.clone() };
+        assert!(matches!(signed.open_with(&larger, &hub), Err(Error::Inconsistent(_))));
+        // What says that it is small, and is not, is not expanded past what it says.
+        let bomb = zstd::bulk::compress(&vec![0; MAX_RAW * 4], ZSTD_LEVEL).unwrap();
+        let bomb = sealing::seal(&hub[0].public(), &header.place(), &bomb, [8; 32]).unwrap();
+        assert!(matches!(resigned(&header, bomb).open_with(&header, &hub), Err(Error::Compression(_))));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub const OLDEST_VERSION: u16 = 1;
 pub const NEWEST_VERSION: u16 = 2;
 /// The version from which on a hub is asked for its time and for activations, and sends snapshots in layout 2.
 pub const QUESTIONS_SINCE: u16 = 2;
+/// The version from which on a hub takes sealed batches, if its snapshot names a key to seal them to.
+pub const SEALING_SINCE: u16 = 2;
 
 /// The most epochs that a hello lists: those that still have records to send, oldest first.
 pub const MAX_EPOCHS: usize = 16;

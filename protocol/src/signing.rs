@@ -2,7 +2,10 @@
 //!
 //! What is signed is the purpose's own name followed by the BLAKE3 hash of the bytes as sent (hashing a large batch with
 //! BLAKE3 is several times faster than with Ed25519's SHA-512). A signature made for one purpose is worth nothing for
-//! another. Verification is strict (RFC 8032 with small-order keys and points refused).
+//! another. The only signatures without a purpose are those of `jws` and of JSON objects, which cannot be confused with them
+//! nor with each other. Verification is strict (RFC 8032 with small-order keys and points refused).
+
+mod jws;
 
 use crate::codec::{Decode, Encode};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
@@ -91,6 +94,20 @@ impl PublicKey {
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
         key.verify_strict(&purpose.message(bytes), &signature).map_err(|_| BadSignature)
     }
+
+    /// Checks a signature over the bytes of a JSON object themselves, as programs in other languages do that know
+    /// Ed25519 and nothing of purposes.
+    ///
+    /// # Errors
+    /// [`BadSignature`], also for bytes that do not begin with `{`: only objects are ever signed like this.
+    pub fn verify_object(&self, json: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadSignature)?;
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+        if json.first() != Some(&b'{') {
+            return Err(BadSignature);
+        }
+        key.verify_strict(json, &signature).map_err(|_| BadSignature)
+    }
 }
 
 impl fmt::Display for PublicKey {
@@ -143,6 +160,14 @@ impl PrivateKey {
     pub fn sign(&self, purpose: Purpose, bytes: &[u8]) -> Signature {
         Signature(self.0.sign(&purpose.message(bytes)).to_bytes())
     }
+
+    /// Signs the bytes of a JSON object themselves, without purpose and hash: for answers that are verified in other
+    /// languages. It cannot be taken for a signature of a [`Purpose`]: what is signed for those begins with
+    /// `sitewarden/`, an object with `{`; nobody but [`telemetry::Answer`](crate::telemetry::Answer), which writes
+    /// the object itself, can ask for one.
+    pub(crate) fn sign_object(&self, json: &str) -> Signature {
+        Signature(self.0.sign(json.as_bytes()).to_bytes())
+    }
 }
 
 impl fmt::Debug for PrivateKey {
@@ -164,6 +189,21 @@ mod tests {
         assert_eq!(key.public().verify(Purpose::Batch, b"byte5", &signature), Err(BadSignature));
         let other = PrivateKey::from_seed(&[2; 32]).public();
         assert_eq!(other.verify(Purpose::Batch, b"bytes", &signature), Err(BadSignature));
+    }
+
+    #[test]
+    fn a_signed_object_is_no_signature_for_a_purpose_and_no_purpose_one_for_an_object() {
+        let key = PrivateKey::from_seed(&[1; 32]);
+        let signature = key.sign_object("{}");
+        assert_eq!(key.public().verify_object(b"{}", &signature), Ok(()));
+        assert_eq!(key.public().verify_object(b"{ }", &signature), Err(BadSignature));
+        let message = Purpose::Receipt.message(b"{}");
+        let receipt = key.sign(Purpose::Receipt, b"{}");
+        assert_eq!(key.public().verify(Purpose::Receipt, b"{}", &signature), Err(BadSignature));
+        assert_eq!(key.public().verify_object(&message, &receipt), Err(BadSignature), "it begins with no brace");
+        for purpose in [Purpose::Batch, Purpose::Receipt, Purpose::Snapshot, Purpose::Snapshot2, Purpose::Enrolment] {
+            assert_eq!(purpose.message(b"").first(), Some(&b's'));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// An engine's name in code, and the only places that may say it.
-const ENGINES: [(&str, &[&str]); 7] = [
+const ENGINES: [(&str, &[&str]); 8] = [
     ("sled", &["agent/src/journal/"]),
     ("quinn", &["agent/src/sync/", "hub/src/sync/"]),
     ("rusqlite", &["hub/src/store/"]),
@@ -15,6 +15,7 @@ const ENGINES: [(&str, &[&str]); 7] = [
     ("sysinfo", &["agent/src/host.rs"]),
     ("tokio_cron_scheduler", &["agent/src/schedule.rs"]),
     ("bincode", &["protocol/src/codec.rs"]),
+    ("hpke", &["protocol/src/sealing.rs"]),
 ];
 /// What the pure crate must not depend on.
 const IMPURE_CRATES: [&str; 11] =
@@ -51,6 +52,22 @@ fn each_engine_is_named_in_its_own_module_only() {
         assert!(strangers.is_empty(), "{path} names {strangers:?}, which live elsewhere (see ENGINES in this test)");
     }
     assert!(seen > 20, "only {seen} sources found: the test looks in the wrong place");
+}
+
+/// What an agent records leaves the site: it is made anonymous where it is encoded, and is encoded nowhere else. The journal's
+/// own first record of an epoch names nobody.
+#[test]
+fn an_agents_records_are_encoded_where_they_are_made_anonymous_only() {
+    let doors = ["agent/src/anonymity/mod.rs", "agent/src/journal/"];
+    let mut seen = 0;
+    for (path, code) in sources(&["agent/src"]) {
+        let dense: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+        let encodes = dense.contains("Record::encode");
+        seen += usize::from(encodes);
+        let allowed = doors.iter().any(|door| path.starts_with(door)) || path.ends_with("tests.rs");
+        assert!(allowed || !encodes, "{path} encodes a record past agent/src/anonymity/");
+    }
+    assert!(seen > 1, "the test looks for the wrong words");
 }
 
 #[test]

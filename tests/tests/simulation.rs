@@ -12,8 +12,8 @@ use sitewarden_tests::simulation::invariants::Broken;
 use sitewarden_tests::simulation::{Mutation, Summary, run, run_aloud};
 use std::env;
 
-/// As many as take about 25 s unoptimised on one core.
-const SEEDS: u64 = 3_500;
+/// As many as take about 20 s unoptimised on one core.
+const SEEDS: u64 = 3_000;
 /// Seeds within which every defect put in on purpose must be found.
 const MUTATION_SEEDS: u64 = 2_500;
 
@@ -35,7 +35,16 @@ fn the_six_invariants_hold_under_every_fault() {
     println!("{count} seeds held: {total:?}");
     // A run that meets no fault shows nothing, so the sum must.
     if count >= 100 {
-        let met = [total.agent_kills, total.hub_kills, total.epochs, total.restores, total.batches, total.stored];
+        let met = [
+            total.clock_moves,
+            total.corrected_back,
+            total.agent_kills,
+            total.hub_kills,
+            total.epochs,
+            total.restores,
+            total.batches,
+            total.stored,
+        ];
         assert!(met.iter().all(|times| *times > 0) && total.declared_lost > 0, "a fault never happened: {total:?}");
     }
 }
@@ -94,6 +103,16 @@ fn a_journal_that_lets_go_of_what_was_only_sent_is_caught() {
     caught(Mutation::LetsGoOfSent, 1);
 }
 
+#[test]
+fn an_agent_that_judges_by_the_wall_clock_is_caught() {
+    caught(Mutation::BelievesTheWall, 8);
+}
+
+#[test]
+fn an_agent_that_does_not_take_the_hubs_time_is_caught() {
+    caught(Mutation::IgnoresTheHubsTime, 8);
+}
+
 /// Runs seeds with a defect until the named invariant sees it; 0 stands for "the agent takes itself for a clone".
 fn caught(mutation: Mutation, by: u8) {
     let sees = |seed: &u64| run(*seed, mutation).is_err_and(|broken| broken.invariant == by);
@@ -120,4 +139,6 @@ fn add(total: &mut Summary, one: &Summary) {
     total.batches += one.batches;
     total.stored += one.stored;
     total.declared_lost += one.declared_lost;
+    total.clock_moves += one.clock_moves;
+    total.corrected_back += one.corrected_back;
 }

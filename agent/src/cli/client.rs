@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::folder::Folder;
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -29,15 +29,20 @@ impl Client {
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, Failure> {
-        self.call(self.request(Method::GET, path).query(query)).await
+        // Nothing is in a question but what was typed, so that a bad one is a misuse.
+        self.call(self.request(Method::GET, path).query(query), Failure::misuse).await
     }
 
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        self.call(self.request(Method::POST, path).json(body)).await
+        self.call(self.request(Method::POST, path).json(body), Failure::failed).await
+    }
+
+    pub(super) async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.call(self.request(Method::PUT, path).json(body), Failure::failed).await
     }
 
     pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        self.call(self.request(Method::DELETE, path).json(body)).await
+        self.call(self.request(Method::DELETE, path).json(body), Failure::failed).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -45,7 +50,11 @@ impl Client {
         self.client.request(method, format!("http://agent{path}"))
     }
 
-    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        bad_request: fn(String) -> Failure,
+    ) -> Result<T, Failure> {
         let answer = request
             .send()
             .await
@@ -55,7 +64,8 @@ impl Client {
         }
         let status = answer.status();
         let body: Value = answer.json().await.unwrap_or_default();
-        Err(Failure::failed(body["error"]["message"].as_str().map_or_else(|| status.to_string(), str::to_owned)))
+        let said = body["error"]["message"].as_str().map_or_else(|| status.to_string(), str::to_owned);
+        Err(if status == StatusCode::BAD_REQUEST { bad_request(said) } else { Failure::failed(said) })
     }
 }
 

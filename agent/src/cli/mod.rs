@@ -1,23 +1,26 @@
 //! The command line.
 
 mod client;
+mod explanation;
 mod output;
+mod relief;
 mod serve;
+mod sessions;
+mod user;
 mod webhook;
 
+use crate::clock::Moment;
 use crate::enrolment;
 use crate::folder::{self, Folder};
-use crate::http::{ActivateRequest, AddUserRequest, MonitorRequest, Status};
-use crate::users::{self, Role, Users};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::http::{ActivateRequest, MonitorRequest, Status, Told};
+use clap::{Args, Parser, Subcommand};
 use client::Client;
 use output::Output;
 use serde_json::{Value, json};
 use std::io::{BufRead, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use zeroize::Zeroizing;
 
 /// The longest line that is read from standard input, bytes.
 const MAX_LINE: u64 = 8 << 10;
@@ -62,17 +65,25 @@ enum Command {
         #[arg(long)]
         replace: bool,
     },
-    /// Say why an app may or may not be used.
+    /// Say why an app may or may not be used, and what will change on which date.
     Explain {
         /// The app's code, such as EMS.
         app: String,
+        /// What would be so then, if nothing else happened: a day such as 2027-03-01, or a moment in RFC 3339.
+        #[arg(long, value_name = "DATE", value_parser = date)]
+        at: Option<String>,
     },
+    /// Let the plant run for some days although a licence has expired or the hub cannot be reached.
+    Override(relief::OverrideArgs),
     /// List, reserve or release monitors.
     #[command(subcommand)]
     Monitors(Monitors),
+    /// List machines and floating users, release users, forget machines.
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
     /// Manage who may call the local API.
     #[command(subcommand)]
-    User(UserCommand),
+    User(user::UserCommand),
     /// Manage what the hub's webhook is signed with.
     #[command(subcommand)]
     WebhookSecret(webhook::Command),
@@ -102,31 +113,6 @@ struct OneMonitor {
     /// The app's code, such as EMS.
     #[arg(long)]
     app: String,
-}
-
-#[derive(Subcommand)]
-enum UserCommand {
-    /// Add a user.
-    Add {
-        /// The user's name.
-        name: String,
-        /// What the user may do.
-        #[arg(long)]
-        role: RoleName,
-        /// A file with the password, at least 8 characters; a line break at its end does not count.
-        #[arg(long, value_name = "FILE")]
-        password_file: PathBuf,
-    },
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum RoleName {
-    /// May do everything on this agent.
-    Admin,
-    /// May activate licences and see everything.
-    Operator,
-    /// An application: may verify, reserve monitors and report events.
-    App,
 }
 
 /// What went wrong, and the exit code that says so.
@@ -187,14 +173,11 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
                     format!("License {} for {} activated.", text(answer, "name"), text(answer, "app"))
                 })
             }
-            Command::Explain { app } => {
-                let answer: Value = Client::new(&folder)?.get("/agent/v1/explain", &[("app", &app)]).await?;
-                output.value(&answer, output::explanation)
-            }
+            Command::Explain { app, at } => explain(&folder, &app, at.as_deref(), output).await,
+            Command::Override(args) => relief::begin(&folder, args, output).await,
             Command::Monitors(command) => monitors(&folder, command, output).await,
-            Command::User(UserCommand::Add { name, role, password_file }) => {
-                add_user(&folder, name, role, &password_file, output).await
-            }
+            Command::Sessions(command) => sessions::run(&folder, command, output).await,
+            Command::User(command) => user::run(&folder, command, output).await,
             Command::WebhookSecret(command) => webhook::run(&folder, command, output).await,
         }
     })
@@ -217,6 +200,17 @@ async fn enroll(folder: &Folder, token: &str, output: &mut Output) -> Result<(),
             folder.path().display()
         )
     })
+}
+
+async fn explain(folder: &Folder, app: &str, at: Option<&str>, output: &mut Output) -> Result<(), Failure> {
+    let query: Vec<_> = [("app", app)].into_iter().chain(at.map(|at| ("at", at))).collect();
+    let told: Told = Client::new(folder)?.get("/agent/v1/explain", &query).await?;
+    output.told(&told, at.is_some())
+}
+
+/// A date, left as it was typed: the agent, which knows what time it is for licences, reads it.
+fn date(text: &str) -> Result<String, String> {
+    text.parse::<Moment>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 async fn monitors(folder: &Folder, command: Monitors, output: &mut Output) -> Result<(), Failure> {
@@ -242,41 +236,6 @@ async fn monitors(folder: &Folder, command: Monitors, output: &mut Output) -> Re
             })
         }
     }
-}
-
-/// Through the agent if it runs, else straight into its folder.
-async fn add_user(
-    folder: &Folder,
-    name: String,
-    role: RoleName,
-    password_file: &Path,
-    output: &mut Output,
-) -> Result<(), Failure> {
-    let password = std::fs::read_to_string(password_file);
-    let password = password.map_err(|error| Failure::misuse(format!("{}: {error}", password_file.display())))?;
-    let password = Zeroizing::new(password.trim_end_matches(['\r', '\n']).to_owned());
-    let role = match role {
-        RoleName::Admin => Role::Admin,
-        RoleName::Operator => Role::Operator,
-        RoleName::App => Role::App,
-    };
-    folder.check_enrolled()?;
-    match folder.lock() {
-        Ok(_lock) => {
-            folder.make("state")?;
-            let users = Users::load(folder.state("users.json"), Zeroizing::new([0; 32])).map_err(Failure::failed)?;
-            users.add(&name, role, &password).map_err(|error| match error {
-                users::AddError::Name | users::AddError::Password => Failure::misuse(error),
-                error => Failure::failed(error),
-            })?;
-        }
-        Err(folder::Error::InUse(_)) => {
-            let request = AddUserRequest { name: name.clone(), role, password: password.to_string() };
-            let _: Value = Client::new(folder)?.post("/agent/v1/users", &request).await?;
-        }
-        Err(error) => return Err(error.into()),
-    }
-    output.value(&json!({"name": name, "role": role}), |_| format!("User {name} added."))
 }
 
 /// What was given, or the first line of standard input for `-`.

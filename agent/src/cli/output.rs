@@ -1,10 +1,9 @@
 //! What commands print: text for people, JSON for programs, errors on standard error.
 
-use super::{Failure, text};
-use crate::http::{LicenseLine, Status};
+use super::{Failure, explanation, text};
+use crate::http::{LicenseLine, Status, Told};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sitewarden_protocol::time::UnixMillis;
 use std::io::{self, Write};
 
 pub(super) struct Output {
@@ -23,6 +22,10 @@ impl Output {
 
     pub(super) fn status(&mut self, status: &Status) -> Result<(), Failure> {
         if self.json { print_json(status) } else { print(&status_text(status)) }
+    }
+
+    pub(super) fn told(&mut self, told: &Told, asked_ahead: bool) -> Result<(), Failure> {
+        if self.json { print_json(told) } else { print(&explanation::text(told, asked_ahead)) }
     }
 
     pub(super) fn failure(&mut self, message: &str) {
@@ -50,6 +53,7 @@ fn status_text(status: &Status) -> String {
     };
     let journal = &status.journal;
     let queue = match &journal.oldest_unacknowledged {
+        Some(oldest) if journal.backlog == 1 => format!("1 record to send, from {oldest}"),
         Some(oldest) if journal.backlog > 0 => format!("{} records to send, the oldest from {oldest}", journal.backlog),
         _ => "everything is sent".to_owned(),
     };
@@ -59,10 +63,42 @@ fn status_text(status: &Status) -> String {
         format!("Line      {line}"),
         format!("Queue     {queue}; {} on disk", size(journal.bytes)),
         format!("Snapshot  revision {}, good until {}", status.snapshot_revision, status.fresh_until),
-        String::new(),
+        format!("Time      {} for licenses", status.clock.license_time),
     ];
+    lines.extend(warnings(status));
+    lines.push(String::new());
     lines.extend(license_table(&status.licenses));
+    lines.extend(status.licenses.iter().filter_map(concern));
     lines.join("\n")
+}
+
+/// What an operator has to know first.
+fn warnings(status: &Status) -> Vec<String> {
+    let relief = &status.relief;
+    let over = relief.until.as_ref().map(|until| {
+        let (left, allowed) = (relief.days_left, relief.days_allowed);
+        format!("Override  in force until {until}; {left} of {allowed} days in a year are left")
+    });
+    let clock = status.clock.warning.as_ref().map(|warning| format!("Clock     WARNING: {warning}"));
+    let changed = status.machine.changed.join(", ");
+    let machine = match (status.machine.same_machine, changed.is_empty()) {
+        (true, true) => None,
+        (true, false) => Some(format!("Machine   changed since the start: {changed}; your vendor is told")),
+        (false, _) => Some(format!(
+            "Machine   WARNING: this is not the machine that was enrolled ({changed} changed). What runs goes on and your \
+             vendor is told; enrol an agent anew where it is to stay"
+        )),
+    };
+    over.into_iter().chain(clock).chain(machine).collect()
+}
+
+fn concern(line: &LicenseLine) -> Option<String> {
+    let concern = line.concern.as_ref()?;
+    let mut text = format!("\n{} ({}): {}", line.app, line.name, concern.why.join("; "));
+    if let (Some(at), Some(change)) = (&concern.changes_at, &concern.change) {
+        text.push_str(&format!("\n  from {at} on: {change}"));
+    }
+    Some(text)
 }
 
 fn license_table(licenses: &[LicenseLine]) -> Vec<String> {
@@ -73,6 +109,11 @@ fn license_table(licenses: &[LicenseLine]) -> Vec<String> {
         Some(permitted) => format!("{} of {permitted}", line.monitors_in_use),
         None => format!("{}, no limit", line.monitors_in_use),
     };
+    let limited = licenses.iter().any(|line| line.users_permitted.is_some());
+    let users = |line: &LicenseLine| match line.users_permitted {
+        Some(permitted) => format!("{} of {permitted}", line.users_in_use),
+        None => "-".to_owned(),
+    };
     let width = |column: fn(&LicenseLine) -> &str, title: &str| {
         licenses.iter().map(|line| column(line).chars().count()).max().unwrap_or(0).max(title.len())
     };
@@ -80,34 +121,13 @@ fn license_table(licenses: &[LicenseLine]) -> Vec<String> {
         (width(|line| &line.app, "App"), width(|line| &line.name, "License"), width(|line| &line.status, "Status"));
     let row = |line: &LicenseLine| {
         let end = line.expires_at.as_deref().unwrap_or("-");
-        format!("{:app$}  {:name$}  {:status$}  {:20}  {}", line.app, line.name, line.status, end, monitors(line))
+        let monitors = monitors(line);
+        let row = format!("{:app$}  {:name$}  {:status$}  {end:20}  {monitors:15}", line.app, line.name, line.status);
+        if limited { format!("{row}  {}", users(line)) } else { row.trim_end().to_owned() }
     };
-    let head = format!("{:app$}  {:name$}  {:status$}  {:20}  {}", "App", "License", "Status", "Ends", "Monitors");
+    let head = format!("{:app$}  {:name$}  {:status$}  {:20}  {:15}", "App", "License", "Status", "Ends", "Monitors");
+    let head = if limited { format!("{head}  Users") } else { head.trim_end().to_owned() };
     std::iter::once(head).chain(licenses.iter().map(row)).collect()
-}
-
-pub(super) fn explanation(told: &Value) -> String {
-    let moment = |value: &Value| value.as_i64().map(|at| UnixMillis(at).to_string());
-    let list = |name: &'static str| told[name].as_array().into_iter().flatten();
-    let may = if told["allowed"] == true { "may be used" } else { "may not be used" };
-    let new = match (&told["new_monitors"], &told["license"]) {
-        (_, Value::Null) => "",
-        (Value::Bool(true), _) => "; new monitors may be reserved",
-        _ => "; no new monitors may be reserved",
-    };
-    let mut lines = vec![format!("{} {may}{new}.", text(told, "app"))];
-    for reason in list("reasons") {
-        let since = moment(&reason["since"]).map(|since| format!(" (since {since})")).unwrap_or_default();
-        lines.push(format!("  because {}{since}", text(reason, "text")));
-    }
-    if let Some(in_use) = told["in_use"].as_u64().filter(|_| !told["license"].is_null()) {
-        let of = told["permitted"].as_u64().map_or_else(|| "without limit".to_owned(), |most| format!("of {most}"));
-        lines.push(format!("  {in_use} monitors {of} are in use"));
-    }
-    for change in list("changes") {
-        lines.push(format!("  from {} on: {}", moment(&change["at"]).unwrap_or_default(), text(change, "text")));
-    }
-    lines.join("\n")
 }
 
 pub(super) fn monitor_list(answer: &Value) -> String {
@@ -141,9 +161,14 @@ mod tests {
             expires_at: None,
             monitors_in_use: 3,
             monitors_permitted: Some(10),
+            concern: None,
+            users_in_use: 5,
+            users_permitted: (app == "EMS").then_some(10),
         };
         let table = license_table(&[line("EMS", "a long name"), line("CBM", "b")]);
         let places: Vec<_> = table.iter().skip(1).map(|row| row.find("Active")).collect();
         assert_eq!(places, [table[0].find("Status"); 2]);
+        assert_eq!(table[1].find("5 of 10"), table[0].find("Users"));
+        assert!(!license_table(&[line("CBM", "b")])[0].contains("Users"));
     }
 }

@@ -3,15 +3,19 @@
 //! The rules are in `protocol::trusted_time`. Always true: reading it takes no lock and no disk; it is kept in
 //! `state/clock.json`, so that a restart does not take it back; what happened to it waits here to become a record.
 
+mod moment;
 mod source;
 
+pub use moment::Moment;
 pub use source::{Machine, Source, wall};
 
 use crate::folder::Folder;
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::time::UnixMillis;
-use sitewarden_protocol::trusted_time::{Change, Pace, Settings, TrustedTime};
-use std::path::PathBuf;
+use sitewarden_protocol::trusted_time::{Cause, Change, Pace, Settings, TrustedTime};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,12 +43,22 @@ struct State {
 /// The stored time cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read or written.
+    /// The file cannot be written.
     #[error(transparent)]
     File(#[from] secret_file::Error),
-    /// It is no time.
-    #[error("state/clock.json is damaged ({0}); move it away, and time begins at the hub's last word")]
-    Damaged(#[from] serde_json::Error),
+    /// It cannot be put into words.
+    #[error("licence time cannot be stored: {0}")]
+    Encode(#[from] serde_json::Error),
+    /// It is damaged, and cannot be set aside.
+    #[error(
+        "{file} is damaged and cannot be set aside ({source}); move it away, and time begins at the hub's last word"
+    )]
+    SetAside {
+        /// Which file.
+        file: PathBuf,
+        /// What the file system answered.
+        source: io::Error,
+    },
 }
 
 /// How the clock stands.
@@ -63,8 +77,11 @@ pub struct Standing {
 impl Clock {
     /// Goes on where the stored time ended, or begins at `floor`, the hub's last signed word.
     ///
+    /// A stored time that is damaged stops no plant: it is set aside, time begins at `floor`, and that becomes a record,
+    /// a change of which nobody knows what was before it (1970).
+    ///
     /// # Errors
-    /// See [`Error`].
+    /// [`Error::SetAside`].
     pub fn start(
         folder: &Folder,
         floor: UnixMillis,
@@ -72,12 +89,22 @@ impl Clock {
         source: Box<dyn Source>,
     ) -> Result<Self, Error> {
         let file = folder.state("clock.json");
-        let time = if file.exists() {
-            serde_json::from_slice(&secret_file::read(&file)?)?
-        } else {
-            TrustedTime::begin(floor, source.read())
+        let aside = file.with_extension("json.damaged");
+        let kept = kept(&file).map_err(|reason| {
+            tracing::error!(reason, "state/clock.json is damaged; it is set aside as clock.json.damaged");
+            fs::rename(&file, &aside).map_err(|source| Error::SetAside { file: file.clone(), source })
+        });
+        let kept = kept.or_else(|set_aside| set_aside.map(|()| None))?;
+        let (time, changes) = match kept {
+            Some(time) => (time, vec![]),
+            None => {
+                let (time, wall) = (TrustedTime::begin(floor, source.read()), source.read().wall);
+                // Also after a start that came no further than setting it aside.
+                let changes = aside.exists().then(|| begun_anew(&time, wall)).into_iter().collect();
+                (time, changes)
+            }
         };
-        let state = Mutex::new(State { time, changes: Vec::new() });
+        let state = Mutex::new(State { time, changes });
         let clock = Self(Arc::new(Inner { file, source, settings, state, offset: AtomicI64::new(0) }));
         clock.heard(floor);
         Ok(clock)
@@ -138,4 +165,22 @@ impl Clock {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The stored time, if there is one. No secret, so that a file with a mode of its own, as from a backup, will do.
+fn kept(file: &Path) -> Result<Option<TrustedTime>, String> {
+    match fs::read(file) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| error.to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn begun_anew(time: &TrustedTime, wall: UnixMillis) -> Change {
+    let cause = match time.pace() {
+        Pace::Steady => Cause::Settled,
+        Pace::Ahead => Cause::SteppedForward,
+        Pace::Behind => Cause::SteppedBack,
+    };
+    Change { wall, before: UnixMillis(0), after: time.now(), cause }
 }

@@ -6,12 +6,17 @@
 //! forgotten, and quota and telemetry share their disk syncs.
 
 mod checkpoint;
+mod denials;
+mod seats;
 mod site;
 mod writer;
 
+pub use denials::{Asked, Denials, Ground};
+pub use seats::{Claim, NewMachine, SeatError};
 pub use site::{Denied, ReserveError, Reserved, ReservedSome, State};
 pub use writer::{ActivateError, InstallError, OverrideError};
 
+use crate::anonymity::Anonymity;
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::journal::{AppendError, Journal};
@@ -88,7 +93,7 @@ impl Enforcement {
     /// See [`StartError`].
     pub fn start(
         folder: &Folder,
-        journal: Journal,
+        (journal, anonymity): (Journal, Arc<Anonymity>),
         clock: Clock,
         snapshot: Snapshot,
         trusted: Vec<PublicKey>,
@@ -96,10 +101,11 @@ impl Enforcement {
         let checkpoint = Checkpoint::load(&folder.state(checkpoint::FILE))?.unwrap_or_default();
         let mut site = Site::restore(snapshot, checkpoint.derived);
         replay(&journal, checkpoint.through, &mut site)?;
+        site.listen(clock.now());
         let state = Arc::new(ArcSwap::from_pointee(site.state()));
         let (commands, waiting) = mpsc::channel(QUEUE);
         let known = (checkpoint.through, checkpoint.acknowledged);
-        let writer = Writer::new(folder.clone(), journal, clock, site, trusted, Arc::clone(&state), known);
+        let writer = Writer::new(folder.clone(), (journal, anonymity), clock, site, trusted, Arc::clone(&state), known);
         let task = tokio::spawn(writer.run(waiting));
         Ok((Self { state, commands }, task))
     }
@@ -205,4 +211,4 @@ fn replay(journal: &Journal, through: Position, site: &mut Site) -> Result<(), S
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

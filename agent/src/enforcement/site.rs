@@ -4,6 +4,7 @@ use super::checkpoint::Monitors;
 use crate::journal::AppendError;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::id::SiteId;
+use sitewarden_protocol::license::seats::Machines;
 use sitewarden_protocol::license::{
     self, BlockedNew, Cause, Circumstances, Explanation, License, LocalActivation, NoRoom, OverQuota, Relief, Reliefs,
     Status, Use,
@@ -26,6 +27,10 @@ pub struct State {
     pub uses: BTreeMap<String, Use>,
     /// Emergency overrides of the last year.
     pub reliefs: Reliefs,
+    /// Machines that are activated, with their users.
+    pub machines: Arc<Machines>,
+    /// Since when machines can be heard: the agent's start.
+    pub listening_since: UnixMillis,
 }
 
 impl State {
@@ -82,6 +87,8 @@ pub struct ReservedSome {
     pub reserved: Vec<String>,
     /// Those that did not fit.
     pub refused: Vec<String>,
+    /// Why the first of them did not.
+    pub denied: Option<Denied>,
     /// The app's monitors in use, with them.
     pub in_use: u32,
     /// How many are permitted; `None` for without limit.
@@ -127,6 +134,15 @@ pub(super) struct Site {
     snapshot: Arc<Snapshot>,
     derived: Derived,
     licenses: Arc<Vec<License>>,
+    listening_since: UnixMillis,
+}
+
+/// The small part of what is derived, as it was before a group of changes.
+#[derive(Default)]
+pub(super) struct Mark {
+    over_since: BTreeMap<String, UnixMillis>,
+    reliefs: Reliefs,
+    machines: Arc<Machines>,
 }
 
 /// What is derived from the journal's records, and kept in the checkpoint.
@@ -142,11 +158,19 @@ pub(super) struct Derived {
     /// Emergency overrides of the last year.
     #[serde(default)]
     pub(super) reliefs: Reliefs,
+    /// Machines that are activated, with their users.
+    #[serde(default, with = "super::seats::shared")]
+    pub(super) machines: Arc<Machines>,
 }
 
 impl Site {
     pub(super) fn restore(snapshot: Snapshot, derived: Derived) -> Self {
-        let mut site = Self { snapshot: Arc::new(snapshot), derived, licenses: Arc::default() };
+        let mut site = Self {
+            snapshot: Arc::new(snapshot),
+            derived,
+            licenses: Arc::default(),
+            listening_since: UnixMillis::default(),
+        };
         site.settle();
         site
     }
@@ -158,7 +182,22 @@ impl Site {
             licenses: Arc::clone(&self.licenses),
             uses: self.derived.monitors.keys().map(|app| (app.clone(), self.used(app))).collect(),
             reliefs: self.derived.reliefs.clone(),
+            machines: Arc::clone(&self.derived.machines),
+            listening_since: self.listening_since,
         }
+    }
+
+    /// From now on machines can be heard.
+    pub(super) fn listen(&mut self, now: UnixMillis) {
+        self.listening_since = now;
+    }
+
+    pub(super) fn listening_since(&self) -> UnixMillis {
+        self.listening_since
+    }
+
+    pub(super) fn machines(&self) -> &Machines {
+        &self.derived.machines
     }
 
     pub(super) fn id(&self) -> SiteId {
@@ -253,12 +292,26 @@ impl Site {
                 }
             }
             Body::Override(begun) => self.derived.reliefs.begin(Relief { at, until: begun.until }),
+            body if Machines::concerns(body) => Arc::make_mut(&mut self.derived.machines).apply(body, at),
             _ => {}
         }
     }
 
-    /// Undoes a change that could not be made durable.
-    pub(super) fn revert(&mut self, body: &Body, at: UnixMillis) {
+    /// What [`Self::back_to`] needs beside the records since: what they replace or let go of. As small as it is rare.
+    pub(super) fn mark(&self) -> Mark {
+        let Derived { over_since, reliefs, machines, .. } = &self.derived;
+        Mark { over_since: over_since.clone(), reliefs: reliefs.clone(), machines: Arc::clone(machines) }
+    }
+
+    /// Undoes changes that could not be made durable; `bodies` are all those since the mark.
+    pub(super) fn back_to(&mut self, mark: Mark, bodies: &[Body]) {
+        bodies.iter().rev().for_each(|body| self.revert(body));
+        let derived = &mut self.derived;
+        Mark { over_since: derived.over_since, reliefs: derived.reliefs, machines: derived.machines } = mark;
+    }
+
+    /// Undoes a change that could not be made durable, but for what a [`Mark`] restores.
+    pub(super) fn revert(&mut self, body: &Body) {
         match body {
             Body::MonitorReserved(change) => self.apply_body(&Body::MonitorReleased(change.clone()), UnixMillis(0)),
             Body::MonitorReleased(change) => self.apply_body(&Body::MonitorReserved(change.clone()), UnixMillis(0)),
@@ -266,11 +319,6 @@ impl Site {
                 self.derived.activations.retain(|known| known.license != activation.license);
                 self.settle();
             }
-            // The end of one is found again with the next change.
-            Body::Overage(overage) if overage.in_use > overage.quota => {
-                self.derived.over_since.remove(&overage.app);
-            }
-            Body::Override(_) => self.derived.reliefs.revert(at),
             _ => {}
         }
     }

@@ -1,5 +1,7 @@
 //! Enforcement over a real journal.
 
+pub(crate) mod seats;
+
 use super::*;
 use crate::clock::{self, Clock, Machine};
 use crate::journal::{Counters, Settings};
@@ -11,13 +13,26 @@ use sitewarden_protocol::snapshot::{Snapshot, Trust, Version};
 use sitewarden_protocol::time::UnixMillis;
 use tempfile::TempDir;
 
-const SITE: SiteId = SiteId::from_bytes([1; 16]);
+pub(crate) const SITE: SiteId = SiteId::from_bytes([1; 16]);
 
 fn hub() -> PrivateKey {
     PrivateKey::from_seed(&[9; 32])
 }
 
 fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
+    sold(revision, Limits { monitors: Some(quota), ..Limits::default() })
+}
+
+fn sold(revision: u64, limits: Limits) -> snapshot::Signed {
+    sign(&plain(revision, limits))
+}
+
+pub(crate) fn sign(snapshot: &Snapshot) -> snapshot::Signed {
+    snapshot::Signed::make(snapshot, NEWEST_VERSION, &hub())
+}
+
+/// With one licence, L1 for EMS; its key is `the key`.
+pub(crate) fn plain(revision: u64, limits: Limits) -> Snapshot {
     let license = License {
         id: LicenseId::from_bytes([2; 16]),
         name: "L1".into(),
@@ -25,7 +40,7 @@ fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
         app: "EMS".into(),
         kind: Kind::Subscription,
         term: Term::Validity("1y".parse().unwrap()),
-        limits: Limits { monitors: Some(quota), ..Limits::default() },
+        limits,
         features: vec![],
         policy: Policy::default(),
         status: Status::Inactive,
@@ -36,7 +51,7 @@ fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
         key_hint: String::new(),
         revision: 1,
     };
-    let snapshot = Snapshot {
+    Snapshot {
         site: SITE,
         site_name: "Site".into(),
         plant: PlantId::from_bytes([3; 16]),
@@ -51,26 +66,38 @@ fn snapshot(revision: u64, quota: u32) -> snapshot::Signed {
         api_keys: vec![],
         sealing_key: None,
         certificate: vec![],
-    };
-    snapshot::Signed::make(&snapshot, NEWEST_VERSION, &hub())
+    }
 }
 
-struct Running {
-    enforcement: Enforcement,
-    journal: Journal,
+pub(crate) struct Running {
+    pub(crate) enforcement: Enforcement,
+    pub(crate) journal: Journal,
+    pub(crate) clock: Clock,
     task: tokio::task::JoinHandle<()>,
 }
 
 fn prepare(quota: u32) -> (TempDir, Folder) {
+    prepare_with(&snapshot(1, quota))
+}
+
+pub(crate) fn prepare_with(snapshot: &snapshot::Signed) -> (TempDir, Folder) {
     let temporary = TempDir::new().unwrap();
     let folder = Folder::at(temporary.path());
     folder.make("state").unwrap();
-    secret_file::write(&folder.state("snapshot.bin"), &codec::encode(&snapshot(1, quota))).unwrap();
+    secret_file::write(&folder.state("snapshot.bin"), &codec::encode(snapshot)).unwrap();
     (temporary, folder)
 }
 
 fn start(folder: &Folder) -> Running {
-    let settings = Settings { quota: 1 << 40, reserve: 0 };
+    start_with(folder, Settings { quota: 1 << 40, reserve: 0 }, Box::new(Machine::new()))
+}
+
+/// With a journal that takes nothing.
+fn start_full(folder: &Folder) -> Running {
+    start_with(folder, Settings { quota: 1, reserve: 0 }, Box::new(Machine::new()))
+}
+
+fn start_with(folder: &Folder, settings: Settings, source: Box<dyn clock::Source>) -> Running {
     let acknowledged = remembered_acknowledgement(folder).unwrap();
     let agent = AgentId::from_bytes([4; 16]);
     let journal =
@@ -78,14 +105,16 @@ fn start(folder: &Folder) -> Running {
             .unwrap();
     let trusted = vec![hub().public()];
     let snapshot = stored_snapshot(folder, &trusted).unwrap();
-    let clock = Clock::start(folder, clock::wall(), Default::default(), Box::new(Machine::new())).unwrap();
-    let (enforcement, task) = Enforcement::start(folder, journal.clone(), clock, snapshot, trusted).unwrap();
-    Running { enforcement, journal, task }
+    let clock = Clock::start(folder, clock::wall(), Default::default(), source).unwrap();
+    let anonymity = Arc::new(Anonymity::load(folder, Arc::default()).unwrap());
+    let recorder = (journal.clone(), anonymity);
+    let (enforcement, task) = Enforcement::start(folder, recorder, clock.clone(), snapshot, trusted).unwrap();
+    Running { enforcement, journal, clock, task }
 }
 
 /// Ends the process's part in it. Without a checkpoint, as after SIGKILL, unless it is asked for.
 async fn stop(folder: &Folder, running: Running, checkpoint: bool) {
-    let Running { enforcement, journal, task } = running;
+    let Running { enforcement, journal, task, .. } = running;
     if checkpoint {
         drop(enforcement);
         task.await.unwrap();
@@ -218,4 +247,66 @@ async fn what_the_hub_has_is_remembered_over_restarts_without_a_hub() {
         running.enforcement.activate("the key".into(), true, "operator".into()).await.ok();
         stop(&folder, running, true).await;
     }
+}
+
+#[tokio::test]
+async fn an_override_that_a_full_journal_does_not_take_has_not_begun_and_used_up_no_day() {
+    let (_temporary, folder) = prepare(1);
+    let running = start_full(&folder);
+    let refused = running.enforcement.begin_override(2, "why".into(), "operator".into()).await;
+    assert!(matches!(refused, Err(OverrideError::Journal(AppendError::Full(_)))), "{refused:?}");
+    let now = clock::wall();
+    assert_eq!(running.enforcement.state().reliefs.until(now), None);
+    stop(&folder, running, true).await;
+    let running = start(&folder);
+    assert_eq!(running.enforcement.state().reliefs.days_left(7, now), 7);
+    assert!(running.enforcement.begin_override(7, "why".into(), "operator".into()).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_beginning_of_an_overage_outlasts_a_release_that_a_full_journal_does_not_take() {
+    let (_temporary, folder) = prepare(2);
+    let running = start(&folder);
+    running.enforcement.activate("the key".into(), false, "operator".into()).await.unwrap();
+    for monitor in ["a", "b"] {
+        running.enforcement.reserve("EMS".into(), monitor.into()).await.unwrap();
+    }
+    running.enforcement.install(snapshot(2, 1)).await.unwrap();
+    // The overage is noted after the snapshot's answer; an answer to what comes after says that it is.
+    running.enforcement.monitors("EMS".into()).await.unwrap();
+    stop(&folder, running, false).await;
+    let running = start_full(&folder);
+    let over = running.enforcement.state().used("EMS");
+    assert!(over.over_since.is_some());
+    let refused = running.enforcement.release("EMS".into(), "a".into()).await;
+    assert!(matches!(refused, Err(AppendError::Full(_))), "{refused:?}");
+    // A change that nobody needs written is answered; and the state behind it is what it was.
+    assert!(running.enforcement.reserve("EMS".into(), "a".into()).await.unwrap().before);
+    assert_eq!(running.enforcement.state().used("EMS"), over);
+    stop(&folder, running, false).await;
+    let running = start(&folder);
+    assert_eq!(running.enforcement.state().used("EMS"), over);
+    assert!(running.enforcement.release("EMS".into(), "a".into()).await.unwrap());
+    assert_eq!(running.enforcement.state().used("EMS").over_since, None);
+}
+
+#[tokio::test]
+async fn an_overage_that_a_full_journal_does_not_take_refuses_nothing_that_runs() {
+    let (_temporary, folder) = prepare(2);
+    let running = start(&folder);
+    running.enforcement.activate("the key".into(), false, "operator".into()).await.unwrap();
+    for monitor in ["a", "b"] {
+        running.enforcement.reserve("EMS".into(), monitor.into()).await.unwrap();
+    }
+    stop(&folder, running, false).await;
+    let running = start_full(&folder);
+    assert!(running.enforcement.install(snapshot(2, 1)).await.unwrap());
+    assert!(running.enforcement.reserve("EMS".into(), "a".into()).await.unwrap().before);
+    let state = running.enforcement.state();
+    assert_eq!((state.used("EMS").in_use, state.used("EMS").over_since), (2, None));
+    assert!(state.access("EMS", clock::wall()).is_ok());
+    stop(&folder, running, true).await;
+    let running = start(&folder);
+    running.enforcement.reserve("EMS".into(), "a".into()).await.unwrap();
+    assert!(running.enforcement.state().used("EMS").over_since.is_some(), "it is told when there is room again");
 }

@@ -3,8 +3,13 @@
 //! It takes the commands that are waiting, decides each on the state that the ones before it leave, appends all their
 //! records in one go, and only then publishes and answers.
 
+mod seats;
+
+pub(super) use seats::SeatCommand;
+
 use super::checkpoint;
-use super::site::{Denied, ReserveError, Reserved, ReservedSome, Site, State};
+use super::site::{Denied, Mark, ReserveError, Reserved, ReservedSome, Site, State};
+use crate::anonymity::Anonymity;
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::journal::{AppendError, Journal};
@@ -13,17 +18,19 @@ use sitewarden_certs::secret_file;
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::codec;
 use sitewarden_protocol::license::{self, ActivationError, License, ReliefError};
-use sitewarden_protocol::record::{Activation, Body, Denial, MonitorChange, Override, Record, Run};
+use sitewarden_protocol::record::{Activation, Body, MonitorChange, Override, Run};
 use sitewarden_protocol::signing::PublicKey;
 use sitewarden_protocol::snapshot;
 use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
 /// Commands that are decided and written together.
 const GROUP: usize = 256;
+/// How long a group is waited for, at most.
+const GATHER: Duration = Duration::from_millis(2);
 /// How often the derived state is written, if records were. Bounds what a start has to replay.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
@@ -65,6 +72,7 @@ pub(super) enum Command {
         by: String,
         answer: oneshot::Sender<Result<UnixMillis, OverrideError>>,
     },
+    Seats(SeatCommand),
     Acknowledged {
         through: Position,
     },
@@ -124,6 +132,7 @@ type Reply = Box<dyn FnOnce(Result<(), AppendError>) + Send>;
 #[derive(Default)]
 struct Group {
     at: UnixMillis,
+    mark: Mark,
     bodies: Vec<Body>,
     replies: Vec<Reply>,
 }
@@ -131,6 +140,7 @@ struct Group {
 pub(super) struct Writer {
     folder: Folder,
     journal: Journal,
+    anonymity: Arc<Anonymity>,
     clock: Clock,
     site: Site,
     trusted: Vec<PublicKey>,
@@ -143,14 +153,15 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         folder: Folder,
-        journal: Journal,
+        (journal, anonymity): (Journal, Arc<Anonymity>),
         clock: Clock,
         site: Site,
         trusted: Vec<PublicKey>,
         state: Arc<ArcSwap<State>>,
         (through, acknowledged): (Position, Position),
     ) -> Self {
-        Self { folder, journal, clock, site, trusted, state, acknowledged, written: (through, acknowledged) }
+        let written = (through, acknowledged);
+        Self { folder, journal, anonymity, clock, site, trusted, state, acknowledged, written }
     }
 
     /// Until every handle is gone.
@@ -158,22 +169,29 @@ impl Writer {
         let mut tick = interval_at(Instant::now() + CHECKPOINT_EVERY, CHECKPOINT_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut waiting = Vec::with_capacity(GROUP);
+        // A caller alone never waits.
+        let mut expected = 1;
         loop {
             tokio::select! {
                 taken = commands.recv_many(&mut waiting, GROUP) => {
                     if taken == 0 {
                         break;
                     }
+                    gather(&mut commands, &mut waiting, expected).await;
+                    expected = waiting.len();
                     self.group(waiting.drain(..)).await;
                 }
-                _ = tick.tick() => self.checkpoint().await,
+                _ = tick.tick() => {
+                    self.end_lapsed().await;
+                    self.checkpoint().await;
+                }
             }
         }
         self.checkpoint().await;
     }
 
     async fn group(&mut self, commands: impl Iterator<Item = Command>) {
-        let mut group = Group { at: self.clock.now(), ..Group::default() };
+        let mut group = Group { at: self.clock.now(), mark: self.site.mark(), ..Group::default() };
         for command in commands {
             match command {
                 Command::Reserve { app, monitor, answer } => self.reserve(app, monitor, answer, &mut group),
@@ -194,12 +212,13 @@ impl Writer {
                     // A snapshot stands between what came before it and what came after.
                     self.write(std::mem::take(&mut group)).await;
                     let installed = self.install(*signed).await;
-                    group.at = self.clock.now();
+                    (group.at, group.mark) = (self.clock.now(), self.site.mark());
                     drop(answer.send(installed));
                 }
                 Command::Override { days, reason, by, answer } => {
                     self.begin_override(days, reason, by, answer, &mut group)
                 }
+                Command::Seats(command) => self.seats(command, &mut group),
                 Command::Acknowledged { through } => self.acknowledged = self.acknowledged.max(through),
             }
         }
@@ -207,12 +226,13 @@ impl Writer {
     }
 
     async fn write(&mut self, mut group: Group) {
+        let asked_for = group.bodies.len();
         // A quota that is passed, or no longer, is told with what passed it.
         for overage in self.site.overages() {
             group.change(&mut self.site, overage);
         }
-        let Group { at, bodies, replies } = group;
-        let records: Result<Run, _> = bodies.iter().map(|body| Record::encode(at, body)).collect();
+        let Group { at, mark, bodies, replies } = group;
+        let records: Result<Run, _> = bodies.iter().map(|body| self.anonymity.encode(at, body)).collect();
         let written = match records {
             Ok(records) if records.count() == 0 => Ok(()),
             Ok(records) => self.journal.append(records).await.map(drop),
@@ -220,8 +240,11 @@ impl Writer {
         };
         match &written {
             Ok(()) => self.state.store(Arc::new(self.site.state())),
-            Err(_) => bodies.iter().rev().for_each(|body| self.site.revert(body, at)),
+            Err(_) => self.site.back_to(mark, &bodies),
         }
+        // An overage that cannot be told yet is found again with the next change, and is no reason to refuse what needed
+        // nothing to be written.
+        let written = if asked_for == 0 { Ok(()) } else { written };
         replies.into_iter().for_each(|reply| reply(written.clone()));
     }
 
@@ -241,10 +264,7 @@ impl Writer {
                 }
                 Ok(Reserved { before, in_use: self.site.used(&app).in_use, quota })
             }
-            Err(denied) => {
-                group.bodies.push(denial(app, "reserve", &denied));
-                Err(denied)
-            }
+            Err(denied) => Err(denied),
         };
         group.replies.push(Box::new(move |written| {
             let outcome = match (decided, written) {
@@ -264,7 +284,7 @@ impl Writer {
         group: &mut Group,
     ) -> Result<ReservedSome, Denied> {
         let before = group.bodies.len();
-        let (mut reserved, mut refused) = (Vec::new(), Vec::new());
+        let (mut reserved, mut refused, mut denied) = (Vec::new(), Vec::new(), None);
         for monitor in monitors {
             let allowed = if self.site.has(&app, &monitor) {
                 Ok(false)
@@ -280,19 +300,16 @@ impl Writer {
                     reserved.push(monitor);
                 }
                 Err(denied) if all_or_nothing => {
-                    group.bodies.drain(before..).rev().for_each(|body| self.site.revert(&body, group.at));
-                    group.bodies.push(denial(app, "reserve", &denied));
+                    group.bodies.drain(before..).rev().for_each(|body| self.site.revert(&body));
                     return Err(denied);
                 }
-                Err(denied) => {
-                    if refused.is_empty() {
-                        group.bodies.push(denial(app.clone(), "reserve", &denied));
-                    }
+                Err(cause) => {
+                    denied.get_or_insert(cause);
                     refused.push(monitor);
                 }
             }
         }
-        Ok(ReservedSome { reserved, refused, in_use: self.site.used(&app).in_use, quota: self.quota(&app) })
+        Ok(ReservedSome { reserved, refused, denied, in_use: self.site.used(&app).in_use, quota: self.quota(&app) })
     }
 
     fn quota(&self, app: &str) -> Option<u32> {
@@ -409,13 +426,21 @@ impl Writer {
     }
 }
 
+/// Those who took part in the last group are on their way back with their next commands: waits for as many. The journal
+/// has the same rule, and sees this task as one caller.
+async fn gather(commands: &mut mpsc::Receiver<Command>, waiting: &mut Vec<Command>, expected: usize) {
+    let deadline = Instant::now() + GATHER;
+    while waiting.len() < expected {
+        let more = commands.recv_many(waiting, GROUP - waiting.len());
+        if !matches!(timeout_at(deadline, more).await, Ok(1..)) {
+            break;
+        }
+    }
+}
+
 impl Group {
     fn change(&mut self, site: &mut Site, body: Body) {
         site.apply_body(&body, self.at);
         self.bodies.push(body);
     }
-}
-
-fn denial(app: String, action: &str, denied: &Denied) -> Body {
-    Body::Denial(Denial { app, action: action.to_owned(), cause: denied.to_string() })
 }

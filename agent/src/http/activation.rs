@@ -49,7 +49,7 @@ pub(super) async fn activate(
 /// See [`ActivateError`].
 pub(super) async fn carry_out(api: &Api, key: &str, replace: bool, by: &str) -> Result<License, ActivateError> {
     let uses = api.enforcement.state().uses.iter().map(|(app, used)| (app.clone(), used.in_use)).collect();
-    let ask = Activate { question: 0, key: key.to_owned(), replace, by: by.to_owned(), in_use: uses };
+    let ask = Activate { question: 0, key: key.to_owned(), replace, by: api.anonymity.name(by), in_use: uses };
     if let Some(Activated { outcome, .. }) = api.line.activate(ask).await {
         match outcome {
             ActivationOutcome::Activated(id) => {

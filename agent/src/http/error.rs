@@ -1,5 +1,7 @@
 //! Errors as each API's dialect wants them. Fixed texts go to the caller; the whole chain goes to the log.
 
+use super::license_server;
+use super::who::KnownInPlant;
 use crate::enforcement::{ActivateError, ReserveError};
 use crate::journal::AppendError;
 use axum::Json;
@@ -48,7 +50,7 @@ impl Plant {
 }
 
 /// A record that could not be stored.
-fn append_status(error: &AppendError) -> StatusCode {
+pub(super) fn append_status(error: &AppendError) -> StatusCode {
     match error {
         AppendError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
         AppendError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -94,11 +96,11 @@ impl From<ActivateError> for Plant {
     }
 }
 
-pub(super) async fn not_found(uri: Uri) -> Response {
+pub(super) async fn not_found(_known: KnownInPlant, uri: Uri) -> Response {
     refuse(&uri, StatusCode::NOT_FOUND, "Not found")
 }
 
-pub(super) async fn method_not_allowed(uri: Uri) -> Response {
+pub(super) async fn method_not_allowed(_known: KnownInPlant, uri: Uri) -> Response {
     refuse(&uri, StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
 }
 
@@ -106,6 +108,8 @@ fn refuse(uri: &Uri, status: StatusCode, message: &str) -> Response {
     let path = uri.path();
     if path.starts_with("/api/v1/telemetry") || path.starts_with("/api/v1/auth") {
         Detail(status, message.to_owned()).into_response()
+    } else if license_server::speaks_of(uri.path()) {
+        license_server::Refused::plain(status, message).into_response()
     } else {
         Plant::message(status, message).into_response()
     }

@@ -21,7 +21,12 @@ pub(super) async fn readyz(State(api): State<Api>) -> Json<Value> {
 }
 
 pub(super) async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, Plant> {
-    let text = tokio::task::spawn_blocking(move || api.metrics.render(&api.journal, api.clock.now())).await;
+    let text = tokio::task::spawn_blocking(move || {
+        let clock = api.clock.standing();
+        let relieved = api.enforcement.state().reliefs.until(clock.now).is_some();
+        api.metrics.render(&api.journal, &clock, relieved)
+    })
+    .await;
     let text =
         text.map_err(|_| Plant::message(StatusCode::INTERNAL_SERVER_ERROR, "metrics are not available".to_owned()))?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))

@@ -1,38 +1,54 @@
 //! The local HTTP API: all routes in one place.
 //!
-//! Two faces: for apps, over loopback TCP with Basic authentication; for the operator's command line, over a unix
+//! Two faces: for apps, over loopback TCP with Basic authentication or a licence's key; for the operator's command line, over a unix
 //! socket that only the agent's own user can open, which is its authentication.
 
 mod activation;
 mod control;
 mod error;
+mod explain;
 mod health;
+mod license_server;
 mod licenses;
 mod listener;
 mod monitors;
 mod notification;
 mod operator;
+mod relief;
+mod send_telemetry;
+mod sessions;
+mod show;
+mod standing;
 mod telemetry;
+mod users;
+mod well_known;
 mod who;
 
+pub use explain::{Told, ToldChange, ToldReason};
 pub use listener::{Served, serve_socket, serve_tcp};
 pub use operator::{
-    ActivateRequest, AddUserRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus,
-    WebhookSecretRequest,
+    ActivateRequest, JournalStatus, LicenseLine, MonitorRequest, Status, SyncStatus, WebhookSecretRequest,
 };
+pub use relief::{OverrideBegun, OverrideRequest};
+pub use sessions::SessionRequest;
+pub use standing::{ClockStatus, Concern, OverrideStatus};
+pub use users::{AddUserRequest, PasswordRequest, RemoveUserRequest, UserLine, list_users};
 
+use crate::anonymity::Anonymity;
 use crate::clock::Clock;
-use crate::enforcement::Enforcement;
+use crate::enforcement::{Denials, Enforcement};
 use crate::identity::Names;
 use crate::journal::Journal;
+use crate::logins::Logins;
+use crate::machine::Machine;
 use crate::metrics::Metrics;
-use crate::sessions::Sessions;
+use crate::proof::Prover;
 use crate::sync::Line;
 use crate::telemetry::Telemetry;
 use crate::users::Users;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::timeout::TimeoutLayer;
@@ -49,37 +65,52 @@ pub struct Api {
     pub clock: Clock,
     /// Decides and changes.
     pub enforcement: Enforcement,
+    /// Notes what was denied.
+    pub denials: Denials,
     /// Takes records.
     pub journal: Journal,
+    /// Makes them anonymous, where that is switched on.
+    pub anonymity: Arc<Anonymity>,
     /// Who may call.
     pub users: Arc<Users>,
     /// Who is logged in.
-    pub sessions: Arc<Sessions>,
+    pub logins: Arc<Logins>,
     /// What is set about telemetry, and what became of it.
     pub telemetry: Telemetry,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// The line to the hub.
     pub line: Line,
+    /// Signs decisions.
+    pub prover: Arc<Prover>,
     /// Who this agent is.
     pub names: Arc<Names>,
+    /// Whether it is where it was enrolled.
+    pub machine: Machine,
 }
 
 /// For apps.
 pub fn app_routes(api: Api) -> Router {
     let router = Router::new()
         .route("/_config/licenses/_verify", get(licenses::verify))
+        .route("/_config/licenses/_explain", get(explain::for_technicians))
         .route("/_config/licenses/_activate", post(activation::activate))
+        .route("/_config/licenses/{id}", get(show::show))
+        // The document says GET, and its own curl line has an empty `--data`, with which curl sends a POST.
+        .route("/_config/licenses/_list", get(show::list).post(show::list))
         .route("/_config/licenses/_notification", get(notification::notification))
         .route("/_config/_notification/", get(notification::notification))
         .route("/_config/monitors/_bulk", post(monitors::bulk))
         .route("/_config/monitors/_list", get(monitors::list))
         .route("/_config/monitors/{monitor}", put(monitors::reserve).delete(monitors::release))
         .route("/api/v1/telemetry/events", post(telemetry::events))
+        .route("/api/v1/send-telemetry-data", send_telemetry::route())
+        .route("/.well-known/sitewarden", get(well_known::identity))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
-        .merge(control::routes());
+        .merge(control::routes())
+        .merge(license_server::routes());
     finish(router, api)
 }
 
@@ -88,9 +119,12 @@ pub fn operator_routes(api: Api) -> Router {
     let router = Router::new()
         .route("/agent/v1/status", get(operator::status))
         .route("/agent/v1/activate", post(operator::activate))
-        .route("/agent/v1/explain", get(operator::explain))
+        .route("/agent/v1/explain", get(explain::for_operator))
+        .route("/agent/v1/override", post(relief::begin))
         .route("/agent/v1/monitors", get(operator::monitors).post(operator::reserve).delete(operator::release))
-        .route("/agent/v1/users", post(operator::add_user))
+        .route("/agent/v1/sessions", get(sessions::list).delete(sessions::release))
+        .route("/agent/v1/activations", delete(sessions::forget))
+        .route("/agent/v1/users", get(users::list).post(users::add).put(users::set_password).delete(users::remove))
         .route("/agent/v1/webhook-secret", post(operator::set_webhook_secret))
         .route("/metrics", get(health::metrics));
     finish(router, api)

@@ -4,7 +4,7 @@ use super::Api;
 use super::error::Plant;
 use super::licenses::AppName;
 use super::who::PlantUser;
-use crate::enforcement::Reserved;
+use crate::enforcement::{Asked, ReserveError, Reserved};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequestParts, Path, State};
@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 const MAX_BULK: usize = 1_000;
 /// The longest monitor identifier, bytes.
 const MAX_ID: usize = 128;
+/// What a denial of a monitor is a denial of.
+const RESERVE: &str = "reserve";
 
 /// The monitor that the path names.
 pub(super) struct MonitorId(String);
@@ -30,14 +32,23 @@ impl<S: Send + Sync> FromRequestParts<S> for MonitorId {
 }
 
 pub(super) async fn reserve(
-    _user: PlantUser,
+    PlantUser(user): PlantUser,
     State(api): State<Api>,
     MonitorId(monitor): MonitorId,
     AppName(app): AppName,
 ) -> Result<Json<Value>, Plant> {
     check_names(&app, &monitor)?;
-    let Reserved { before, in_use, quota } = api.enforcement.reserve(app.clone(), monitor.clone()).await?;
+    let Reserved { before, in_use, quota } = one(&api, &app, &monitor, &user.name).await?;
     Ok(Json(json!({"monitor_id": monitor, "app": app, "reserved_before": before, "in_use": in_use, "quota": quota})))
+}
+
+/// Reserves one monitor. That it is denied is on disk before the caller hears of it, but for repeats.
+pub(super) async fn one(api: &Api, app: &str, monitor: &str, user: &str) -> Result<Reserved, ReserveError> {
+    let reserved = api.enforcement.reserve(app.to_owned(), monitor.to_owned()).await;
+    if let Err(ReserveError::Denied(denied)) = &reserved {
+        api.denials.record(Asked { app, action: RESERVE, user }, denied).await;
+    }
+    reserved
 }
 
 pub(super) async fn release(
@@ -72,7 +83,7 @@ enum Mode {
 }
 
 pub(super) async fn bulk(
-    _user: PlantUser,
+    PlantUser(user): PlantUser,
     State(api): State<Api>,
     body: Result<Json<Bulk>, JsonRejection>,
 ) -> Result<Json<Value>, Plant> {
@@ -83,7 +94,16 @@ pub(super) async fn bulk(
     for monitor in &bulk.monitors {
         check_names(&bulk.app, monitor)?;
     }
-    let some = api.enforcement.reserve_some(bulk.app.clone(), bulk.monitors, bulk.mode == Mode::AllOrNothing).await?;
+    let some = api.enforcement.reserve_some(bulk.app.clone(), bulk.monitors, bulk.mode == Mode::AllOrNothing).await;
+    let denied = match &some {
+        Ok(some) => some.denied.as_ref(),
+        Err(ReserveError::Denied(denied)) => Some(denied),
+        Err(ReserveError::Journal(_)) => None,
+    };
+    if let Some(denied) = denied {
+        api.denials.record(Asked { app: &bulk.app, action: RESERVE, user: &user.name }, denied).await;
+    }
+    let some = some?;
     Ok(Json(json!({
         "app": bulk.app, "reserved": some.reserved, "refused": some.refused, "in_use": some.in_use, "quota": some.quota,
     })))

@@ -2,7 +2,8 @@
 //! in `protocol::license::notice`.
 //!
 //! An agent has one site. Parameters that name another one are refused in the words of the document for places that are
-//! not known.
+//! not known. As at the hub, one of the vendor's own people has no plant of his own: if he names none either, he gets the
+//! documented 403 `Admin user`. Apps may ask, too: `app` is there for them to tell their users.
 
 use super::Api;
 use super::error::Plant;
@@ -10,15 +11,19 @@ use super::who::PlantUser;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use sitewarden_protocol::license::notice::{AHEAD_DAYS, Answer, Asked, Brief, Notice, notices};
 
 pub(super) async fn notification(
-    _user: PlantUser,
+    PlantUser(user): PlantUser,
     State(api): State<Api>,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Answer>, Plant> {
     let Query(asked) = query.map_err(|_| Plant::bad_request("Insufficient inputs"))?;
     let asked = asked.without_blanks();
+    if user.vendor && asked.site_id.is_none() && asked.plant_id.is_none() {
+        return Err(Plant::message(StatusCode::FORBIDDEN, "Admin user"));
+    }
     let state = api.enforcement.state();
     let ours =
         |given: &Option<String>, own: String| given.as_ref().is_none_or(|given| given.eq_ignore_ascii_case(&own));

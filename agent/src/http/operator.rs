@@ -4,16 +4,18 @@ use super::Api;
 use super::activation;
 use super::error::Plant;
 use super::licenses::AppName;
-use super::monitors::check_names;
+use super::monitors::{self, check_names};
+use super::standing::{self, ClockStatus, Concern, OverrideStatus};
+use crate::anonymity::OPERATOR;
+use crate::machine::Standing;
 use crate::telemetry::ChangeError;
-use crate::users::{AddError, Role};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sitewarden_protocol::license::{Explanation, License};
+use sitewarden_protocol::license::License;
 use std::fmt;
 
 /// How the agent stands.
@@ -33,6 +35,13 @@ pub struct Status {
     pub fresh_until: String,
     /// The licences as they stand.
     pub licenses: Vec<LicenseLine>,
+    /// The clock.
+    pub clock: ClockStatus,
+    /// The machine's parts.
+    pub machine: Standing,
+    /// Emergency overrides.
+    #[serde(rename = "override")]
+    pub relief: OverrideStatus,
     /// The journal.
     pub journal: JournalStatus,
     /// The line to the hub.
@@ -54,6 +63,12 @@ pub struct LicenseLine {
     pub monitors_in_use: u32,
     /// Monitors permitted.
     pub monitors_permitted: Option<u32>,
+    /// What is not plain about it; none if all is as it was sold.
+    pub concern: Option<Concern>,
+    /// Floating users at this moment.
+    pub users_in_use: u32,
+    /// Floating users permitted.
+    pub users_permitted: Option<u32>,
 }
 
 /// The journal in a status.
@@ -92,7 +107,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
     let journal = api.journal.clone();
     let oldest = tokio::task::spawn_blocking(move || journal.oldest_unacknowledged()).await.ok().flatten();
     let (state, head, size) = (api.enforcement.state(), *api.journal.head().borrow(), api.journal.size());
-    let snapshot = &state.snapshot;
+    let (snapshot, clock) = (&state.snapshot, api.clock.standing());
     let line = |license: &License| LicenseLine {
         app: license.app.clone(),
         name: license.name.clone(),
@@ -100,6 +115,9 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
         expires_at: license.expires_at.map(|end| end.to_string()),
         monitors_in_use: state.used(&license.app).in_use,
         monitors_permitted: license.limits.monitors,
+        concern: standing::concern(&state, license, clock.now),
+        users_in_use: state.users(license, clock.now),
+        users_permitted: license.limits.users,
     };
     Ok(Json(Status {
         agent_id: api.names.agent.to_string(),
@@ -109,6 +127,9 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
         snapshot_revision: snapshot.version.revision,
         fresh_until: snapshot.fresh_until.to_string(),
         licenses: state.licenses.iter().map(line).collect(),
+        clock: standing::clock(&clock),
+        machine: Standing::clone(&api.machine.standing()),
+        relief: standing::overrides(&api, clock.now),
         journal: JournalStatus {
             epoch: head.epoch,
             last: head.seq,
@@ -141,7 +162,7 @@ pub(super) async fn activate(
     body: Result<Json<ActivateRequest>, JsonRejection>,
 ) -> Result<Json<Value>, Plant> {
     let ActivateRequest { key, replace } = accept(body)?;
-    let license = activation::carry_out(&api, &key, replace, "operator").await?;
+    let license = activation::carry_out(&api, &key, replace, OPERATOR).await?;
     Ok(Json(json!({
         "message": "License activated successfully",
         "app": license.app,
@@ -149,10 +170,6 @@ pub(super) async fn activate(
         "expires_at": license.expires_at.map(|end| end.to_string()),
         "monitors_permitted": license.limits.monitors,
     })))
-}
-
-pub(super) async fn explain(State(api): State<Api>, AppName(app): AppName) -> Json<Explanation> {
-    Json(api.enforcement.state().explain(&app, api.clock.now()))
 }
 
 /// `monitors add|remove`.
@@ -177,7 +194,7 @@ pub(super) async fn reserve(
 ) -> Result<Json<Value>, Plant> {
     let MonitorRequest { app, monitor } = accept(body)?;
     check_names(&app, &monitor)?;
-    let reserved = api.enforcement.reserve(app.clone(), monitor.clone()).await?;
+    let reserved = monitors::one(&api, &app, &monitor, "operator").await?;
     Ok(Json(
         json!({"app": app, "monitor": monitor, "in_use": reserved.in_use, "quota": reserved.quota, "reserved_before": reserved.before}),
     ))
@@ -190,46 +207,6 @@ pub(super) async fn release(
     let MonitorRequest { app, monitor } = accept(body)?;
     let released = api.enforcement.release(app.clone(), monitor.clone()).await?;
     Ok(Json(json!({"app": app, "monitor": monitor, "released": released})))
-}
-
-/// `user add`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AddUserRequest {
-    /// The user's name.
-    pub name: String,
-    /// The user's role.
-    pub role: Role,
-    /// The user's password.
-    pub password: String,
-}
-
-impl fmt::Debug for AddUserRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AddUserRequest({}, {:?})", self.name, self.role)
-    }
-}
-
-pub(super) async fn add_user(
-    State(api): State<Api>,
-    body: Result<Json<AddUserRequest>, JsonRejection>,
-) -> Result<Json<Value>, Plant> {
-    let AddUserRequest { name, role, password } = accept(body)?;
-    let (users, added) = (api.users, name.clone());
-    let result = tokio::task::spawn_blocking(move || users.add(&added, role, &password)).await;
-    match result {
-        Ok(Ok(())) => Ok(Json(json!({"name": name, "role": role}))),
-        Ok(Err(error @ AddError::Exists(_))) => Err(Plant::message(StatusCode::CONFLICT, error.to_string())),
-        Ok(Err(error @ (AddError::Name | AddError::Password))) => Err(Plant::bad_request(error.to_string())),
-        Ok(Err(error @ (AddError::Hash(_) | AddError::File(_)))) => {
-            tracing::error!(%error, "a user could not be stored");
-            Err(Plant::message(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the user could not be stored; see the agent's log".to_owned(),
-            ))
-        }
-        Err(_) => Err(Plant::message(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned())),
-    }
 }
 
 /// `webhook-secret set`.
@@ -262,6 +239,6 @@ pub(super) async fn set_webhook_secret(
     }
 }
 
-fn accept<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Plant> {
+pub(super) fn accept<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Plant> {
     body.map(|Json(value)| value).map_err(|rejection| Plant::message(rejection.status(), rejection.body_text()))
 }

@@ -3,6 +3,7 @@
 use super::Api;
 use super::error::Detail;
 use super::who::TelemetryUser;
+use crate::anonymity::Anonymity;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -11,7 +12,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
-use sitewarden_protocol::record::{Body, Event, Record, Run, Value};
+use sitewarden_protocol::record::{Body, Event, Run, Value};
 use sitewarden_protocol::time::UnixMillis;
 use std::collections::BTreeMap;
 
@@ -60,7 +61,8 @@ pub(super) async fn events(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Json_>), Detail> {
     let body = body.map_err(|rejection| Detail(rejection.status(), too_large_or_cut(rejection.status())))?;
-    let records = parse(&body, api.clock.now()).map_err(|reason| Detail(StatusCode::BAD_REQUEST, reason))?;
+    let records =
+        parse(&body, &api.anonymity, api.clock.now()).map_err(|reason| Detail(StatusCode::BAD_REQUEST, reason))?;
     let accepted = records.count();
     if !api.telemetry.is_enabled() {
         // The app has done its part and is not to try again; what is not recorded cannot leave later.
@@ -79,7 +81,7 @@ fn too_large_or_cut(status: StatusCode) -> String {
 }
 
 /// One event or an array of them, as encoded records. The error names the field.
-fn parse(body: &[u8], now: UnixMillis) -> Result<Run, String> {
+fn parse(body: &[u8], anonymity: &Anonymity, now: UnixMillis) -> Result<Run, String> {
     let many = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let reported: Vec<Reported> = if many { read(body)? } else { vec![read(body)?] };
     if reported.is_empty() || reported.len() > MAX_EVENTS {
@@ -89,7 +91,7 @@ fn parse(body: &[u8], now: UnixMillis) -> Result<Run, String> {
         let named = |field_reason: String| if many { format!("[{index}].{field_reason}") } else { field_reason };
         let at = event.at.as_deref().map_or(Ok(now), time).map_err(named)?;
         let event = check(event).map_err(named)?;
-        Record::encode(at, &Body::Event(event)).map_err(|error| named(format!("attributes: {error}")))
+        anonymity.encode(at, &Body::Event(event)).map_err(|error| named(format!("attributes: {error}")))
     };
     reported.into_iter().enumerate().map(record).collect()
 }
@@ -150,17 +152,29 @@ fn check(event: Reported) -> Result<Event, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folder::Folder;
+    use sitewarden_protocol::record::Record;
+    use std::sync::Arc;
+
+    fn parsed(body: &str) -> Result<Run, String> {
+        let temporary = tempfile::TempDir::new().unwrap();
+        let folder = Folder::at(temporary.path());
+        folder.make("state").unwrap();
+        parse(body.as_bytes(), &Anonymity::load(&folder, Arc::default()).unwrap(), UnixMillis(5))
+    }
 
     fn error(body: &str) -> String {
-        parse(body.as_bytes(), UnixMillis(5)).unwrap_err()
+        parsed(body).unwrap_err()
     }
 
     #[test]
     fn one_event_and_many_are_taken() {
-        assert_eq!(parse(br#"{"app": "EMS", "kind": "start"}"#, UnixMillis(5)).unwrap().count(), 1);
-        let many = parse(br#" [{"app": "EMS", "kind": "a", "at": "2026-01-31T08:00:00Z", "attributes": {"x": 1, "y": "z", "n": null_}}]"#, UnixMillis(5));
+        assert_eq!(parsed(r#"{"app": "EMS", "kind": "start"}"#).unwrap().count(), 1);
+        let many = parsed(
+            r#" [{"app": "EMS", "kind": "a", "at": "2026-01-31T08:00:00Z", "attributes": {"x": 1, "y": "z", "n": null_}}]"#,
+        );
         assert!(many.is_err());
-        let many = parse(br#"[{"app": "EMS", "kind": "a", "at": "2026-01-31T08:00:00Z", "attributes": {"x": 1.5, "y": "z"}}, {"app": "EMS", "kind": "b"}]"#, UnixMillis(5)).unwrap();
+        let many = parsed(r#"[{"app": "EMS", "kind": "a", "at": "2026-01-31T08:00:00Z", "attributes": {"x": 1.5, "y": "z"}}, {"app": "EMS", "kind": "b"}]"#).unwrap();
         let record = Record::decode(many.iter().next().unwrap()).unwrap();
         assert_eq!(record.at.to_string(), "2026-01-31T08:00:00Z");
         let Body::Event(event) = record.decode_body().unwrap() else { panic!("not an event") };

@@ -13,15 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A user, where errors are in the plant licence API's dialect.
-pub(super) struct PlantUser(
-    #[expect(dead_code, reason = "every role may do what the routes so far do")] pub(super) Arc<User>,
-);
+pub(super) struct PlantUser(pub(super) Arc<User>);
 
-/// A user who may change licences: an app may not.
+/// A user who may see and change licences: an app may not.
 pub(super) struct Technician(pub(super) Arc<User>);
 
 /// A user, where errors are in the telemetry API's dialect.
 pub(super) struct TelemetryUser(#[expect(dead_code, reason = "every role may report events")] pub(super) Arc<User>);
+
+/// Whoever asks for what is not there: in the plant licence API he has to be known for any answer, elsewhere not.
+pub(super) struct KnownInPlant;
 
 /// A caller is turned away, in the words of a dialect.
 #[derive(Debug)]
@@ -79,7 +80,7 @@ pub(super) fn address(extensions: &Extensions) -> IpAddr {
 async fn authenticate<E: Dialect>(parts: &Parts, api: &Api) -> Result<Arc<User>, TurnedAway<E>> {
     let from = address(&parts.extensions);
     let proof = match parts.headers.get(AUTHORIZATION) {
-        Some(header) => api.users.authenticate(header.as_bytes(), from).await,
+        Some(header) => known(api, header.as_bytes(), from).await,
         None => Proof::Unknown,
     };
     let turned_away = match proof {
@@ -91,10 +92,29 @@ async fn authenticate<E: Dialect>(parts: &Parts, api: &Api) -> Result<Arc<User>,
     Err(turned_away)
 }
 
+/// Nothing that every request shares is written to where the credential is remembered.
+pub(super) async fn known(api: &Api, header: &[u8], from: IpAddr) -> Proof {
+    if let Some(user) = api.users.remembered(header, &api.enforcement.state().snapshot.administrators) {
+        return Proof::Known(user);
+    }
+    let administrators = api.enforcement.state().snapshot.administrators.clone();
+    api.users.authenticate(header, from, administrators).await
+}
+
 impl FromRequestParts<Api> for PlantUser {
     type Rejection = TurnedAway<Plant>;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Self::Rejection> {
         authenticate(parts, api).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Api> for KnownInPlant {
+    type Rejection = TurnedAway<Plant>;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Self::Rejection> {
+        if parts.uri.path().starts_with("/_config/") {
+            authenticate(parts, api).await?;
+        }
+        Ok(Self)
     }
 }
 

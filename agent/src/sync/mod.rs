@@ -6,7 +6,9 @@
 mod asking;
 mod connection;
 mod control;
+mod reading;
 
+use crate::anonymity::Switches;
 use crate::clock::Clock;
 use crate::enforcement::{Enforcement, InstallError};
 use crate::http::SyncStatus;
@@ -19,9 +21,11 @@ use connection::{Connection, Dialer, Event};
 use control::{Controls, Order};
 use sitewarden_protocol::batch;
 use sitewarden_protocol::chain::{Cursor, Position};
-use sitewarden_protocol::message::{Activate, Activated, Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, ToHub};
+use sitewarden_protocol::message::{
+    Activate, Activated, Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, SEALING_SINCE, ToHub,
+};
 use sitewarden_protocol::receipt::Receipt;
-use sitewarden_protocol::snapshot;
+use sitewarden_protocol::snapshot::{self, SealingKey};
 use sitewarden_protocol::sync::WINDOW;
 use sitewarden_protocol::sync::agent::{Action, Agent, Hold, Release};
 use sitewarden_protocol::sync::backoff::Backoff;
@@ -115,6 +119,8 @@ pub struct Parts {
     pub retry_max: Duration,
     /// Whether the network card may cut packets.
     pub segmentation_offload: bool,
+    /// Whether batches are sealed.
+    pub switches: Arc<Switches>,
 }
 
 /// Runs the line until `stop` changes.
@@ -342,8 +348,11 @@ impl Driver {
     }
 
     async fn send(&mut self, message: &ToHub) {
-        if matches!(message, ToHub::Batch(_)) {
+        if let ToHub::Batch(batch) = message {
             self.parts.metrics.batches_sent.inc();
+            if batch.peek().is_ok_and(|header| matches!(header.encoding, batch::Encoding::SealedZstd(_))) {
+                self.parts.metrics.batches_sealed.inc();
+            }
         }
         if let Some(connection) = &self.connection {
             connection.send(message.to_frame()).await;
@@ -353,12 +362,22 @@ impl Driver {
     /// Reads and signs the next batch on a thread that may block.
     fn read(&self, after: Position) {
         let (number, parts, events) = (self.number, Arc::clone(&self.parts), self.events.clone());
+        let sealing = self.sealing_key();
         tokio::spawn(async move {
-            let read = tokio::task::spawn_blocking(move || next_batch(&parts, after)).await;
+            let read = move || reading::next_batch(&parts.journal, &parts.identity, &parts.clock, after, sealing);
+            let read = tokio::task::spawn_blocking(read).await;
             let read = read.unwrap_or_else(|_| Err("reading the journal panicked".to_owned()));
             // As above: without a driver nobody wants to know.
             drop(events.send((number, Happened::Read(after, read))).await);
         });
+    }
+
+    /// What the next batch is sealed to. A hub of before sealing is sent batches as it knows them: its line is encrypted
+    /// too, and records that stay would help nobody.
+    fn sealing_key(&self) -> Option<SealingKey> {
+        let speaks = self.agent.version().is_some_and(|version| version >= SEALING_SINCE);
+        let key = self.parts.enforcement.state().snapshot.sealing_key;
+        key.filter(|_| speaks && self.parts.switches.seals())
     }
 
     async fn acknowledge(&mut self, receipt: Receipt) {
@@ -474,12 +493,6 @@ impl Driver {
             }
         });
     }
-}
-
-fn next_batch(parts: &Parts, after: Position) -> Result<Option<(Cursor, batch::Signed)>, String> {
-    let Some(draft) = parts.journal.read_after(after).map_err(|error| error.to_string())? else { return Ok(None) };
-    let made = batch::Signed::make(parts.identity.names.agent, &draft, parts.clock.now(), &parts.identity.signing_key);
-    made.map(|(header, signed)| Some((header.end(), signed))).map_err(|error| error.to_string())
 }
 
 /// For jitter; nothing depends on it being hard to guess.

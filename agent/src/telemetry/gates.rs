@@ -219,6 +219,8 @@ mod tests {
             licenses: Arc::new(licenses),
             uses: Default::default(),
             reliefs: Reliefs::default(),
+            machines: Default::default(),
+            listening_since: Default::default(),
         };
         standing(&state, NOW)
     }

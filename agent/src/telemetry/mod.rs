@@ -25,6 +25,7 @@ pub use scheduler::{WishError, Wishes, run};
 pub use settings::{Change, ChangeError, LoadError as SettingsError, MAX_RETENTION_DAYS, Settings, Store};
 pub use webhook::{Hint, Refusal};
 
+use crate::anonymity::Switches;
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::identity::Names;
@@ -57,6 +58,7 @@ struct Inner {
     clock: Clock,
     journal: Journal,
     line: Line,
+    switches: Arc<Switches>,
 }
 
 /// What telemetry works with.
@@ -69,6 +71,8 @@ pub struct Parts {
     pub line: Line,
     /// Whether the line sends as soon as it can, or only in transmissions.
     pub live: bool,
+    /// What the settings switch.
+    pub switches: Arc<Switches>,
 }
 
 /// Telemetry cannot begin.
@@ -130,17 +134,13 @@ pub fn open_settings(folder: &Folder) -> Result<Store, StartError> {
     Ok(Store::load(folder.state("telemetry.json"), LocalKey::open(folder)?)?)
 }
 
-fn kept_for(settings: &Settings) -> Duration {
-    Duration::from_secs(u64::from(settings.local_retention_days) * 86_400)
-}
-
 impl Telemetry {
     /// Reads what is kept in the state folder. The task of [`run`] does what is due.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn open(folder: &Folder, names: &Names, parts: Parts) -> Result<(Self, Wishes), StartError> {
-        let Parts { clock, journal, line, live } = parts;
+        let Parts { clock, journal, line, live, switches } = parts;
         let (desk, wishes) = Desk::new();
         let authority = names.authorities.first();
         let inner = Inner {
@@ -155,9 +155,11 @@ impl Telemetry {
             clock,
             journal,
             line,
+            switches,
         };
-        inner.journal.keep_sent_for(kept_for(&inner.settings.get()));
-        Ok((Self(Arc::new(inner)), wishes))
+        let telemetry = Self(Arc::new(inner));
+        telemetry.apply();
+        Ok((telemetry, wishes))
     }
 
     /// What is set.
@@ -184,7 +186,7 @@ impl Telemetry {
         self.on_disk(move |telemetry| {
             let before = telemetry.0.settings.change(change, now)?;
             let after = telemetry.settings();
-            telemetry.journal().keep_sent_for(kept_for(&after));
+            telemetry.apply();
             if before.frequency != after.frequency || (after.enabled && !before.enabled) {
                 telemetry.history().reschedule(now)?;
             }
@@ -302,6 +304,16 @@ impl Telemetry {
             telemetry.0.webhooks.receive(&body, secret.as_ref().map(|secret| secret.as_str()), now)
         })
         .await
+    }
+
+    /// Has the settings count for those who do not read them.
+    fn apply(&self) {
+        let (settings, switches) = (self.settings(), &self.0.switches);
+        switches.set_record(settings.enabled);
+        switches.set_anonymize(settings.anonymization_enabled);
+        switches.set_seal(settings.encryption_enabled);
+        let span = Duration::from_secs(u64::from(settings.local_retention_days) * 86_400);
+        self.journal().keep_sent_for(span);
     }
 
     fn history(&self) -> &history::History {

@@ -54,6 +54,26 @@ pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<i64>) -> Re
     Ok(Json(state.store.show_customer(id).await?.into()))
 }
 
+/// How long raw telemetry is kept, days; null for ever.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retention {
+    raw_days: Option<u32>,
+}
+
+pub(super) async fn retention(State(state): State<AdminState>, Id(id): Id<i64>) -> Result<Json<Retention>, Error> {
+    Ok(Json(Retention { raw_days: state.store.raw_days(id).await? }))
+}
+
+pub(super) async fn keep(
+    State(state): State<AdminState>,
+    Id(id): Id<i64>,
+    Body(retention): Body<Retention>,
+) -> Result<Json<Retention>, Error> {
+    state.store.set_raw_days(&act(), id, retention.raw_days).await?;
+    Ok(Json(retention))
+}
+
 impl From<Customer> for View {
     fn from(customer: Customer) -> Self {
         Self {

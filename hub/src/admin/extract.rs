@@ -7,7 +7,7 @@ use axum::{
     http::{StatusCode, header::CONTENT_TYPE, request::Parts},
     response::IntoResponse,
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use std::str::FromStr;
 
 /// A JSON body.
@@ -69,4 +69,9 @@ pub(super) const CREATED: StatusCode = StatusCode::CREATED;
 
 fn shortened(text: &str) -> String {
     text.chars().take(64).collect()
+}
+
+/// Tells null from nothing.
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }

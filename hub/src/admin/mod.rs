@@ -6,11 +6,14 @@
 //! One resource a file. A handler extracts, makes one call to the store, and maps the result.
 
 mod agents;
+mod api_keys;
+mod apps;
 mod customers;
 mod error;
 mod extract;
 mod flags;
 mod invite;
+mod keys;
 mod licenses;
 mod monitors;
 mod page;
@@ -23,6 +26,9 @@ mod users;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use records::{measured, shown};
+
+use crate::keys::SealingKeys;
 use crate::store::{Act, Store};
 use axum::{
     Router,
@@ -30,6 +36,7 @@ use axum::{
     routing::{get, patch, post},
 };
 use sitewarden_certs::{fingerprint::Fingerprint, hub_address::HubAddress};
+use std::sync::Arc;
 
 /// The most bytes of a request's body. The largest is a licence with its features.
 const MAX_BODY: usize = 64 << 10;
@@ -46,6 +53,8 @@ pub struct AdminState {
     pub invite: InviteSettings,
     /// How long a snapshot may be relied on, days.
     pub fresh_days: u16,
+    /// What agents seal batches to.
+    pub sealing: Arc<SealingKeys>,
 }
 
 /// What goes into enrolment tokens.
@@ -62,10 +71,16 @@ pub fn router(state: AdminState) -> Router {
     let api = Router::new()
         .route("/customers", get(customers::list).post(customers::add))
         .route("/customers/{id}", get(customers::show))
+        .route("/customers/{id}/retention", get(customers::retention).post(customers::keep))
+        .route("/api-keys", get(api_keys::list).post(api_keys::add))
+        .route("/api-keys/{id}/rotate", post(api_keys::rotate))
+        .route("/api-keys/{id}/revoke", post(api_keys::revoke))
+        .route("/apps", get(apps::list))
+        .route("/apps/{code}/versions", post(apps::add_version))
         .route("/plants", get(plants::list).post(plants::add))
         .route("/plants/{id}", get(plants::show))
         .route("/sites", get(sites::list).post(sites::add))
-        .route("/sites/{id}", get(sites::show))
+        .route("/sites/{id}", get(sites::show).patch(sites::edit))
         .route("/licenses", get(licenses::list).post(licenses::issue))
         .route("/licenses/explain", get(licenses::explain))
         .route("/licenses/{id}", get(licenses::show).patch(licenses::edit))
@@ -79,6 +94,8 @@ pub fn router(state: AdminState) -> Router {
         .route("/flags", get(flags::list))
         .route("/flags/{id}", get(flags::show))
         .route("/flags/{id}/resolve", post(flags::resolve))
+        .route("/keys/sealing", get(keys::list))
+        .route("/keys/sealing/rotate", post(keys::rotate))
         .route("/monitors", get(monitors::list))
         .route("/users", get(users::list).post(users::add))
         .route("/users/{name}", patch(users::edit).delete(users::remove));

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sitewarden_protocol::{
     id::{AgentId, SiteId},
-    record::{self, Body, Measured, Measurement, Record, SessionEnd, kind},
+    record::{self, Body, HostHour, Measured, Measurement, Record, SessionEnd, kind},
 };
 
 #[derive(Debug, Deserialize)]
@@ -95,7 +95,8 @@ impl From<StoredRecord> for View {
     }
 }
 
-fn shown(body: &Body) -> Value {
+/// A record's body, as people and programs read it.
+pub(crate) fn shown(body: &Body) -> Value {
     match body {
         Body::Event(event) => json!({
             "app": event.app, "kind": event.kind, "environment": event.environment, "outcome": event.outcome,
@@ -106,6 +107,7 @@ fn shown(body: &Body) -> Value {
             "disk_free": host.disk_free, "disk_total": host.disk_total, "uptime": host.uptime,
             "agent_memory": host.agent_memory,
         }),
+        Body::HostHourly(hour) => host_hour(hour),
         Body::MonitorReserved(change) | Body::MonitorReleased(change) => {
             json!({ "app": change.app, "monitor": change.monitor })
         }
@@ -136,7 +138,7 @@ fn shown(body: &Body) -> Value {
         Body::MachineActivated(_) | Body::MachineDeactivated(_) | Body::Heartbeat(_) | Body::SessionEnded(_) => {
             floating(body)
         }
-        Body::Measurement(measured) => measurement(measured),
+        Body::Measurement(sent) => measurement(sent),
         Body::Transmission(sent) => json!({
             "number": sent.number, "due": time::text(sent.due), "manual": sent.manual,
             "started": time::text(sent.started), "records": sent.records, "retries": sent.retries, "error": sent.error,
@@ -145,17 +147,39 @@ fn shown(body: &Body) -> Value {
     }
 }
 
-fn measurement(measured: &Measurement) -> Value {
-    let value = match &measured.value {
+fn host_hour(hour: &HostHour) -> Value {
+    json!({
+        "hour": time::text(hour.hour), "samples": hour.samples,
+        "cpu_average_permille": hour.cpu_average_permille, "cpu_max_permille": hour.cpu_max_permille,
+        "memory_average": hour.memory_average, "memory_max": hour.memory_max, "memory_total": hour.memory_total,
+        "disk_free_min": hour.disk_free_min, "disk_total": hour.disk_total, "uptime": hour.uptime,
+        "agent_uptime": hour.agent_uptime, "agent_memory_max": hour.agent_memory_max,
+        "backlog_max": hour.backlog_max, "journal_bytes_max": hour.journal_bytes_max,
+        "wall_offset_ms": hour.wall_offset,
+    })
+}
+
+fn measurement(measurement: &Measurement) -> Value {
+    let reading = match measurement {
+        Measurement::Sent(sent) => &sent.reading,
+        Measurement::Rest(rest) => return json!({ "rest_of": rest.back, "text": rest.text }),
+    };
+    let errors = reading.problems.iter().map(|(field, problem)| (field.name(), problem.message(*field)));
+    json!({
+        "group": reading.group, "value": measured(&reading.value), "product": reading.product,
+        "version": reading.version, "user": reading.user, "activation": reading.activation,
+        "errors": errors.collect::<Vec<_>>(), "raw": reading.raw,
+    })
+}
+
+/// What was measured.
+pub(crate) fn measured(value: &Measured) -> Value {
+    match value {
         Measured::Point { x, y } => json!({ "x": x, "y": y }),
         Measured::Number(number) => json!(number),
         Measured::Text(text) => json!(text),
         Measured::Nothing => Value::Null,
-    };
-    json!({
-        "group": measured.group, "value": value, "product": measured.product, "version": measured.version,
-        "user": measured.user, "activation": measured.activation, "errors": measured.errors, "raw": measured.raw,
-    })
+    }
 }
 
 /// What machines with floating users did.

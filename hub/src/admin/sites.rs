@@ -3,11 +3,11 @@
 use super::{
     AdminState, act,
     error::Error,
-    extract::{Body, CREATED, Id, Parameters},
+    extract::{Body, CREATED, Id, Parameters, given},
     page::{Limit, Page},
     time,
 };
-use crate::store::Site;
+use crate::store::{Site, SiteEdit};
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::id::{PlantId, SiteId};
@@ -34,7 +34,22 @@ pub(super) struct View {
     name: String,
     plant: PlantId,
     revision: u64,
+    /// Null is as the hub is set. So too the next.
+    fresh_days: Option<u16>,
+    override_days: Option<u16>,
     created_at: String,
+}
+
+/// What is to be changed; what is not given stays as it is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Edit {
+    name: Option<String>,
+    /// Null is as the hub is set. So too the next.
+    #[serde(default, deserialize_with = "given")]
+    fresh_days: Option<Option<u16>>,
+    #[serde(default, deserialize_with = "given")]
+    override_days: Option<Option<u16>>,
 }
 
 pub(super) async fn add(
@@ -57,6 +72,15 @@ pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<SiteId>) ->
     Ok(Json(state.store.show_site(id).await?.into()))
 }
 
+pub(super) async fn edit(
+    State(state): State<AdminState>,
+    Id(id): Id<SiteId>,
+    Body(Edit { name, fresh_days, override_days }): Body<Edit>,
+) -> Result<Json<View>, Error> {
+    let edit = SiteEdit { name, fresh_days, override_days };
+    Ok(Json(state.store.edit_site(&act(), id, edit).await?.into()))
+}
+
 impl From<Site> for View {
     fn from(site: Site) -> Self {
         Self {
@@ -64,6 +88,8 @@ impl From<Site> for View {
             name: site.name,
             plant: site.plant,
             revision: site.revision,
+            fresh_days: site.fresh_days,
+            override_days: site.override_days,
             created_at: time::text(site.created_at),
         }
     }

@@ -1,4 +1,5 @@
 use super::{AdminState, InviteSettings, router};
+use crate::keys::SealingKeys;
 use crate::store::{Store, StoreSecrets};
 use axum::{
     Router,
@@ -7,6 +8,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use sitewarden_certs::{fingerprint::Fingerprint, token::EnrolmentToken};
+use std::sync::Arc;
 use tempfile::TempDir;
 use tower::ServiceExt;
 use zeroize::Zeroizing;
@@ -23,7 +25,8 @@ impl Api {
         let store = Store::create(&folder.path().join("hub.sqlite"), secrets).await.unwrap();
         let hub_host_port = "hub.example.com:8443".parse().unwrap();
         let invite = InviteSettings { hub_host_port, ca: Fingerprint::of(b"ca") };
-        Self { router: router(AdminState { store, invite, fresh_days: 30 }), _folder: folder }
+        let sealing = Arc::new(SealingKeys::load(folder.path()).unwrap());
+        Self { router: router(AdminState { store, invite, fresh_days: 30, sealing }), _folder: folder }
     }
 
     async fn call(&self, method: Method, path: &str, body: Body) -> (StatusCode, Value) {

@@ -1,8 +1,9 @@
 //! What can be typed. Each resource's own commands are with the resource.
 
 use super::{
-    agents::AgentCommand, customers::CustomerCommand, flags::FlagCommand, licenses::LicenseCommand,
-    monitors::MonitorCommand, plants::PlantCommand, records::RecordCommand, sites::SiteCommand, users::UserCommand,
+    agents::AgentCommand, api_keys::ApiKeyCommand, apps::AppCommand, customers::CustomerCommand, flags::FlagCommand,
+    keys::KeyCommand, licenses::LicenseCommand, monitors::MonitorCommand, plants::PlantCommand, records::RecordCommand,
+    sites::SiteCommand, users::UserCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
@@ -39,6 +40,8 @@ pub(super) enum Command {
     Init(InitArgs),
     /// Run the hub in the foreground until SIGTERM.
     Serve(ServeArgs),
+    /// Print the hub's root certificate (PEM): what apps ship with, to tell genuine agents from false ones.
+    Root,
     #[command(flatten)]
     Running(Running),
 }
@@ -67,9 +70,18 @@ pub(super) enum Running {
     /// List, show and put aside red flags: signs of tampering or piracy.
     #[command(subcommand)]
     Flag(FlagCommand),
+    /// List the hub's keys that agents seal batches to, and make new ones.
+    #[command(subcommand)]
+    Keys(KeyCommand),
     /// List the monitors in use at a site.
     #[command(subcommand)]
     Monitor(MonitorCommand),
+    /// Make, list, rotate and revoke the API keys with which programs send telemetry.
+    #[command(subcommand)]
+    Apikey(ApiKeyCommand),
+    /// List apps with their numbers, and say which versions were released.
+    #[command(subcommand)]
+    App(AppCommand),
     /// Add, list, change and remove those who may log in at the hub.
     #[command(subcommand)]
     User(UserCommand),

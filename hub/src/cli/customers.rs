@@ -25,6 +25,17 @@ pub(super) enum CustomerCommand {
         /// Its number.
         id: i64,
     },
+    /// Show or set how long raw telemetry is kept. Hourly sums stay for ever.
+    Retention {
+        /// The customer's number.
+        id: i64,
+        /// Remove what the hub got more than so many days ago.
+        #[arg(long, value_name = "DAYS", conflicts_with = "for_ever")]
+        raw_days: Option<u32>,
+        /// Remove nothing.
+        #[arg(long)]
+        for_ever: bool,
+    },
 }
 
 pub(super) async fn run(client: &Client, command: CustomerCommand, output: Output) -> Result<(), Failure> {
@@ -35,6 +46,18 @@ pub(super) async fn run(client: &Client, command: CustomerCommand, output: Outpu
         }
         CustomerCommand::List => output.print(&client.all("customers", &[]).await?, many)?,
         CustomerCommand::Show { id } => output.print(&client.get(&format!("customers/{id}"), &[]).await?, one)?,
+        CustomerCommand::Retention { id, raw_days, for_ever } => {
+            let path = format!("customers/{id}/retention");
+            let kept = if raw_days.is_some() || for_ever {
+                client.post(&path, &json!({ "raw_days": raw_days })).await?
+            } else {
+                client.get(&path, &[]).await?
+            };
+            output.print(&kept, |kept| match kept["raw_days"].as_u64() {
+                Some(days) => format!("raw telemetry is kept for {days} days"),
+                None => "raw telemetry is kept for ever".to_owned(),
+            })?;
+        }
     }
     Ok(())
 }

@@ -4,11 +4,14 @@
 //! went: 0 done, 1 failed, 2 misuse or bad configuration, 3 not initialised, 4 in use by another process.
 
 mod agents;
+mod api_keys;
+mod apps;
 mod arguments;
 mod client;
 mod customers;
 mod failure;
 mod flags;
+mod keys;
 mod licenses;
 mod monitors;
 mod output;
@@ -50,6 +53,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Init(init) => process::init(data_dir, init, output),
         Command::Serve(serve) => process::serve(data_dir, &serve),
+        Command::Root => process::root(&data_dir, output),
         Command::Running(command) => process::once(async {
             let client = Client::new(&data_dir)?;
             match command {
@@ -60,7 +64,10 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 arguments::Running::Agent(command) => agents::run(&client, command, output).await,
                 arguments::Running::Record(command) => records::run(&client, command, output).await,
                 arguments::Running::Flag(command) => flags::run(&client, command, output).await,
+                arguments::Running::Keys(command) => keys::run(&client, command, output).await,
                 arguments::Running::Monitor(command) => monitors::run(&client, command, output).await,
+                arguments::Running::Apikey(command) => api_keys::run(&client, command, output).await,
+                arguments::Running::App(command) => apps::run(&client, command, output).await,
                 arguments::Running::User(command) => users::run(&client, command, output).await,
             }
         }),

@@ -3,15 +3,19 @@
 use super::{
     Output,
     arguments::{InitArgs, ServeArgs},
-    failure::{FAILED, Failure, MISUSE},
+    failure::{FAILED, Failure, MISUSE, NOT_INITIALISED},
 };
 use crate::{
     config::{Config, Flags},
     init::{self, ADMINISTRATOR, Plan},
+    keys::AUTHORITY,
     logging, server,
 };
 use serde_json::json;
-use std::{future::Future, path::PathBuf};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+};
 use tokio::runtime;
 
 /// Makes a hub.
@@ -33,6 +37,16 @@ pub(super) fn serve(data_dir: PathBuf, args: &ServeArgs) -> Result<(), Failure> 
     let config = Config::load(&data_dir, flags).map_err(|error| Failure::of(MISUSE, &error))?;
     logging::start(config.log, config.log_level);
     server::serve(config).map_err(|error| Failure::of(error.exit_code(), &error))
+}
+
+/// Prints the authority's certificate.
+pub(super) fn root(data_dir: &Path, output: Output) -> Result<(), Failure> {
+    let place = data_dir.join("keys").join(AUTHORITY);
+    let pem = std::fs::read_to_string(&place).map_err(|error| {
+        let code = if error.kind() == std::io::ErrorKind::NotFound { NOT_INITIALISED } else { FAILED };
+        Failure::new(code, format!("{}: {error}; is this a hub's data folder?", place.display()))
+    })?;
+    Ok(output.print(&json!({ "certificate": pem }), |_| pem.trim_end().to_owned())?)
 }
 
 /// Runs one request to its end.

@@ -49,6 +49,8 @@ fn the_documented_commands_are_taken() {
         "flag list --open --site ID",
         "monitor list --site ID --app EMS",
         "flag show 1",
+        "keys list",
+        "keys rotate --sealing",
         "flag resolve 1 --note TEXT",
     ] {
         let line = format!("sitewarden-hub {}", line.replace("ID", id));

@@ -6,7 +6,7 @@
 use super::{error::Error, rate::Rate};
 use crate::metrics::{Metrics, Reason};
 use crate::store::{self, Redeemed, Redemption, Store};
-use crate::sync::Signer;
+use crate::sync::{Addressee, Signer};
 use axum::{
     body::Bytes,
     extract::{ConnectInfo, State, rejection::BytesRejection},
@@ -129,11 +129,12 @@ impl Enrolment {
         let agent = new_agent_id(now)?;
         // Issued first because it checks the certificate request, and thrown away if the token is no good.
         let issued = self.authority.issue_agent(&request.csr, agent, now)?;
+        let signing_key = request.signing_key;
         let redemption = Redemption {
             token: request.token,
             secret: Zeroizing::new(request.secret),
             agent,
-            signing_key: request.signing_key,
+            signing_key,
             tls_key: issued.key_digest,
             hostname: request.hostname.chars().take(MAX_HOSTNAME).collect(),
             program: request.program.chars().take(MAX_PROGRAM).collect(),
@@ -156,7 +157,8 @@ impl Enrolment {
             };
         let parts = timeout(STORE_TIMEOUT, self.store.snapshot_of(site)).await??;
         // A request does not say what its agent can read; one that is too old is told to be updated.
-        let snapshot = self.signer.snapshot(parts, NEWEST_VERSION, now);
+        let to = Addressee { agent, signing_key, version: NEWEST_VERSION };
+        let snapshot = self.signer.snapshot(parts, to, now);
         Ok(Ok(Enrolled { agent, site, certificate, sync_port: self.sync_port, snapshot }))
     }
 }

@@ -7,12 +7,16 @@ mod error;
 mod health;
 mod plant;
 mod rate;
+mod send_telemetry;
 mod serve;
+mod telemetry;
+mod well_known;
 
 pub(crate) use basic::Basic;
 pub(crate) use enroll::Enrolment;
 pub(crate) use plant::Plant;
 pub(crate) use rate::Rate;
+pub(crate) use send_telemetry::SendTelemetry;
 pub(crate) use serve::{Server, serve_https, serve_plain, serve_socket};
 
 use crate::metrics::Metrics;
@@ -39,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) enrolment: Arc<Enrolment>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) plant: Arc<Plant>,
+    pub(crate) send_telemetry: Arc<SendTelemetry>,
     pub(crate) store: Store,
     /// Whether the hub serves, and is not stopping.
     pub(crate) serving: watch::Receiver<bool>,
@@ -51,6 +56,9 @@ pub(crate) fn router(parts: Parts) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/api/v1/enroll", post(enroll::enroll))
+        .route("/api/v1/send-telemetry-data", post(send_telemetry::send))
+        .route("/.well-known/sitewarden", get(well_known::sitewarden))
+        .nest("/api/v1/telemetry", telemetry::routes())
         .nest("/_config", plant::routes())
         .fallback(plant::elsewhere)
         .method_not_allowed_fallback(async || Error::Method)
@@ -78,4 +86,4 @@ macro_rules! part {
     )+};
 }
 
-part!(enrolment: Arc<Enrolment>, metrics: Arc<Metrics>, plant: Arc<Plant>);
+part!(enrolment: Arc<Enrolment>, metrics: Arc<Metrics>, plant: Arc<Plant>, send_telemetry: Arc<SendTelemetry>, store: Store);

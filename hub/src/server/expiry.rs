@@ -1,4 +1,4 @@
-//! Expires licences whose time is over: at the start, and every minute.
+//! Expires licences and API keys whose time is over: at the start, and every minute.
 
 use crate::store::Store;
 use std::{error::Error as StdError, time::Duration};
@@ -18,6 +18,11 @@ pub(super) async fn expire(store: Store) {
             Ok(0) => {}
             Ok(licenses) => info!(licenses, "licenses have expired"),
             Err(failure) => error!(error = &failure as &dyn StdError, "licenses could not be expired; trying again"),
+        }
+        match store.lapse_api_keys(crate::wall_clock()).await {
+            Ok(0) => {}
+            Ok(keys) => info!(keys, "API keys have expired"),
+            Err(failure) => error!(error = &failure as &dyn StdError, "API keys could not be expired; trying again"),
         }
     }
 }

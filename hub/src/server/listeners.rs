@@ -5,7 +5,10 @@ use super::certificate::Certificate;
 use crate::admin::{self, AdminState, InviteSettings};
 use crate::config::Config;
 use crate::folder::Folder;
-use crate::http::{self, Basic, Enrolment, Parts, Plant, Rate, Server, serve_https, serve_plain, serve_socket};
+use crate::http::{
+    self, Basic, Enrolment, Parts, Plant, Rate, SendTelemetry, Server, serve_https, serve_plain, serve_socket,
+};
+use crate::ingest::Ingest;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -53,16 +56,19 @@ pub(super) struct Running {
 
 impl Listeners<'_> {
     pub(super) fn start(self) -> Result<Running, Error> {
-        let Keys { authority, signing, quic_reset, quic_token, .. } = self.keys;
+        let Keys { authority, signing, quic_reset, quic_token, sealing, .. } = self.keys;
         let authority = Arc::new(authority);
-        let trusted = vec![authority.cert_der().to_vec()];
         let Config { fresh_days, override_days, .. } = *self.config;
-        let signer = Arc::new(Signer::new(signing, trusted, Promises { fresh_days, override_days }));
+        let promises = Promises { fresh_days, override_days };
+        let signer = Arc::new(Signer::new(signing, Arc::clone(&authority), promises, Arc::clone(&sealing)));
         let certificate =
             Certificate { authority: Arc::clone(&authority), config: self.config.clone(), token_key: quic_token };
         let issued = certificate.issue()?;
 
-        let backing = Backing::new(self.store.clone(), Arc::clone(&signer), Arc::clone(self.metrics), self.registry);
+        let ingest =
+            Ingest::new(self.store.clone(), Arc::clone(&signer), Arc::clone(&sealing), Arc::clone(self.metrics));
+        let backing =
+            Backing::new(self.store.clone(), Arc::clone(&signer), ingest, Arc::clone(self.metrics), self.registry);
         let sync = Listener::open(self.config.sync, issued.sync.clone(), &quic_reset, self.config.limits, backing)?;
         let sync_addr = sync.endpoint().local_addr().map_err(listening(self.config.sync))?;
         let https = tcp(self.config.https)?;
@@ -71,6 +77,7 @@ impl Listeners<'_> {
         let admin_listener = admin_socket(&socket).map_err(listening(socket.display()))?;
 
         let (serving, is_serving) = watch::channel(false);
+        let send_telemetry = SendTelemetry::new(self.store.clone(), Arc::clone(&signer));
         let enrolment = Enrolment {
             store: self.store.clone(),
             authority: Arc::clone(&authority),
@@ -90,6 +97,7 @@ impl Listeners<'_> {
             enrolment: Arc::new(enrolment),
             metrics: Arc::clone(self.metrics),
             plant: Arc::new(plant),
+            send_telemetry: Arc::new(send_telemetry),
             store: self.store.clone(),
             serving: is_serving,
         };
@@ -97,7 +105,12 @@ impl Listeners<'_> {
             hub_host_port: invite_address(self.config, https.address.port())?,
             ca: authority.fingerprint(),
         };
-        let admin = admin::router(AdminState { store: self.store.clone(), invite, fresh_days: self.config.fresh_days });
+        let admin = admin::router(AdminState {
+            store: self.store.clone(),
+            invite,
+            fresh_days: self.config.fresh_days,
+            sealing,
+        });
 
         let router = http::router(parts);
         let tls = RustlsConfig::from_config(Arc::clone(&issued.https));

@@ -12,6 +12,8 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0004_flags.sql")),
     M::up(include_str!("migrations/0005_monitors.sql")),
     M::up(include_str!("migrations/0006_key_hint.sql")),
+    M::up(include_str!("migrations/0007_site_override.sql")),
+    M::up(include_str!("migrations/0008_telemetry.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.
@@ -28,7 +30,7 @@ const WRITER_CACHE_KIB: u32 = 65_536;
 const READER_CACHE_KIB: u32 = 8_192;
 
 /// Statements that a connection keeps prepared; there are fewer than this in all of the store.
-const STATEMENTS: usize = 128;
+const STATEMENTS: usize = 192;
 
 /// Makes the database's file, readable by its owner only. SQLite gives its companions the same mode.
 pub(super) fn create_file(path: &Path) -> Result<(), Error> {

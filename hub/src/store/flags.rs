@@ -69,6 +69,62 @@ pub(super) fn raise(tx: &Tx<'_>, now: UnixMillis, flag: &NewFlag<'_>) -> Result<
     Ok(raised > 0)
 }
 
+/// The most flags of a kind that one API key raises in a day: who sends ever new wrong keys is known after a few.
+const MAX_OF_KEY_A_DAY: i64 = 100;
+
+/// A day, milliseconds.
+const DAY: i64 = 86_400_000;
+
+/// A flag about what came with an API key, through an agent or not.
+pub(super) struct KeyFlag<'a> {
+    pub(super) kind: &'static str,
+    pub(super) site: Option<SiteId>,
+    /// The agent's row.
+    pub(super) agent: Option<i64>,
+    /// The key's number, if the key is known.
+    pub(super) api_key: Option<i64>,
+    pub(super) license: Option<i64>,
+    pub(super) details: &'a Value,
+    /// The same one is raised once.
+    pub(super) observation: &'a str,
+}
+
+/// Raises a flag about what came with an API key, and answers whether it is new.
+pub(super) fn raise_for_key(tx: &Tx<'_>, now: UnixMillis, flag: &KeyFlag<'_>) -> Result<bool, Error> {
+    // A null agent is like no other to a unique index, so each of the two has its own.
+    let sql = if flag.agent.is_some() {
+        "SELECT 1 FROM red_flags WHERE agent = ?1 AND kind = ?3 AND observation = ?4 AND ?2 IS ?2"
+    } else {
+        "SELECT 1 FROM red_flags WHERE agent IS ?1 AND api_key IS ?2 AND kind = ?3 AND observation = ?4"
+    };
+    let mut query = tx.prepare_cached(sql)?;
+    let raised = query.query_row(params![flag.agent, flag.api_key, flag.kind, flag.observation], |_| Ok(()));
+    if raised.optional()?.is_some() {
+        return Ok(false);
+    }
+    let today: i64 = tx
+        .prepare_cached("SELECT count(*) FROM red_flags WHERE kind = ? AND agent IS ? AND api_key IS ? AND at > ?")?
+        .query_row(params![flag.kind, flag.agent, flag.api_key, now.0.saturating_sub(DAY)], |row| row.get(0))?;
+    if today >= MAX_OF_KEY_A_DAY {
+        return Ok(false);
+    }
+    tx.prepare_cached(
+        "INSERT INTO red_flags (at, kind, site, agent, api_key, license, details, observation)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        now.0,
+        flag.kind,
+        flag.site.map(|id| *id.as_bytes()),
+        flag.agent,
+        flag.api_key,
+        flag.license,
+        flag.details.to_string(),
+        flag.observation,
+    ])?;
+    Ok(true)
+}
+
 const COLUMNS: &str = "f.id, f.at, f.kind, f.site, a.uuid, f.license, f.details, f.resolved_at, f.resolved_by, f.note";
 
 impl Store {

@@ -6,6 +6,7 @@
 
 mod activations;
 mod evidence;
+mod measurements;
 mod monitors;
 mod prepare;
 mod rows;
@@ -137,6 +138,8 @@ impl Arrival<'_> {
                 self.move_monitors(tx, records, skip)?;
                 self.activate(tx, records, skip)?;
                 self.flag_signs(tx, records, skip)?;
+                self.measure(tx, records, skip)?;
+                self.list_transmissions(tx, records, skip)?;
                 records.len().saturating_sub(skip)
             }
             Err(reason) => {

@@ -6,6 +6,7 @@
 //! then one file a noun. The layout is in `migrations/`.
 
 mod agents;
+mod api_keys;
 mod apps;
 mod audit;
 mod connection;
@@ -19,9 +20,11 @@ mod monitors;
 mod plants;
 mod readers;
 mod records;
+mod sealing;
 mod secrets;
 mod sites;
 mod snapshots;
+mod telemetry;
 mod users;
 mod writer;
 
@@ -31,6 +34,7 @@ mod testing;
 mod tests;
 
 pub use agents::{Agent, AgentPage, AgentStatus, EpochState, Standing};
+pub use api_keys::{ApiKey, NewApiKey, RotatedApiKey};
 pub use customers::Customer;
 pub use enrolments::{NewEnrolment, Redeemed, Redemption};
 pub use error::Error;
@@ -44,8 +48,12 @@ pub use monitors::{Monitor, MonitorCursor, MonitorFilter, MonitorPage};
 pub use plants::Plant;
 pub use records::{RecordCursor, RecordFilter, RecordOrder, RecordPage, StoredRecord};
 pub use secrets::StoreSecrets;
-pub use sites::Site;
+pub use sites::{Site, SiteEdit};
 pub use snapshots::SnapshotParts;
+pub use telemetry::{
+    Granularity, MAX_POINTS, MeasuredRow, NotACursor, ReportedRow, SeriesPoint, SeriesQuery, TelemetryCursor,
+    TelemetryFilter, TelemetryPage, TelemetryRow, TransmissionPage, TransmissionRow,
+};
 pub use users::{Account, MAX_ON_SITE, Role, Scope, User, UserEdit, UserRefusal};
 
 use readers::Readers;

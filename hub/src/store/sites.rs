@@ -22,11 +22,26 @@ pub struct Site {
     pub plant: PlantId,
     /// Of its snapshot; grows with every change of what the site may do.
     pub revision: u64,
+    /// Days that its snapshot may be relied on without hearing from the hub; `None`: as the hub is set.
+    pub fresh_days: Option<u16>,
+    /// Days of emergency override in any 365; `None`: as the hub is set.
+    pub override_days: Option<u16>,
     /// Since when.
     pub created_at: UnixMillis,
 }
 
-const COLUMNS: &str = "id, name, plant, revision, created_at";
+/// What is to be changed; `None` stays as it is, an inner `None` is as the hub is set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SiteEdit {
+    /// Unique in its plant.
+    pub name: Option<String>,
+    /// 1 to 3650 days.
+    pub fresh_days: Option<Option<u16>>,
+    /// 0 to 365 days.
+    pub override_days: Option<Option<u16>>,
+}
+
+const COLUMNS: &str = "id, name, plant, revision, fresh_days, override_days, created_at";
 
 impl Store {
     /// Adds a site.
@@ -35,7 +50,8 @@ impl Store {
     /// [`Error::NotFound`] for the plant, [`Error::Conflict`] if the plant has one of this name.
     pub async fn add_site(&self, act: &Act, name: &str, plant: PlantId) -> Result<Site, Error> {
         let id = SiteId::new(act.at, super::secrets::random()?);
-        let site = Site { id, name: checked_name(name)?, plant, revision: 1, created_at: act.at };
+        let name = checked_name(name)?;
+        let site = Site { id, name, plant, revision: 1, fresh_days: None, override_days: None, created_at: act.at };
         let act = act.clone();
         self.write(move |tx| {
             plants::find(tx, plant)?;
@@ -45,6 +61,43 @@ impl Store {
             let after = serde_json::json!(site);
             audit::write(tx, &act, "site.add", &format!("site {}", site.id), None, Some(&after))?;
             Ok(site)
+        })
+        .await
+    }
+
+    /// Changes a site; its agent hears of it at once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Invalid`], or [`Error::Conflict`] if the plant has another one of this name.
+    pub async fn edit_site(&self, act: &Act, id: SiteId, edit: SiteEdit) -> Result<Site, Error> {
+        let name = edit.name.as_deref().map(checked_name).transpose()?;
+        let within =
+            |days: Option<Option<u16>>, from, to| days.flatten().is_none_or(|days| (from..=to).contains(&days));
+        if !within(edit.fresh_days, 1, 3_650) {
+            return Err(Error::Invalid { what: "fresh_days", allowed: "1 to 3650 days" });
+        }
+        if !within(edit.override_days, 0, 365) {
+            return Err(Error::Invalid { what: "override_days", allowed: "0 to 365 days" });
+        }
+        let act = act.clone();
+        self.write(move |tx| {
+            let before = find(tx, id)?;
+            let after = Site {
+                name: name.unwrap_or_else(|| before.name.clone()),
+                fresh_days: edit.fresh_days.unwrap_or(before.fresh_days),
+                override_days: edit.override_days.unwrap_or(before.override_days),
+                ..before.clone()
+            };
+            if after == before {
+                return Ok(before);
+            }
+            tx.prepare_cached("UPDATE sites SET name = ?, fresh_days = ?, override_days = ? WHERE id = ?")?
+                .execute(params![after.name, after.fresh_days, after.override_days, id.as_bytes()])
+                .map_err(|error| Error::or_conflict(error, "site with this name in this plant"))?;
+            let (was, is) = (serde_json::json!(before), serde_json::json!(after));
+            audit::write(tx, &act, "site.edit", &format!("site {id}"), Some(&was), Some(&is))?;
+            bump(tx, id)?;
+            find(tx, id)
         })
         .await
     }
@@ -68,6 +121,22 @@ impl Store {
             let mut query = connection.prepare_cached(&sql)?;
             let rows = query.query_map(params![after, plant, page_size(limit)], site)?;
             Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Whether a user of this scope may see a site.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn covers_site(&self, scope: Scope, site: SiteId) -> Result<bool, Error> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT 1 FROM sites s JOIN plants p ON p.id = s.plant
+                 WHERE s.id = ?1 AND (?2 IS NULL OR s.id = ?2) AND (?3 IS NULL OR p.customer = ?3)",
+            )?;
+            let only = scope.site.map(|id| *id.as_bytes());
+            Ok(query.query_row(params![site.as_bytes(), only, scope.customer], |_| Ok(())).optional()?.is_some())
         })
         .await
     }
@@ -113,6 +182,8 @@ fn site(row: &Row<'_>) -> rusqlite::Result<Site> {
         name: row.get(1)?,
         plant: PlantId::from_bytes(row.get(2)?),
         revision: counted(row, 3)?,
-        created_at: UnixMillis(row.get(4)?),
+        fresh_days: row.get(4)?,
+        override_days: row.get(5)?,
+        created_at: UnixMillis(row.get(6)?),
     })
 }

@@ -1,8 +1,9 @@
 //! What a snapshot of a site is made of. It is signed elsewhere.
 
-use super::{Store, customers, error::Error, licenses, plants, sites, users};
+use super::{Store, api_keys, customers, error::Error, licenses, plants, sites, users};
 use rusqlite::Connection;
 use sitewarden_protocol::{
+    api_key::ApiKeyDigest,
     id::{PlantId, SiteId},
     license::License,
 };
@@ -25,11 +26,16 @@ pub struct SnapshotParts {
     pub revision: u64,
     /// Days that it may be relied on; `None`: as the hub is set.
     pub fresh_days: Option<u16>,
+    /// Days of emergency override in any 365; `None`: as the hub is set.
+    pub override_days: Option<u16>,
     /// The site's licences, those not yet activated included.
     pub licenses: Vec<License>,
     /// The hub's administrators whom the site's agent is to know: name, and argon2id hash of the password in PHC form.
     /// Ordered by name; at most [`MAX_ON_SITE`](super::MAX_ON_SITE).
     pub administrators: Vec<(String, String)>,
+    /// What the API keys of the site's programs are recognised by; at most
+    /// [`MAX_API_KEYS`](sitewarden_protocol::snapshot::MAX_API_KEYS).
+    pub api_keys: Vec<ApiKeyDigest>,
 }
 
 impl fmt::Debug for SnapshotParts {
@@ -57,9 +63,6 @@ fn read(connection: &Connection, id: SiteId) -> Result<SnapshotParts, Error> {
     let site = sites::find(connection, id)?;
     let plant = plants::find(connection, site.plant)?;
     let customer = customers::find(connection, plant.customer)?;
-    let fresh_days = connection
-        .prepare_cached("SELECT fresh_days FROM sites WHERE id = ?")?
-        .query_row([id.as_bytes()], |row| row.get(0))?;
     Ok(SnapshotParts {
         site: id,
         site_name: site.name,
@@ -67,8 +70,10 @@ fn read(connection: &Connection, id: SiteId) -> Result<SnapshotParts, Error> {
         plant_name: plant.name,
         customer_name: customer.name,
         revision: site.revision,
-        fresh_days,
+        fresh_days: site.fresh_days,
+        override_days: site.override_days,
         licenses: licenses::of_site(connection, id)?.into_iter().map(License::from).collect(),
         administrators: users::on_site(connection, id)?,
+        api_keys: api_keys::of_site(connection, id, plant.customer)?,
     })
 }

@@ -143,7 +143,7 @@ impl Plant {
         self.history[after..last].iter().for_each(|record| records.push(record));
         let draft = Draft { after: self.cursor(after), lost, records };
         let (_, signed) = Signed::make(self.id, &draft, NOW, &self.key).unwrap();
-        VerifiedBatch::prepare(signed, &self.key.public()).unwrap()
+        VerifiedBatch::prepare(signed, &self.key.public(), &[]).unwrap()
     }
 }
 

@@ -7,4 +7,5 @@ mod license_life;
 mod licensing;
 mod monitors;
 mod paging;
+mod telemetry;
 mod users;

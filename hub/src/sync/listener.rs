@@ -180,5 +180,6 @@ async fn identify(connection: &Connection, backing: &Backing) -> Result<Peer, En
         return Err(Ending::OldKey);
     }
     let address = connection.remote_address().ip();
-    Ok(Peer { agent: identity.agent, site: standing.site, key_digest: identity.key_digest, address })
+    let (agent, key_digest) = (identity.agent, identity.key_digest);
+    Ok(Peer { agent, site: standing.site, signing_key: standing.signing_key, key_digest, address })
 }

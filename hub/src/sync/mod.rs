@@ -19,7 +19,7 @@ pub(crate) use endpoint::server_config;
 pub(crate) use listener::Listener;
 pub(crate) use quinn::{Endpoint, ServerConfig as SyncConfig};
 pub(crate) use registry::Registry;
-pub(crate) use signer::{Promises, Signer};
+pub(crate) use signer::{Addressee, Promises, Signer};
 
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
@@ -72,12 +72,17 @@ impl Throttle {
 }
 
 impl Backing {
-    pub(crate) fn new(store: Store, signer: Arc<Signer>, metrics: Arc<Metrics>, registry: Arc<Registry>) -> Arc<Self> {
-        let ingest = Arc::new(Ingest::new(store.clone(), Arc::clone(&signer), Arc::clone(&metrics)));
+    pub(crate) fn new(
+        store: Store,
+        signer: Arc<Signer>,
+        ingest: Ingest,
+        metrics: Arc<Metrics>,
+        registry: Arc<Registry>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             signer,
-            ingest,
+            ingest: Arc::new(ingest),
             metrics,
             registry,
             budget: Budget::new(),

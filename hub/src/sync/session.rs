@@ -6,12 +6,13 @@ use super::ending::Ending;
 use super::frames::{self, Reader, Share};
 use super::pipeline::Pipeline;
 use super::registry::{End, Word};
-use super::signer::{RESIGN_AFTER, is_outdated};
+use super::signer::{Addressee, RESIGN_AFTER, is_outdated};
 use crate::ingest::Verified;
 use crate::metrics::Held;
 use quinn::{Connection, RecvStream, SendStream};
 use sitewarden_protocol::id::{AgentId, SiteId};
 use sitewarden_protocol::message::{Activate, Activated, ActivationOutcome, Hello, LiveStatus, ToAgent, ToHub};
+use sitewarden_protocol::signing::PublicKey;
 use sitewarden_protocol::snapshot::Version;
 use sitewarden_protocol::sync::hub::{Action, Closing, Greeting, HELLO_TIMEOUT, Ingested, Session};
 use std::{collections::VecDeque, future, net::IpAddr, sync::Arc, time::Duration};
@@ -36,6 +37,8 @@ const COME_BACK_REVOKED: u32 = 3_600;
 pub(crate) struct Peer {
     pub(crate) agent: AgentId,
     pub(crate) site: SiteId,
+    /// What its batches are verified with.
+    pub(crate) signing_key: PublicKey,
     /// Of the key that its certificate is for.
     pub(crate) key_digest: [u8; 32],
     /// From where it came first.
@@ -241,7 +244,9 @@ impl Driver {
             return Ok(None);
         }
         self.snapshot = Version { revision, issued_at: now };
-        Ok(Some(self.backing.signer.snapshot(parts, self.session.version(), now)))
+        let Peer { agent, signing_key, .. } = self.peer;
+        let to = Addressee { agent, signing_key, version: self.session.version() };
+        Ok(Some(self.backing.signer.snapshot(parts, to, now)))
     }
 
     async fn act(&mut self, action: Action) -> Result<(), Ending> {

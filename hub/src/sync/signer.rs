@@ -1,13 +1,17 @@
 //! The hub's signed word: receipts and snapshots.
 
+use crate::keys::SealingKeys;
 use crate::store::SnapshotParts;
+use sitewarden_certs::authority::Authority;
 use sitewarden_protocol::chain::Cursor;
 use sitewarden_protocol::hub_time::{self, HubTime};
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::receipt::{self, Receipt};
-use sitewarden_protocol::signing::PrivateKey;
+use sitewarden_protocol::signing::{PrivateKey, PublicKey};
 use sitewarden_protocol::snapshot::{self, Administrator, Snapshot, Trust, Version};
+use sitewarden_protocol::telemetry::Answer;
 use sitewarden_protocol::time::UnixMillis;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How old a snapshot gets at an agent before it is signed anew although nothing changed: half a day, so that a
@@ -22,6 +26,18 @@ pub(crate) struct Signer {
     key: PrivateKey,
     trust: Trust,
     promises: Promises,
+    authority: Arc<Authority>,
+    sealing: Arc<SealingKeys>,
+}
+
+/// For which agent a snapshot is signed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addressee {
+    pub(crate) agent: AgentId,
+    /// What its decisions are proved with.
+    pub(crate) signing_key: PublicKey,
+    /// The protocol version that it speaks.
+    pub(crate) version: u16,
 }
 
 /// What snapshots promise where the site has no setting of its own.
@@ -34,10 +50,16 @@ pub(crate) struct Promises {
 }
 
 impl Signer {
-    /// `authorities` are the certificates (DER) that agents are to trust.
-    pub(crate) fn new(key: PrivateKey, authorities: Vec<Vec<u8>>, promises: Promises) -> Self {
+    /// Agents are to trust the authority, and to be trusted by it.
+    pub(crate) fn new(
+        key: PrivateKey,
+        authority: Arc<Authority>,
+        promises: Promises,
+        sealing: Arc<SealingKeys>,
+    ) -> Self {
+        let authorities = vec![authority.cert_der().to_vec()];
         let trust = Trust { authorities, signing_keys: vec![key.public()] };
-        Self { key, trust, promises }
+        Self { key, trust, promises, authority, sealing }
     }
 
     /// Says that everything up to `through` is on disk; call it only when that is so.
@@ -50,8 +72,24 @@ impl Signer {
         hub_time::Signed::make(&HubTime { agent, nonce, at }, &self.key)
     }
 
-    /// Says what a site may do, to an agent that speaks this protocol version.
-    pub(crate) fn snapshot(&self, parts: SnapshotParts, version: u16, now: UnixMillis) -> snapshot::Signed {
+    /// Answers a program, in a signed envelope.
+    pub(crate) fn envelope(&self, answer: &Answer) -> String {
+        answer.envelope(&self.key)
+    }
+
+    /// What agents and programs are to trust.
+    pub(crate) const fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Says what a site may do.
+    pub(crate) fn snapshot(&self, parts: SnapshotParts, to: Addressee, now: UnixMillis) -> snapshot::Signed {
+        // A certificate takes one signature; it is made anew with each snapshot, so that none is stored or renewed.
+        let certificate =
+            self.authority.issue_signing(&to.signing_key, to.agent, parts.site, now).unwrap_or_else(|error| {
+                tracing::error!(%error, agent = %to.agent, "an agent gets no certificate for its proofs");
+                Vec::new()
+            });
         let fresh_days = parts.fresh_days.unwrap_or(self.promises.fresh_days);
         let snapshot = Snapshot {
             site: parts.site,
@@ -63,13 +101,13 @@ impl Signer {
             fresh_until: now.after(DAY * u32::from(fresh_days)),
             licenses: parts.licenses,
             trust: self.trust.clone(),
-            override_days: self.promises.override_days,
+            override_days: parts.override_days.unwrap_or(self.promises.override_days),
             administrators: parts.administrators.into_iter().map(administrator).collect(),
-            api_keys: Vec::new(),
-            sealing_key: None,
-            certificate: Vec::new(),
+            api_keys: parts.api_keys,
+            sealing_key: Some(self.sealing.newest()),
+            certificate,
         };
-        snapshot::Signed::make(&snapshot, version, &self.key)
+        snapshot::Signed::make(&snapshot, to.version, &self.key)
     }
 }
 

@@ -12,14 +12,14 @@ use std::path::Path;
 
 impl TestHub {
     /// All red flags of some kind, the newest first.
-    async fn flags(&self, kind: &str) -> Vec<RedFlag> {
+    pub async fn flags(&self, kind: &str) -> Vec<RedFlag> {
         let mut flags = self.hub.store().list_flags(false, None, None, 1_000).await.unwrap();
         flags.retain(|flag| flag.kind == kind);
         flags
     }
 
     /// The same hub ended and started again; in between something is done to its folder.
-    async fn restarted(self, between: impl FnOnce(&Path)) -> Self {
+    pub async fn restarted(self, between: impl FnOnce(&Path)) -> Self {
         let Self { hub, data_dir, keys, folder } = self;
         hub.shutdown().await.unwrap();
         between(&data_dir);

@@ -1,11 +1,11 @@
 //! What agents ask in a session, and what they tell that the vendor has to look at.
 
 use crate::support::{Agent, Line, TestHub, act, now};
-use sitewarden_hub::store::{Issued, LicenseEdit, LicenseSelector, NewLicense, Scope};
+use sitewarden_hub::store::{Issued, LicenseEdit, LicenseSelector, NewLicense, Scope, SiteEdit};
 use sitewarden_protocol::hub_time;
 use sitewarden_protocol::id::SiteId;
 use sitewarden_protocol::license::{ActivationError, Kind, Limits, Policy, Rule, Rung, Status, Term, Verdict};
-use sitewarden_protocol::message::{Activate, Activated, ActivationOutcome, ToAgent, ToHub};
+use sitewarden_protocol::message::{Activate, Activated, ActivationOutcome, Hello, ToAgent, ToHub};
 use sitewarden_protocol::record::{Body, FingerprintChange, Override};
 use sitewarden_protocol::time::UnixMillis;
 use sitewarden_protocol::trusted_time::{Cause, Change};
@@ -89,6 +89,19 @@ async fn a_key_is_refused_for_the_reasons_that_a_plant_has() {
 }
 
 #[tokio::test]
+async fn an_agent_of_version_1_gets_the_layout_that_it_reads() {
+    let hub = TestHub::start().await;
+    let agent = hub.agent().await;
+    let mut line = agent.connect(&hub).await;
+    line.send(ToHub::Hello(Hello { newest_version: 1, ..agent.hello() })).await;
+    let Some(ToAgent::Welcome(welcome)) = line.receive().await else { panic!("no welcome") };
+    assert_eq!(welcome.version, 1);
+    let Some(ToAgent::Snapshot(snapshot)) = line.receive().await else { panic!("no snapshot") };
+    assert_eq!(snapshot.format, 1);
+    snapshot.verify(&agent.trust.signing_keys).unwrap();
+}
+
+#[tokio::test]
 async fn the_hub_signs_its_time_over_the_question() {
     let hub = TestHub::start().await;
     let agent = hub.agent().await;
@@ -153,4 +166,20 @@ async fn access_is_explained_with_the_date_on_which_it_ends() {
     assert_eq!(verdicts, [(end, Verdict::Warned), (UnixMillis(end.0 + 10 * 86_400_000), Verdict::Denied)]);
     let none = store.explain(Scope::default(), site, "CBM".to_owned(), now(), 30).await.unwrap();
     assert_eq!(none.verdict, Verdict::Denied);
+}
+
+#[tokio::test]
+async fn a_site_may_have_its_own_bounds_and_its_agent_is_told_at_once() {
+    let hub = TestHub::start().await;
+    let site = hub.site().await;
+    let agent = hub.agent_at(site).await;
+    let (mut line, before) = agent.session(&hub).await;
+    assert_eq!(before.override_days, 7);
+    let edit = SiteEdit { fresh_days: Some(Some(400)), override_days: Some(Some(0)), ..SiteEdit::default() };
+    hub.hub.store().edit_site(&act(), site, edit).await.unwrap();
+    let after = agent.snapshot(&mut line).await;
+    assert_eq!((after.override_days, after.version.revision), (0, before.version.revision + 1));
+    assert_eq!(after.fresh_until.since(after.version.issued_at).as_secs(), 400 * 86_400);
+    let wrong = SiteEdit { fresh_days: Some(Some(0)), ..SiteEdit::default() };
+    assert!(hub.hub.store().edit_site(&act(), site, wrong).await.is_err());
 }

@@ -11,7 +11,7 @@ use sitewarden_hub::keys::Keys;
 use sitewarden_hub::metrics::Reason;
 use sitewarden_hub::store::{Act, NewEnrolment};
 use sitewarden_hub::{Hub, start};
-use sitewarden_protocol::batch::{Draft, Signed};
+use sitewarden_protocol::batch::{Draft, Seal, Signed};
 use sitewarden_protocol::chain::Cursor;
 use sitewarden_protocol::enrolment::{Answer, Request};
 use sitewarden_protocol::frame::{HEADER, Header};
@@ -20,7 +20,7 @@ use sitewarden_protocol::message::{EpochExtent, Hello, NEWEST_VERSION, OLDEST_VE
 use sitewarden_protocol::receipt::Receipt;
 use sitewarden_protocol::record::{Body, Event, Record, Run};
 use sitewarden_protocol::signing::PrivateKey;
-use sitewarden_protocol::snapshot::{Snapshot, Trust, Version};
+use sitewarden_protocol::snapshot::{SealingKey, Snapshot, Trust, Version};
 use sitewarden_protocol::time::UnixMillis;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -251,10 +251,17 @@ impl Agent {
         self.signed(&(0..records).map(event).collect::<Vec<_>>(), key)
     }
 
+    /// The next records, sealed to a key of the hub and signed.
+    pub fn sealed_batch(&mut self, bodies: &[Body], key: SealingKey) -> Signed {
+        let seal = Seal { key, random: [7; 32] };
+        let draft = Draft { after: self.end, lost: 0, records: run(bodies) };
+        let (header, signed) = Signed::make_for(self.id, &draft, now(), &self.keys.signing, Some(seal)).unwrap();
+        self.end = header.end();
+        signed
+    }
+
     fn signed(&self, bodies: &[Body], key: &PrivateKey) -> (Cursor, Signed) {
-        let mut run = Run::default();
-        bodies.iter().for_each(|body| run.push(&Record::encode(now(), body).unwrap()));
-        let draft = Draft { after: self.end, lost: 0, records: run };
+        let draft = Draft { after: self.end, lost: 0, records: run(bodies) };
         let (header, signed) = Signed::make(self.id, &draft, now(), key).unwrap();
         (header.end(), signed)
     }
@@ -289,6 +296,10 @@ impl Agent {
         line.send(ToHub::Batch(batch)).await;
         assert_eq!(self.receipt(&mut line).await.through, self.end);
     }
+}
+
+fn run(bodies: &[Body]) -> Run {
+    bodies.iter().map(|body| Record::encode(now(), body).unwrap()).collect()
 }
 
 pub fn endpoint() -> Endpoint {

@@ -122,7 +122,7 @@ pub fn in_force<'a>(licenses: &'a [License], app: &str) -> Option<&'a License> {
 fn why_none(licenses: &[License], app: &str) -> Cause {
     let of_app = || licenses.iter().filter(|license| license.app == app);
     let waiting = of_app().find(|license| license.status == Status::Inactive);
-    match (waiting, of_app().last()) {
+    match (waiting, of_app().next_back()) {
         (Some(license), _) => Cause::NotActivated { app: app.to_owned(), name: license.name.clone() },
         (None, Some(license)) => {
             Cause::Withdrawn { app: app.to_owned(), name: license.name.clone(), status: license.status }

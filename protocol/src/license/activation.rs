@@ -18,24 +18,25 @@ pub struct LocalActivation {
 }
 
 /// The licences as they stand here and now: the snapshot's, with the site's own activations that the hub has not heard
-/// of yet. The hub's word wins as soon as it says anything but Inactive.
+/// of yet. The hub's word wins as soon as it says anything but Inactive. Where it put another licence of the app in force
+/// meanwhile, the one that was activated later counts and the other is given up: the hub will decide the same.
 pub fn effective(snapshot: &[License], local: &[LocalActivation]) -> Vec<License> {
     let mut licenses = snapshot.to_vec();
     for activation in local {
-        let Some(license) =
-            licenses.iter_mut().find(|license| license.id == activation.license && license.status == Status::Inactive)
-        else {
-            continue;
-        };
-        license.status = Status::Active;
-        license.activated_at = Some(activation.at);
-        license.expires_at = license.term.expiry(activation.at);
-        if let Some(old) = licenses
-            .iter_mut()
-            .find(|license| Some(license.id) == activation.replaces && license.status == Status::Active)
-        {
-            old.status = Status::Deactivated;
+        let ours = |license: &License| license.id == activation.license && license.status == Status::Inactive;
+        let Some(new) = licenses.iter().position(ours) else { continue };
+        let app = licenses[new].app.clone();
+        let in_force = |other: &License| other.app == app && other.status == Status::Active;
+        let is_later =
+            |other: &License| Some(other.id) != activation.replaces && other.activated_at > Some(activation.at);
+        let outdone = licenses.iter().any(|other| in_force(other) && is_later(other));
+        if !outdone {
+            licenses.iter_mut().filter(|other| in_force(other)).for_each(|other| other.status = Status::Deactivated);
         }
+        let new = &mut licenses[new];
+        new.status = if outdone { Status::Deactivated } else { Status::Active };
+        new.activated_at = Some(activation.at);
+        new.expires_at = new.term.expiry(activation.at);
     }
     licenses
 }
@@ -133,6 +134,19 @@ mod tests {
         let local = [LocalActivation { license: LicenseId::from_bytes([2; 16]), replaces: None, at: NOW }];
         let revoked = [license(2, "EMS", Status::Invalid)];
         assert_eq!(effective(&revoked, &local)[0].status, Status::Invalid);
+    }
+
+    #[test]
+    fn of_one_activated_here_and_one_at_the_hub_the_later_is_in_force_alone() {
+        let local = [LocalActivation { license: LicenseId::from_bytes([2; 16]), replaces: None, at: NOW }];
+        for (at_hub, expected) in
+            [(-1, [Status::Deactivated, Status::Active]), (1, [Status::Active, Status::Deactivated])]
+        {
+            let mut other = license(1, "EMS", Status::Active);
+            other.activated_at = Some(UnixMillis(NOW.0 + at_hub));
+            let after = effective(&[other, license(2, "EMS", Status::Inactive)], &local);
+            assert_eq!(after.iter().map(|license| license.status).collect::<Vec<_>>(), expected, "{at_hub}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::ladder::{Circumstances, Condition, Step, Use};
 use super::quota::may_reserve;
 use super::{License, Rung, Term};
 use crate::time::UnixMillis;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What an app may do, from good to bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -28,7 +28,8 @@ pub enum Verdict {
 pub struct Explanation {
     /// The app.
     pub app: String,
-    /// The moment that this is about, milliseconds since 1970.
+    /// The moment that this is about. This and all others are shown in RFC 3339.
+    #[serde(serialize_with = "shown")]
     pub at: UnixMillis,
     /// What the app may do then.
     pub verdict: Verdict,
@@ -52,6 +53,7 @@ pub struct Explanation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
     /// Since when.
+    #[serde(serialize_with = "shown_if_any")]
     pub since: Option<UnixMillis>,
     /// In words.
     pub text: String,
@@ -61,6 +63,7 @@ pub struct Reason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// When.
+    #[serde(serialize_with = "shown")]
     pub at: UnixMillis,
     /// What the app may do from then on.
     pub verdict: Verdict,
@@ -100,6 +103,14 @@ pub fn explain(licenses: &[License], app: &str, circumstances: &Circumstances, u
         reasons,
         changes,
     }
+}
+
+fn shown<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
+
+fn shown_if_any<S: Serializer>(at: &Option<UnixMillis>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(|at| at.to_string()).serialize(serializer)
 }
 
 impl Verdict {
@@ -146,15 +157,15 @@ fn reasons(licenses: &[License], app: &str, circumstances: &Circumstances, used:
     };
     let mut reasons: Vec<Reason> =
         license.steps(circumstances, used).map(|step| step_reason(license, step, used)).collect();
-    if let Some(until) = circumstances.relieved_until.filter(|until| *until > circumstances.now) {
-        reasons.push(Reason { since: None, text: format!("an emergency override is in force until {until}") });
-    }
     if reasons.is_empty() {
         let end = license.expires_at.map_or_else(|| "without end".to_owned(), |end| format!("until {end}"));
         reasons.push(Reason {
             since: license.activated_at,
             text: format!("the license {} is active, {end}", license.name),
         });
+    }
+    if let Some(until) = circumstances.relieved_until.filter(|until| *until > circumstances.now) {
+        reasons.push(Reason { since: None, text: format!("an emergency override is in force until {until}") });
     }
     reasons
 }
@@ -250,6 +261,10 @@ mod tests {
         let told = explain(&[expired], "EMS", &now, Use::default());
         assert_eq!(told.verdict, Verdict::Warned);
         assert!(told.reasons.iter().any(|reason| reason.text.contains("override")), "{told:?}");
+        let sound = explain(&[license(1, "EMS", Status::Active)], "EMS", &now, Use::default());
+        let words: Vec<_> = sound.reasons.iter().map(|reason| reason.text.as_str()).collect();
+        assert_eq!(words[0], "the license L1 is active, without end", "{words:?}");
+        assert!(words[1].contains("override"), "{words:?}");
         assert_eq!(
             told.changes.last().map(|change| (change.at, change.verdict)),
             Some((NOW.after(DAY * 7), Verdict::Denied))

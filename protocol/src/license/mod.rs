@@ -10,6 +10,8 @@ mod ladder;
 pub mod notice;
 mod quota;
 mod relief;
+pub mod seats;
+pub mod shown;
 mod validity;
 
 pub use access::{Cause, access, in_force};

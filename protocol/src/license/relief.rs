@@ -49,9 +49,11 @@ pub enum ReliefError {
 }
 
 impl Reliefs {
-    /// The end of the one in force.
+    /// The end of the one in force. One from more than a day ahead is not: it was declared under a clock that was wrong and
+    /// has been corrected since, and would last for as long as that was off.
     pub fn until(&self, now: UnixMillis) -> Option<UnixMillis> {
-        self.0.iter().map(|relief| relief.until).filter(|until| *until > now).max()
+        let in_force = |relief: &&Relief| relief.until > now && relief.at.since(now) < DAY;
+        self.0.iter().filter(in_force).map(|relief| relief.until).max()
     }
 
     /// Days that may still be used at `now`, rounded down.
@@ -86,11 +88,6 @@ impl Reliefs {
         self.0.push(relief);
     }
 
-    /// Forgets one that could not be made durable.
-    pub fn revert(&mut self, at: UnixMillis) {
-        self.0.retain(|known| known.at != at);
-    }
-
     fn within_a_year(&self, now: UnixMillis) -> impl Iterator<Item = &Relief> {
         self.0.iter().filter(move |relief| now.since(relief.at) < YEAR)
     }
@@ -119,5 +116,15 @@ mod tests {
         assert_eq!(reliefs.may_begin(3, 7, day(6)), Err(ReliefError::TooLong { asked: 3, left: 2, allowed: 7 }));
         assert_eq!(reliefs.may_begin(2, 7, day(6)), Ok(day(8)));
         assert_eq!(reliefs.may_begin(7, 7, day(365)), Ok(day(372)));
+    }
+
+    #[test]
+    fn an_override_under_a_clock_that_was_wrong_lasts_no_longer_once_it_is_corrected() {
+        let mut reliefs = Reliefs::default();
+        reliefs.begin(Relief { at: day(20), until: day(25) });
+        assert_eq!((reliefs.until(day(0)), reliefs.until(day(19))), (None, None));
+        let hour_before = UnixMillis(day(20).0 - 3_600_000);
+        assert_eq!(reliefs.until(hour_before), Some(day(25)), "a small correction interrupts nothing");
+        assert_eq!(reliefs.days_left(7, day(0)), 2, "its days are used up");
     }
 }

@@ -3,9 +3,9 @@
 //! Kinds are on disks and in signed batches: a number is never given to another kind, and a body never changes its
 //! layout. What has to say more gets a new kind at the end of the table.
 
+use super::measurement::Measurement;
 use crate::codec::{self, Decode, Encode};
 use crate::id::{ActivationId, LicenseId};
-use crate::license::KeyDigest;
 use crate::time::UnixMillis;
 use crate::trusted_time;
 
@@ -103,6 +103,8 @@ bodies! {
     17 MEASUREMENT "measurement" => Measurement(Measurement),
     /// What was queued was sent, or could not be.
     18 TRANSMISSION "transmission" => Transmission(Transmission),
+    /// How the machine and the agent were in one hour.
+    19 HOST_HOURLY "host_hourly" => HostHourly(HostHour),
 }
 
 /// What an app reported.
@@ -152,6 +154,42 @@ pub struct HostSample {
     pub uptime: u64,
     /// The agent's own resident memory, bytes.
     pub agent_memory: u64,
+}
+
+/// The agent's machine and the agent itself over one hour of licence time, or the part of it that was looked at: an agent
+/// that is stopped or started within an hour makes two of them.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct HostHour {
+    /// When the hour began.
+    pub hour: UnixMillis,
+    /// How often the machine was looked at, at least 1.
+    pub samples: u32,
+    /// Use of all processors together, the average, 0 to 1000 (per mille).
+    pub cpu_average_permille: u16,
+    /// The highest use between two looks, 0 to 1000 (per mille).
+    pub cpu_max_permille: u16,
+    /// Memory in use, the average, bytes.
+    pub memory_average: u64,
+    /// The most memory in use, bytes.
+    pub memory_max: u64,
+    /// Memory there is, bytes.
+    pub memory_total: u64,
+    /// The least space left on the disk of the agent's folder, bytes.
+    pub disk_free_min: u64,
+    /// Size of that disk, bytes.
+    pub disk_total: u64,
+    /// From the machine's start to the last look, seconds.
+    pub uptime: u64,
+    /// From the agent's start to the last look, seconds.
+    pub agent_uptime: u64,
+    /// The agent's own resident memory at the most, bytes.
+    pub agent_memory_max: u64,
+    /// The most records that waited for the hub's receipt.
+    pub backlog_max: u64,
+    /// The most bytes that the journal took on disk.
+    pub journal_bytes_max: u64,
+    /// How far the wall clock was from licence time at the last look, milliseconds; below 0 if it was behind.
+    pub wall_offset: i64,
 }
 
 /// A monitor that was reserved or released.
@@ -319,47 +357,6 @@ pub enum SessionEnd {
         /// Who.
         by: String,
     },
-}
-
-/// What a program sent of itself (`send-telemetry-data`), in the right format or not.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub struct Measurement {
-    /// The key that groups measurements; empty if none was sent. So too the other texts.
-    pub group: String,
-    /// What was measured.
-    pub value: Measured,
-    /// Which product.
-    pub product: String,
-    /// Which version of it.
-    pub version: String,
-    /// Who uses it.
-    pub user: String,
-    /// The licence key that was sent, as this site recognises it.
-    pub license: Option<KeyDigest>,
-    /// Which activation.
-    pub activation: String,
-    /// What was wrong with it: field and message. Empty for data in the right format.
-    pub errors: Vec<(String, String)>,
-    /// The fields that were wrong, as they came.
-    pub raw: Vec<(String, String)>,
-}
-
-/// What was measured.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub enum Measured {
-    /// A point; both numbers are finite.
-    Point {
-        /// Horizontal, often a moment.
-        x: f64,
-        /// Vertical.
-        y: f64,
-    },
-    /// One finite number.
-    Number(f64),
-    /// A text.
-    Text(String),
-    /// Nothing that could be read.
-    Nothing,
 }
 
 /// What was queued was sent, or could not be.

@@ -5,13 +5,15 @@
 //! not know is kept as it is, neither guessed at nor dropped.
 
 mod body;
+mod measurement;
 mod run;
 
 pub use body::{
-    Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostSample, MachineActivated,
-    MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, SessionEnd, SessionEnded,
-    Transmission, Value, kind,
+    Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostHour, HostSample,
+    MachineActivated, MachineDeactivated, MonitorChange, Overage, Override, SessionEnd, SessionEnded, Transmission,
+    Value, kind,
 };
+pub use measurement::{Measured, Measurement, Part, Rest, Sent};
 pub use run::{NotARun, Run};
 
 use crate::codec::{self, Decode, Encode};

@@ -324,6 +324,14 @@ impl Agent {
         None
     }
 
+    /// The protocol version that both speak, while a session stands.
+    pub const fn version(&self) -> Option<u16> {
+        match &self.link {
+            Link::Up(up) => Some(up.version),
+            Link::Down { .. } | Link::Dialing { .. } | Link::Greeting { .. } => None,
+        }
+    }
+
     /// Whether a session stands.
     pub fn is_up(&self) -> bool {
         matches!(self.link, Link::Up(_))

@@ -1,13 +1,15 @@
 //! Records: what is in journals, in batches and in the hub's database.
 
 use super::vectors::{expect, recorded};
+use sitewarden_protocol::api_key::ApiKeyDigest;
 use sitewarden_protocol::id::{ActivationId, LicenseId, SiteId};
 use sitewarden_protocol::license::KeyDigest;
 use sitewarden_protocol::record::{
-    Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostSample, MachineActivated,
-    MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, Record, Run, SessionEnd, SessionEnded,
-    Transmission, Value, kind,
+    Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostHour, HostSample,
+    MachineActivated, MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, Record, Run, Sent,
+    SessionEnd, SessionEnded, Transmission, Value, kind,
 };
+use sitewarden_protocol::telemetry::{Field, Problem, Reading};
 use sitewarden_protocol::time::UnixMillis;
 use sitewarden_protocol::trusted_time;
 
@@ -96,17 +98,20 @@ fn bodies_of_version_2() -> Vec<Body> {
             users: 5,
             cause: SessionEnd::Released { by: "operator".into() },
         }),
-        Body::Measurement(Measurement {
-            group: "test_group".into(),
-            value: Measured::Point { x: 1.0, y: -2.5 },
-            product: "1".into(),
-            version: "1.0.1".into(),
-            user: "a user".into(),
+        Body::Measurement(Measurement::Sent(Box::new(Sent {
+            key: ApiKeyDigest::of("an API key"),
             license: Some(KeyDigest::of(SiteId::from_bytes([1; 16]), "a key")),
-            activation: "12135644".into(),
-            errors: vec![("product_id".into(), "The selected product id is invalid.".into())],
-            raw: vec![("product_id".into(), "x".into())],
-        }),
+            reading: Reading {
+                group: "test_group".into(),
+                value: Measured::Point { x: 1.0, y: -2.5 },
+                product: String::new(),
+                version: "1.0.1".into(),
+                user: "a user".into(),
+                activation: "12135644".into(),
+                problems: vec![(Field::ProductId, Problem::Invalid)],
+                raw: r#"{"product_id":"?"}"#.into(),
+            },
+        }))),
         Body::Transmission(Transmission {
             number: 2,
             due: AT,
@@ -116,7 +121,28 @@ fn bodies_of_version_2() -> Vec<Body> {
             retries: 2,
             error: Some("Connection timeout".into()),
         }),
+        Body::HostHourly(host_hour()),
     ]
+}
+
+const fn host_hour() -> HostHour {
+    HostHour {
+        hour: AT,
+        samples: 12,
+        cpu_average_permille: 300,
+        cpu_max_permille: 999,
+        memory_average: 1 << 33,
+        memory_max: (1 << 33) + 1,
+        memory_total: 1 << 34,
+        disk_free_min: 70_000,
+        disk_total: 1 << 40,
+        uptime: 86_400,
+        agent_uptime: 3_600,
+        agent_memory_max: 20 << 20,
+        backlog_max: 251,
+        journal_bytes_max: 1 << 20,
+        wall_offset: -5_000,
+    }
 }
 
 fn name(body: &Body) -> String {
@@ -139,6 +165,7 @@ fn name(body: &Body) -> String {
         Body::SessionEnded(_) => kind::SESSION_ENDED,
         Body::Measurement(_) => kind::MEASUREMENT,
         Body::Transmission(_) => kind::TRANSMISSION,
+        Body::HostHourly(_) => kind::HOST_HOURLY,
         Body::Unknown => panic!("an unknown body is not written"),
     };
     assert_eq!(body.kind(), Some(kind));

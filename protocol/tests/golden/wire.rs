@@ -3,7 +3,7 @@
 use super::records;
 use super::vectors::{expect, recorded};
 use sitewarden_protocol::api_key::ApiKeyDigest;
-use sitewarden_protocol::batch::{self, Draft, Encoding, Header};
+use sitewarden_protocol::batch::{self, Draft, Encoding, Header, Seal};
 use sitewarden_protocol::chain::{Chain, Cursor, Position};
 use sitewarden_protocol::codec;
 use sitewarden_protocol::enrolment::{self, Answer, Enrolled, Request};
@@ -18,6 +18,7 @@ use sitewarden_protocol::message::{
     ToHub, Welcome,
 };
 use sitewarden_protocol::receipt::{self, Receipt};
+use sitewarden_protocol::sealing::OpeningKey;
 use sitewarden_protocol::signing::PrivateKey;
 use sitewarden_protocol::snapshot::{self, Administrator, SealingKey, Snapshot, Trust, Version};
 use sitewarden_protocol::time::UnixMillis;
@@ -149,6 +150,18 @@ fn signed_batch() -> batch::Signed {
     let draft = Draft { after: Cursor::start(AGENT, 2), lost: 0, records: records::run() };
     let make = || codec::encode(&batch::Signed::make(AGENT, &draft, AT, &agent_key()).unwrap().1);
     codec::decode(&recorded("v1/batch", make)).unwrap()
+}
+
+fn opening_key() -> OpeningKey {
+    OpeningKey::from_seed(300, &[4; 32])
+}
+
+/// The recorded sealed batch, for the same reason made only once.
+fn sealed_batch() -> batch::Signed {
+    let draft = Draft { after: Cursor::start(AGENT, 2), lost: 0, records: records::run() };
+    let seal = || Some(Seal { key: opening_key().public(), random: [8; 32] });
+    let make = || codec::encode(&batch::Signed::make_for(AGENT, &draft, AT, &agent_key(), seal()).unwrap().1);
+    codec::decode(&recorded("v2/batch-sealed", make)).unwrap()
 }
 
 fn to_hub() -> Vec<ToHub> {
@@ -300,6 +313,8 @@ pub(crate) fn names() -> Vec<String> {
         "v1/receipt",
         "v1/snapshot",
         "v2/snapshot",
+        "v2/batch-sealed",
+        "v2/batch-header-sealed",
         "v1/enrolment-request",
     ];
     let hub = to_hub().iter().map(name_to_hub).collect::<Vec<_>>();
@@ -341,6 +356,16 @@ fn the_recorded_batch_is_verified_and_opened() {
     assert_eq!((header.agent, header.epoch, header.first, header.last), (AGENT, 2, 1, 7));
     assert_eq!((header.made_at, header.lost, header.prev), (AT, 0, Chain::start(AGENT, 2)));
     assert_eq!(signed.open(&header).unwrap(), records::run());
+}
+
+#[test]
+fn the_recorded_sealed_batch_is_verified_and_opened() {
+    let signed = sealed_batch();
+    let header = signed.verify(&agent_key().public()).unwrap();
+    assert_eq!((header.first, header.last, header.encoding), (1, 7, Encoding::SealedZstd(300)));
+    assert_eq!(signed.open_with(&header, &[opening_key()]).unwrap(), records::run());
+    let header = Header { encoding: Encoding::SealedZstd(300), ..self::header() };
+    check("v2/batch-header-sealed", &header, &codec::encode(&header), |bytes| codec::decode(bytes).unwrap());
 }
 
 #[test]

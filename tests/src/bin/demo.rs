@@ -145,9 +145,10 @@ impl Demo {
         self.drained()?;
         self.at_hub("event", EVENTS)?;
         self.at_hub("monitor_reserved", QUOTA)?;
-        self.at_hub("license_activated", 1)?;
         self.at_hub("denial", 1)?;
-        self.done(&format!("read back at the hub: {EVENTS} events, {QUOTA} reservations, 1 activation, 1 denial"));
+        let license = self.hub.command(&["license", "show", "1"])?.json()?;
+        ensure!(license["status"] == "Active", "the licence is {} at the hub", license["status"]);
+        self.done(&format!("read back at the hub: {EVENTS} events, {QUOTA} reservations, 1 denial, and L1 is Active"));
         let host = until(LIMIT, "this machine's figures at the hub", || Ok(self.read("host")?.pop()))?;
         self.done(&format!("and this machine's own figures, such as {}", brief(&host)));
         Ok(())

@@ -27,6 +27,8 @@ pub struct Response {
     pub status: u16,
     /// `Retry-After`, seconds.
     pub retry_after: Option<u64>,
+    /// `Sitewarden-Proof`.
+    pub proof: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -96,7 +98,19 @@ impl Client {
         self.request("PUT", path, Some(json))
     }
 
-    fn request(&mut self, method: &str, path: &str, json: Option<&[u8]>) -> io::Result<Response> {
+    /// DELETE without a body.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub fn delete(&mut self, path: &str) -> io::Result<Response> {
+        self.request("DELETE", path, None)
+    }
+
+    /// Any method; JSON if there is a body.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub fn request(&mut self, method: &str, path: &str, json: Option<&[u8]>) -> io::Result<Response> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => connect(self.address)?,
@@ -132,7 +146,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> io::Result<(Response, bool)> {
     let mut line = String::new();
     stream.read_line(&mut line)?;
     let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| bad("no status line"))?;
-    let (mut length, mut keep, mut retry_after) = (0, true, None);
+    let (mut length, mut keep, mut retry_after, mut proof) = (0, true, None, None);
     loop {
         line.clear();
         stream.read_line(&mut line)?;
@@ -141,6 +155,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> io::Result<(Response, bool)> {
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().map_err(|_| bad("a bad length"))?,
             "retry-after" => retry_after = Some(value.parse().map_err(|_| bad("a bad Retry-After"))?),
+            "sitewarden-proof" => proof = Some(value.to_owned()),
             "transfer-encoding" => return Err(bad("a body in chunks")),
             "connection" => keep = !value.eq_ignore_ascii_case("close"),
             _ => {}
@@ -148,7 +163,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> io::Result<(Response, bool)> {
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
-    Ok((Response { status, retry_after, body }, keep))
+    Ok((Response { status, retry_after, proof, body }, keep))
 }
 
 #[cfg(test)]

@@ -10,6 +10,9 @@ mod http;
 mod hub;
 mod line;
 mod process;
+mod python;
+mod socket;
+mod vendor;
 mod wait;
 
 pub use agent::Agent;
@@ -19,4 +22,7 @@ pub use http::{Client, Response};
 pub use hub::{ADMIN_PASSWORD, Hub};
 pub use line::{Line, PASSWORD, USER};
 pub use process::Process;
+pub use python::python;
+pub use socket::call;
+pub use vendor::resign;
 pub use wait::until;

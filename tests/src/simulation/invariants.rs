@@ -1,4 +1,5 @@
-//! The six invariants of the fault list, as checks on the two models and on what callers were told.
+//! The six invariants of the fault list, as checks on the two models and on what callers were told. The eighth, that only
+//! the hub's answer takes licence time back, is with the plant's `clock`; the seventh is shown with real processes.
 
 use super::journal::Journal;
 use super::store::{Shelf, Store};
@@ -11,7 +12,7 @@ use std::fmt;
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
-    /// Its number in the fault list; 0 for something that must not happen beside those.
+    /// Its number in ARCHITECTURE.md; 0 for something that must not happen beside those.
     pub invariant: u8,
     /// What was seen.
     pub what: String,

@@ -6,6 +6,7 @@
 //!
 //! `plan` draws what a run goes through; `world` turns the wheel; `plant` and `vendor` are the drivers.
 
+mod clock;
 pub mod invariants;
 pub mod journal;
 mod line;
@@ -42,6 +43,10 @@ pub enum Mutation {
     LetsGoOfSent,
     /// The journal knows no quota.
     GrowsForEver,
+    /// Licence time is the wall clock.
+    BelievesTheWall,
+    /// The hub's answer to what time it is counts for nothing.
+    IgnoresTheHubsTime,
 }
 
 /// Runs one seed to its end.

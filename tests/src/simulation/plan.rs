@@ -35,6 +35,8 @@ pub struct Plan {
     pub goodbye: u64,
     /// The agent is killed, tried with every event.
     pub agent_kill: u64,
+    /// The plant's wall clock is moved, tried with every event.
+    pub clock: u64,
     /// The hub is killed, tried with every event.
     pub hub_kill: u64,
     /// The journal is found damaged, a restart of the agent.
@@ -79,6 +81,7 @@ impl Plan {
             goodbye: random.pick(&[0, 0, 10]),
             agent_kill: random.pick(&[0, 2, 10, 40]),
             hub_kill: random.pick(&[0, 2, 10, 40]),
+            clock: random.pick(&[0, 2, 20]),
             damage: random.pick(&[0, 0, 200, 600]),
             restore: random.pick(&[0, 0, 200, 600]),
             down: random.pick(&[(0, 5), (50, 3_000)]),

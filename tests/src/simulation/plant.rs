@@ -1,6 +1,7 @@
 //! The plant's end: virtual callers, the model journal, and the driver of the agent's state machine.
 
 use super::Mutation;
+use super::clock::Clock;
 use super::invariants::Broken;
 use super::journal::Journal;
 use super::line::Way;
@@ -37,11 +38,12 @@ pub(super) struct Plant {
     /// Records whose callers wait for the disk.
     waiting: Vec<(Position, Vec<u8>)>,
     timer: Option<Duration>,
-    snapshot: snapshot::Version,
+    pub(super) snapshot: snapshot::Version,
+    pub(super) clock: Clock,
 }
 
 impl Plant {
-    pub(super) fn new(plan: &Plan, mutation: Mutation) -> Self {
+    pub(super) fn new(seed: u64, plan: &Plan, mutation: Mutation) -> Self {
         let id = AgentId::from_bytes([7; 16]);
         let quota = if mutation == Mutation::GrowsForEver { usize::MAX } else { plan.quota };
         Self {
@@ -55,6 +57,7 @@ impl Plant {
             waiting: vec![],
             timer: None,
             snapshot: snapshot::Version::default(),
+            clock: Clock::new(seed),
         }
     }
 
@@ -144,7 +147,7 @@ impl World {
     }
 
     /// Does something with the agent, if it runs, and carries out what it asks for then.
-    fn with_agent(&mut self, act: impl FnOnce(&mut Agent, (Duration, u64))) {
+    pub(super) fn with_agent(&mut self, act: impl FnOnce(&mut Agent, (Duration, u64))) {
         let moment = (self.now, self.random.number());
         let Some(agent) = &mut self.plant.agent else { return };
         act(agent, moment);
@@ -177,14 +180,18 @@ impl World {
                 let delay = self.random.millis(self.plan.read);
                 self.after(delay, Event::Read { life: self.plant.life, after });
             }
-            Action::Correct(_) | Action::Activated(_) => {}
+            Action::Correct(at) => self.correct_time(at),
+            // The simulated plant types no keys.
+            Action::Activated(_) => {}
             Action::Acknowledge(receipt) => {
                 self.plant.journal.acknowledge(receipt.through.position);
+                self.heard_time(receipt.hub_time);
                 self.changed = true;
             }
             Action::Install(signed) => {
                 let snapshot = signed.verify(&[vendor::key().public()]).expect("the hub signs");
                 self.plant.snapshot = self.plant.snapshot.max(snapshot.version);
+                self.heard_time(snapshot.version.issued_at);
             }
             Action::Hangup(_) => {
                 if let Some(connection) = self.plant.connection.take() {
@@ -278,6 +285,7 @@ impl World {
         let (acknowledged, head) = (journal.acknowledged(), journal.head().position);
         self.plant.agent = Some(Agent::new(self.plant.id, trusted, backoff, acknowledged, head));
         self.plant.timer = None;
+        self.start_clock();
         self.with_agent(|_, _| {});
     }
 
@@ -287,6 +295,7 @@ impl World {
             return;
         }
         self.summary.agent_kills += 1;
+        self.stop_clock();
         self.plant.life += 1;
         self.plant.syncing = false;
         let waiting = std::mem::take(&mut self.plant.waiting).len() as u64;

@@ -140,8 +140,14 @@ impl World {
                     self.after(delay, Event::Greet { connection, hello });
                 }
                 Action::Ingest(batch) => self.ingest(connection, &batch)?,
-                // The simulated plant asks neither.
-                Action::TellTime(_) | Action::Activate(_) | Action::Report(_) => {}
+                Action::TellTime(nonce) => {
+                    let time = self.tell_time(nonce);
+                    if let Some(peer) = self.vendor.sessions.get_mut(&connection) {
+                        peer.session.handle_time(time);
+                    }
+                }
+                // The simulated plant types no keys, and nobody reads its status.
+                Action::Activate(_) | Action::Report(_) => {}
                 Action::Send(message) => self.carry(connection, Way::Down, message.to_frame()),
                 Action::Close(closing) => self.close(connection, &closing)?,
             }

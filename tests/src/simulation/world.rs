@@ -14,6 +14,8 @@ use sitewarden_protocol::time::UnixMillis;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// When every run begins by the hub's clock.
+pub(super) const START: i64 = 1_800_000_000_000;
 /// How long the queue may take to drain once the faults have stopped. Time-outs of a session that stands but goes
 /// nowhere (90 s), the longest back-off (60 s), dialling and greeting (40 s) and the transfer itself fit with room.
 const DRAIN_LIMIT: Duration = Duration::from_secs(300);
@@ -29,6 +31,8 @@ pub(super) enum Event {
     Synced { life: u64, through: Position },
     /// The journal answers a read.
     Read { life: u64, after: Position },
+    /// The agent asks what time it is.
+    AskTime { life: u64 },
     /// The agent's clock has reached its next deadline.
     AgentTimer { life: u64 },
     /// A dial came through.
@@ -80,6 +84,10 @@ pub struct Summary {
     pub stored: u32,
     /// Records declared lost in the end.
     pub declared_lost: u64,
+    /// Times the plant's wall clock was moved.
+    pub clock_moves: u32,
+    /// Times the hub took licence time back.
+    pub corrected_back: u32,
 }
 
 /// One plant, one vendor, and what lies between.
@@ -109,7 +117,7 @@ impl World {
         let plan = Plan::draw(&mut random);
         let mut world = Self {
             now: Duration::ZERO,
-            plant: Plant::new(&plan, mutation),
+            plant: Plant::new(seed, &plan, mutation),
             vendor: Vendor::new(),
             lines: Lines::default(),
             ledger: Ledger::default(),
@@ -142,7 +150,9 @@ impl World {
             self.summary.events += 1;
             self.tell(&event);
             self.happen(event)?;
+            self.look_at_clock()?;
             self.maybe_kill();
+            self.maybe_move_clock();
             self.check()?;
             if !self.faults && self.at_rest() {
                 return self.finish();
@@ -150,6 +160,9 @@ impl World {
             if at > self.plan.calm_at + DRAIN_LIMIT || self.summary.events > MAX_EVENTS {
                 break;
             }
+        }
+        if invariants::drained(&self.plant.journal, &self.vendor.store, self.plant.id) {
+            return Err(Broken::new(8, format!("at {:?} the hub's answer was not taken", self.now)));
         }
         Err(Broken::new(5, format!("not drained at {:?}: {}", self.now, self.where_both_are())))
     }
@@ -182,7 +195,7 @@ impl World {
 
     /// The wall clock: a fixed day, plus virtual time.
     pub(super) fn wall(&self) -> UnixMillis {
-        UnixMillis(1_800_000_000_000).after(self.now)
+        UnixMillis(START).after(self.now)
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Broken> {
@@ -191,7 +204,8 @@ impl World {
             Event::Synced { life, through } if life == self.plant.life => self.synced(through),
             Event::Read { life, after } if life == self.plant.life => self.answer_read(after),
             Event::AgentTimer { life } if life == self.plant.life => self.agent_timer(),
-            Event::Synced { .. } | Event::Read { .. } | Event::AgentTimer { .. } => {}
+            Event::AskTime { life } if life == self.plant.life => self.ask_time(),
+            Event::Synced { .. } | Event::Read { .. } | Event::AgentTimer { .. } | Event::AskTime { .. } => {}
             Event::Connected { connection } => self.agent_connected(connection),
             Event::AgentClosed { connection } => self.agent_closed(connection),
             Event::HubClosed { connection } => self.hub_closed(connection),
@@ -247,6 +261,7 @@ impl World {
     fn at_rest(&self) -> bool {
         self.bursts == 0
             && self.ledger.waiting == 0
+            && self.clock_is_corrected()
             && invariants::drained(&self.plant.journal, &self.vendor.store, self.plant.id)
     }
 
@@ -257,6 +272,7 @@ impl World {
         invariants::no_event_is_stored_twice(store)?;
         invariants::the_chain_is_contiguous(self.plant.id, store, journal)?;
         invariants::everything_is_accounted_for(&self.ledger, journal, store)?;
+        self.licence_time_is_the_hubs()?;
         self.summary.epochs = u32::try_from(journal.newest().epoch - 1).expect("few");
         self.summary.stored =
             u32::try_from(store.shelves.values().map(|shelf| shelf.rows.len()).sum::<usize>()).expect("few");

@@ -6,14 +6,30 @@
     reason = "a test ends where what it relies on is not so, and says what it met"
 )]
 
+mod activation;
 mod bad_input;
 mod callers;
+mod clock;
 mod control;
+mod denials;
 mod enrolment;
 mod exactly_once;
+mod fingerprint;
+mod floating;
+mod measurements;
 mod offline;
+mod overage;
 mod passwords;
 mod plant_api;
+mod plant_licenses;
+mod privacy;
+mod proof;
+mod push;
 mod quota;
+mod race;
+mod relief;
 mod reservation;
+mod roles;
+mod rollback;
+mod users;
 mod whole_line;

@@ -1,7 +1,10 @@
 //! From an app to the hub's database and back to a person who asks.
 
-use sitewarden_tests::harness::Line;
+use sitewarden_tests::harness::{Line, until};
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn an_event_goes_from_an_app_to_the_hub_and_is_read_back() {
@@ -32,6 +35,26 @@ fn the_hub_knows_who_reports_and_how_the_machine_is() {
         let records = line.hub.command(&words).unwrap().list().unwrap();
         assert!(!records.is_empty(), "no {kind} record at the hub");
     }
+}
+
+#[test]
+fn the_machines_hour_is_told_also_when_the_agent_stops_within_it() {
+    let mut line = Line::new(100).unwrap();
+    let read = |line: &Line, kind: &str| {
+        let words = ["record", "list", "--agent", &line.agent_id, "--kind", kind, "--all"];
+        line.hub.command(&words).unwrap().list().unwrap()
+    };
+    line.drained().unwrap();
+    assert!(read(&line, "host_hourly").is_empty(), "the hour is not over");
+    assert_eq!(line.agent.stop().unwrap(), Some(0));
+    line.agent.start().unwrap();
+    line.drained().unwrap();
+    let hours = read(&line, "host_hourly");
+    let hour = &hours[0]["body"];
+    assert_eq!((hours.len(), hour["samples"].as_u64()), (1, Some(1)), "{hours:?}");
+    assert!(hour["memory_max"].as_u64() <= hour["memory_total"].as_u64(), "{hour}");
+    assert!(hour["disk_free_min"].as_u64().is_some_and(|free| free > 0), "{hour}");
+    until(LIMIT, "one sample of each start", || Ok((read(&line, "host").len() == 2).then_some(()))).unwrap();
 }
 
 #[test]

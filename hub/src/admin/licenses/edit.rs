@@ -4,13 +4,15 @@ use super::{Selector, View, term};
 use crate::admin::{
     AdminState, act,
     error::Error,
-    extract::{Body, Id},
+    extract::{Body, Id, given},
     time,
 };
 use crate::store::{LicenseChange, LicenseEdit, LicenseRevision, LicenseSelector, PolicyEdit};
 use axum::{Json, extract::State};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sitewarden_protocol::license::{Kind, Status, Validity};
+use sitewarden_protocol::time::UnixMillis;
 
 /// What is to be changed; what is not given stays as it is.
 #[derive(Debug, Deserialize)]
@@ -94,13 +96,19 @@ impl Edit {
     }
 }
 
-impl From<LicenseRevision> for Revision {
-    fn from(stored: LicenseRevision) -> Self {
-        Self { revision: stored.revision, at: time::text(stored.at), by: stored.by, changes: stored.changes }
+/// Moments are stored as numbers, and read as text.
+fn readable(change: LicenseChange) -> LicenseChange {
+    let moment = |value: Value| value.as_i64().map_or(value, |at| time::text(UnixMillis(at)).into());
+    if change.field.ends_with("_at") {
+        LicenseChange { before: moment(change.before), after: moment(change.after), ..change }
+    } else {
+        change
     }
 }
 
-/// Tells null from nothing.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+impl From<LicenseRevision> for Revision {
+    fn from(stored: LicenseRevision) -> Self {
+        let changes = stored.changes.into_iter().map(readable).collect();
+        Self { revision: stored.revision, at: time::text(stored.at), by: stored.by, changes }
+    }
 }

@@ -1,8 +1,7 @@
 //! `GET /_config/licenses/{id}` and `GET /_config/licenses/_list`.
 //!
-//! Decided where the document is silent: what does not apply is `null` (the moments of a licence that was not activated,
-//! the quota of one without limit, the validity of one sold with dates); a viewer does not see keys; names of places are in
-//! the answer to both.
+//! What is shown of a licence is in `protocol::license::shown`. Decided where the document is silent: a viewer does not see
+//! keys.
 
 use super::{Plant, error::Error, license_id, who::Caller};
 use crate::store::{self, SeenLicense};
@@ -13,35 +12,9 @@ use axum::{
         rejection::{PathRejection, QueryRejection},
     },
 };
-use serde::{Deserialize, Serialize};
-use sitewarden_protocol::{
-    id::{LicenseId, PlantId, SiteId},
-    license::{Term, Validity},
-    time::UnixMillis,
-};
+use serde::Deserialize;
+use sitewarden_protocol::license::shown::{self, Shown};
 use std::sync::Arc;
-
-/// Moments are Unix seconds.
-#[derive(Debug, Serialize)]
-pub(super) struct View {
-    license_id: LicenseId,
-    license_key: String,
-    license_name: String,
-    plant_id: PlantId,
-    site_id: SiteId,
-    created_at: i64,
-    activated_at: Option<i64>,
-    license_validity: Option<Validity>,
-    expiry_date: Option<i64>,
-    app: String,
-    license_quota: Option<u32>,
-    status: &'static str,
-    license_description: String,
-    latest: bool,
-    site_name: String,
-    plant_name: String,
-    license_used: u32,
-}
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Place {
@@ -53,10 +26,10 @@ pub(super) async fn show(
     caller: Caller,
     State(plant): State<Arc<Plant>>,
     path: Result<Path<String>, PathRejection>,
-) -> Result<Json<View>, Error> {
+) -> Result<Json<Shown>, Error> {
     let id = license_id(path).ok_or_else(Error::no_data)?;
     match plant.store.seen_license(caller.0.scope, id).await {
-        Ok(license) => Ok(Json(View::of(license, &caller))),
+        Ok(license) => Ok(Json(shown(license, &caller))),
         Err(store::Error::NotFound { .. }) => Err(Error::no_data()),
         Err(error) => Err(error.into()),
     }
@@ -66,7 +39,7 @@ pub(super) async fn list(
     caller: Caller,
     State(plant): State<Arc<Plant>>,
     query: Result<Query<Place>, QueryRejection>,
-) -> Result<Json<Vec<View>>, Error> {
+) -> Result<Json<Vec<Shown>>, Error> {
     let Query(place) = query.map_err(|_| Error::insufficient())?;
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty()).ok_or_else(Error::insufficient);
     let (site, of_plant) = (given(place.site_id)?, given(place.plant_id)?);
@@ -74,37 +47,19 @@ pub(super) async fn list(
         return Err(Error::place());
     };
     match plant.store.seen_licenses(caller.0.scope, of_plant, site).await {
-        Ok(licenses) => Ok(Json(licenses.into_iter().map(|license| View::of(license, &caller)).collect())),
+        Ok(licenses) => Ok(Json(licenses.into_iter().map(|license| shown(license, &caller)).collect())),
         Err(store::Error::NotFound { .. }) => Err(Error::place()),
         Err(error) => Err(error.into()),
     }
 }
 
-impl View {
-    fn of(seen: SeenLicense, caller: &Caller) -> Self {
-        let status = seen.license.status_at(crate::wall_clock()).name();
-        let license = seen.license;
-        Self {
-            license_id: license.uuid,
-            license_key: if caller.sees_keys() { seen.key } else { String::new() },
-            license_name: license.name,
-            plant_id: seen.plant,
-            site_id: license.site,
-            created_at: license.created_at.seconds(),
-            activated_at: license.activated_at.map(UnixMillis::seconds),
-            license_validity: match license.term {
-                Term::Validity(validity) => Some(validity),
-                Term::Dates { .. } | Term::Endless => None,
-            },
-            expiry_date: license.expires_at.map(UnixMillis::seconds),
-            app: license.app,
-            license_quota: license.limits.monitors,
-            status,
-            license_description: license.description,
-            latest: seen.latest,
-            site_name: seen.site_name,
-            plant_name: seen.plant_name,
-            license_used: seen.used,
-        }
-    }
+fn shown(seen: SeenLicense, caller: &Caller) -> Shown {
+    let place = shown::Place {
+        site: seen.license.site,
+        site_name: &seen.site_name,
+        plant: seen.plant,
+        plant_name: &seen.plant_name,
+    };
+    let key = if caller.sees_keys() { seen.key } else { String::new() };
+    Shown::of(seen.license.into(), &place, key, seen.latest.then_some(seen.used), crate::wall_clock())
 }

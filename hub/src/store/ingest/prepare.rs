@@ -4,7 +4,8 @@ use super::signs::Sign;
 use sitewarden_protocol::{
     batch::{self, Header, Signed},
     codec,
-    record::{Activation, Body, EpochBegun, MonitorChange, Record, Run},
+    record::{Activation, Body, EpochBegun, Measurement, MonitorChange, Record, Run, Transmission},
+    sealing::OpeningKey,
     signing::PublicKey,
     time::UnixMillis,
 };
@@ -37,6 +38,9 @@ pub struct OpenedRecords {
     sums: Vec<Sum>,
     pub(super) activations: Vec<Activated>,
     pub(super) monitors: Vec<Moved>,
+    pub(super) measurements: Vec<Measured>,
+    /// Each behind its record's place in the batch and its time.
+    pub(super) transmissions: Vec<(usize, UnixMillis, Transmission)>,
     /// What the vendor has to look at, behind its record's place in the batch.
     pub(super) signs: Vec<(usize, Sign)>,
     /// Records whose kind is known and whose body is not of that kind.
@@ -105,19 +109,29 @@ pub(super) struct Moved {
     pub(super) what: MonitorChange,
 }
 
+/// What a program sent of itself.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// Its record's place in the batch.
+    pub(super) index: usize,
+    pub(super) at: UnixMillis,
+    pub(super) what: Measurement,
+}
+
 impl VerifiedBatch {
-    /// Verifies a batch with its agent's key and takes it apart. Takes long enough (a millisecond or two) to be kept
+    /// Verifies a batch with its agent's key, opens it if it is sealed to one of `opening`, and takes it apart. Takes long
+    /// enough (a millisecond or two) to be kept
     /// from the threads that move bytes.
     ///
     /// # Errors
     /// If it is not the agent's. A batch that is the agent's and cannot be read is no error: it is to be stored as such.
-    pub fn prepare(signed: Signed, key: &PublicKey) -> Result<Self, batch::Error> {
+    pub fn prepare(signed: Signed, key: &PublicKey, opening: &[OpeningKey]) -> Result<Self, batch::Error> {
         let header = signed.verify(key)?;
         // SQLite's integers end here.
         if i64::try_from(header.last).is_err() || i64::try_from(header.epoch).is_err() {
             return Err(batch::Error::Inconsistent("its numbers cannot be"));
         }
-        let records = match signed.open(&header) {
+        let records = match signed.open_with(&header, opening) {
             Ok(run) => OpenedRecords::decode(run).map_err(|error| format!("a record is unreadable: {error}")),
             Err(error) => Err(error.to_string()),
         };
@@ -144,6 +158,8 @@ impl OpenedRecords {
             sums: Vec::new(),
             activations: Vec::new(),
             monitors: Vec::new(),
+            measurements: Vec::new(),
+            transmissions: Vec::new(),
             signs: Vec::new(),
             malformed: Vec::new(),
             cut: Vec::new(),
@@ -180,6 +196,10 @@ impl OpenedRecords {
                 Ok(Body::LicenseActivated(what)) => {
                     records.activations.push(Activated { index, at: record.at, what });
                 }
+                Ok(Body::Measurement(what)) => {
+                    records.measurements.push(Measured { index, at: record.at, what });
+                }
+                Ok(Body::Transmission(what)) => records.transmissions.push((index, record.at, what)),
                 Ok(Body::EpochBegun(begun)) if begun.written > begun.kept => records.cut.push((index, begun)),
                 Ok(other) => records.signs.extend(Sign::of(other).map(|sign| (index, sign))),
                 Err(_) => records.malformed.push(index),
@@ -197,7 +217,7 @@ impl OpenedRecords {
 
     /// Rows that they make, about.
     pub(super) fn rows_written(&self) -> usize {
-        self.len() + self.monitors.len()
+        self.len() + self.monitors.len() + self.measurements.len() + self.transmissions.len()
     }
 
     /// The records after the first `skip`.

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod bare;
+mod crowd;
 mod disk;
 mod drain;
 mod events;
@@ -38,7 +39,10 @@ fn run() -> Result<()> {
     let mut line = Line::new(1_000_000)?;
     line.agent.command(&["activate", &line.key])?;
     memory::idle(&line, &mut table)?;
-    verify::measure(&line, &mut table)?;
+    let mut crowd = crowd::line()?;
+    verify::measure(&line, &crowd, &mut table)?;
+    crowd::reservations(&mut crowd, &mut table)?;
+    drop(crowd);
     line.hub.stop()?;
     events::measure(&line, &mut table)?;
     memory::with_backlog(&mut line, records, &mut table)?;

@@ -1,0 +1,118 @@
+//! The API keys with which programs send telemetry.
+//!
+//! Always true: a key is here as its digest only and is shown once, when it is made; a key is of one customer, and perhaps
+//! of one of its sites; the snapshots of the sites in its scope hold its digest from its making until it is revoked or
+//! expires, so that agents recognise it without the hub.
+
+mod change;
+mod read;
+
+pub use change::{NewApiKey, RotatedApiKey};
+pub(super) use read::{of_digest, of_site};
+
+use super::{Store, error::Error, sites, writer::Tx};
+use serde::Serialize;
+use sitewarden_protocol::{api_key::ApiKeyDigest, id::SiteId, snapshot::MAX_API_KEYS, time::UnixMillis};
+
+/// The most keys that expire in one transaction.
+const MAX_LAPSES: usize = 1_000;
+
+/// An API key, without the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApiKey {
+    /// Its number.
+    pub id: i64,
+    /// What the vendor calls it.
+    pub name: String,
+    /// Whose programs have it.
+    pub customer: i64,
+    /// At which site alone; `None` for all of the customer's.
+    pub site: Option<SiteId>,
+    /// Its last characters.
+    pub hint: String,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// When it stops counting.
+    pub expires_at: Option<UnixMillis>,
+    /// When it was last used at the hub, to about a minute.
+    pub last_used: Option<UnixMillis>,
+    /// When it was revoked.
+    pub revoked_at: Option<UnixMillis>,
+}
+
+impl ApiKey {
+    /// Whether it counts at a moment.
+    pub fn counts(&self, now: UnixMillis) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+impl Store {
+    /// The API key that a program came with; `None` if it is unknown, revoked or over.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn recognise_api_key(&self, key: &str, now: UnixMillis) -> Result<Option<ApiKey>, Error> {
+        let digest = ApiKeyDigest::of(key);
+        self.read(move |connection| {
+            let found = of_digest(connection, &digest)?;
+            Ok(found.filter(|(known, key)| known.same(&digest) && key.counts(now)).map(|(_, key)| key))
+        })
+        .await
+    }
+
+    /// API keys in the order of their numbers, after one of them; of one customer, if given.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn list_api_keys(
+        &self,
+        customer: Option<i64>,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<ApiKey>, Error> {
+        self.read(move |connection| read::list(connection, customer, after, limit)).await
+    }
+
+    /// Takes keys whose time is over out of the snapshots; answers how many.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn lapse_api_keys(&self, now: UnixMillis) -> Result<usize, Error> {
+        self.write(move |tx| {
+            let over = read::over(tx, now, MAX_LAPSES)?;
+            over.iter().try_for_each(|key| untell(tx, key))?;
+            Ok(over.len())
+        })
+        .await
+    }
+}
+
+/// Takes a key out of the snapshots of its sites.
+fn untell(tx: &Tx<'_>, key: &ApiKey) -> Result<(), Error> {
+    let told = tx.prepare_cached("UPDATE api_keys SET told = 0 WHERE id = ? AND told = 1")?.execute([key.id])?;
+    if told > 0 { bump(tx, key) } else { Ok(()) }
+}
+
+/// Makes new snapshots for the sites that know the key, or knew it.
+fn bump(tx: &Tx<'_>, key: &ApiKey) -> Result<(), Error> {
+    match key.site {
+        Some(site) => sites::bump(tx, site),
+        None => sites::bump_all(tx, super::Scope { customer: Some(key.customer), site: None }),
+    }
+}
+
+/// Each site in the key's scope can be told of one more.
+fn check_room(tx: &Tx<'_>, customer: i64, site: Option<SiteId>) -> Result<(), Error> {
+    let most: i64 = tx
+        .prepare_cached(
+            "SELECT coalesce(max(told), 0) FROM (
+                SELECT count(*) AS told FROM api_keys k LEFT JOIN sites s ON k.site IS NULL OR s.id = k.site
+                WHERE k.told = 1 AND k.customer = ?1 AND (?2 IS NULL OR k.site IS NULL OR k.site = ?2)
+                    AND (s.id IS NULL OR s.plant IN (SELECT id FROM plants WHERE customer = ?1))
+                GROUP BY s.id)",
+        )?
+        .query_row(rusqlite::params![customer, site.map(|id| *id.as_bytes())], |row| row.get(0))?;
+    let full = Error::Invalid { what: "number of API keys", allowed: "at most 100 at one site" };
+    if usize::try_from(most).is_ok_and(|most| most < MAX_API_KEYS) { Ok(()) } else { Err(full) }
+}
