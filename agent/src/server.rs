@@ -9,10 +9,10 @@ use crate::host;
 use crate::http::{self, Api, Served};
 use crate::identity::{self, Identity, Names};
 use crate::journal::{Journal, StoreError};
+use crate::logins::{self, Logins};
 use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::proof::Prover;
-use crate::sessions::{self, Sessions};
 use crate::sync::{self, Line};
 use crate::telemetry::{self, Telemetry};
 use crate::users::{self, Users};
@@ -76,9 +76,9 @@ pub enum Error {
     /// What is known about telemetry cannot be read.
     #[error(transparent)]
     Telemetry(#[from] telemetry::StartError),
-    /// The sessions cannot be read.
+    /// Who is logged in cannot be read.
     #[error(transparent)]
-    Sessions(#[from] sessions::LoadError),
+    Logins(#[from] logins::LoadError),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -123,24 +123,24 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let mut digest_key = Zeroizing::new([0; 32]);
     getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
     let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
-    let prover = prover(&identity)?;
     let release = if config.telemetry.live { Release::Live } else { Release::Nothing };
     let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged, release);
-    let (denials, denials_keeper) = Denials::new(recorder.clone(), clock.clone(), metrics.denials.clone());
-    let machine = Machine::default();
     let key = telemetry::LocalKey::open(folder).map_err(telemetry::StartError::from)?;
-    let sessions = Arc::new(Sessions::load(folder.state("sessions.json"), &key.derive("sitewarden agent tokens 1"))?);
+    let logins = Arc::new(Logins::load(folder.state("logins.json"), &key.derive("sitewarden agent tokens 1"))?);
     let (telemetry, wishes) = Telemetry::open(
         folder,
         &names,
         telemetry::Parts {
             clock: clock.clone(),
             journal: journal.clone(),
-            anonymity: Arc::clone(&anonymity),
             line: line.clone(),
             live: config.telemetry.live,
+            anonymity: Arc::clone(&anonymity),
         },
     )?;
+    let prover = prover(&identity)?;
+    let (denials, denials_keeper) = Denials::new(recorder.clone(), clock.clone(), metrics.denials.clone());
+    let machine = Machine::default();
     let (stop, stopping) = watch::channel(false);
     let parts = sync::Parts {
         identity,
@@ -157,7 +157,6 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         journal: journal.clone(),
         clock: clock.clone(),
         anonymity: Arc::clone(&anonymity),
-        telemetry: telemetry.clone(),
         disk: folder.path().to_owned(),
         interval: Duration::from_secs(config.host.interval_seconds.into()),
     };
@@ -181,7 +180,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         journal: journal.clone(),
         anonymity,
         users,
-        sessions,
+        logins,
         telemetry,
         metrics,
         line,

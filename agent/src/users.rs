@@ -194,9 +194,14 @@ impl Users {
         Ok(self.store(accounts)?)
     }
 
-    /// A user's role as it is now; `None` if there is no such user.
-    pub fn role(&self, name: &str) -> Option<Role> {
-        self.accounts.load().get(name).map(|account| account.role)
+    /// A user's role as it is now, and a stamp that is another one after a change of the password; `None` if there is no
+    /// such user. `administrators` are those of the snapshot in force.
+    pub fn standing(&self, name: &str, administrators: &[Administrator]) -> Option<(Role, [u8; 32])> {
+        let stamp = |hash: &str| *blake3::hash(hash.as_bytes()).as_bytes();
+        match vendor::named(administrators, name) {
+            Some(one) => Some((Role::Operator, stamp(&one.password))),
+            None => self.accounts.load().get(name).map(|account| (account.role, stamp(&account.password))),
+        }
     }
 
     /// Whom an `Authorization` header's value (Basic) proves by memory alone, without a lock: the same value was checked

@@ -2,22 +2,33 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether records are made anonymous, and whether batches are sealed. Both are on until somebody switches them off: so
+/// Whether telemetry is recorded, made anonymous, and sealed on its way. All of it is on until somebody switches them off: so
 /// stands the documented configuration, and what has left by mistake cannot be taken back, while what was kept by mistake
 /// comes with the next record.
 #[derive(Debug)]
 pub struct Switches {
+    record: AtomicBool,
     anonymize: AtomicBool,
     seal: AtomicBool,
 }
 
 impl Default for Switches {
     fn default() -> Self {
-        Self { anonymize: AtomicBool::new(true), seal: AtomicBool::new(true) }
+        Self { record: AtomicBool::new(true), anonymize: AtomicBool::new(true), seal: AtomicBool::new(true) }
     }
 }
 
 impl Switches {
+    /// Whether what apps report and how the machine is are recorded at all (`enabled`).
+    pub fn records(&self) -> bool {
+        self.record.load(Ordering::Relaxed)
+    }
+
+    /// The same from the next record on.
+    pub fn set_record(&self, on: bool) {
+        self.record.store(on, Ordering::Relaxed);
+    }
+
     /// Whether names become pseudonyms and free text loses addresses (`anonymization_enabled`).
     pub fn anonymizes(&self) -> bool {
         self.anonymize.load(Ordering::Relaxed)

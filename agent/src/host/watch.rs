@@ -6,7 +6,6 @@ use crate::anonymity::Anonymity;
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::schedule::Waker;
-use crate::telemetry::Telemetry;
 use sitewarden_protocol::record::{Body, HostHour, HostSample};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,8 +22,6 @@ pub struct Parts {
     pub clock: Clock,
     /// Encodes them.
     pub anonymity: Arc<Anonymity>,
-    /// Says whether they are to be made.
-    pub telemetry: Telemetry,
     /// Any path on the disk that counts.
     pub disk: PathBuf,
     /// From one look to the next.
@@ -70,7 +67,9 @@ impl Watching {
     /// Looks, if it is time. The waker may fire in a storm after the clock was moved: what is due is decided here, by
     /// monotonic time.
     async fn look(&mut self, wake: Duration) {
-        if !self.parts.telemetry.is_enabled() {
+        if !self.parts.anonymity.switches().records() {
+            // Nothing of this time is to be found in an hour that is begun before or ends after it.
+            (self.hours, self.last) = (Hours::default(), None);
             return;
         }
         let now = self.parts.clock.now();
@@ -125,6 +124,10 @@ impl Watching {
 
     async fn append(&self, body: Body) {
         let Parts { journal, clock, anonymity, .. } = &self.parts;
+        // Also an hour that was under way when telemetry was switched off.
+        if !anonymity.switches().records() {
+            return;
+        }
         let appended = match anonymity.encode(clock.now(), &body) {
             Ok(record) => {
                 journal.append([record].into_iter().collect()).await.map(drop).map_err(|error| error.to_string())

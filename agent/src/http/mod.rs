@@ -41,10 +41,10 @@ use crate::clock::Clock;
 use crate::enforcement::{Denials, Enforcement};
 use crate::identity::Names;
 use crate::journal::Journal;
+use crate::logins::Logins;
 use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::proof::Prover;
-use crate::sessions::Sessions;
 use crate::sync::Line;
 use crate::telemetry::Telemetry;
 use crate::users::Users;
@@ -76,7 +76,7 @@ pub struct Api {
     /// Who may call.
     pub users: Arc<Users>,
     /// Who is logged in.
-    pub sessions: Arc<Sessions>,
+    pub logins: Arc<Logins>,
     /// What is set about telemetry, and what became of it.
     pub telemetry: Telemetry,
     /// Counts.
@@ -111,8 +111,8 @@ pub fn app_routes(api: Api) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
-        .merge(license_server::routes())
-        .merge(control::routes());
+        .merge(control::routes())
+        .merge(license_server::routes());
     finish(router, api)
 }
 

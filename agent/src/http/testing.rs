@@ -6,10 +6,10 @@ use crate::enforcement::Denials;
 use crate::enforcement::tests::{Running, SITE};
 use crate::folder::Folder;
 use crate::identity::Names;
+use crate::logins::Logins;
 use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::proof::Prover;
-use crate::sessions::Sessions;
 use crate::sync::Line;
 use crate::telemetry::{self, Telemetry};
 use crate::users::Users;
@@ -58,7 +58,7 @@ pub(crate) fn api(folder: &Folder, running: &Running) -> Api {
         enforcement: running.enforcement.clone(),
         journal,
         users: Arc::new(Users::load(folder.state("users.json"), Zeroizing::new([0; 32])).unwrap()),
-        sessions: Arc::new(Sessions::load(folder.state("sessions.json"), &[0; 32]).unwrap()),
+        logins: Arc::new(Logins::load(folder.state("logins.json"), &[0; 32]).unwrap()),
         telemetry: Telemetry::open(folder, &names, parts).unwrap().0,
         metrics,
         line,

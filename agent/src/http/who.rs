@@ -93,7 +93,7 @@ async fn authenticate<E: Dialect>(parts: &Parts, api: &Api) -> Result<Arc<User>,
 }
 
 /// Nothing that every request shares is written to where the credential is remembered.
-async fn known(api: &Api, header: &[u8], from: IpAddr) -> Proof {
+pub(super) async fn known(api: &Api, header: &[u8], from: IpAddr) -> Proof {
     if let Some(user) = api.users.remembered(header, &api.enforcement.state().snapshot.administrators) {
         return Proof::Known(user);
     }

@@ -6,13 +6,14 @@
 //!
 //! Always true: an append is answered only after `flush` and `fdatasync`; one thread writes; records have consecutive
 //! numbers within an epoch; a generation is removed only when its records are acknowledged by the hub *and* held by a
-//! checkpoint of what was derived from them; a mark outside sled tells a journal that has lost its end; a failed sync
+//! checkpoint of what was derived from them, and after the time for which the site keeps what was sent; a mark outside sled tells a journal that has lost its end; a failed sync
 //! ends the process, because nothing says what is on disk after one.
 
 mod generation;
 mod mark;
 mod page;
 mod recovery;
+mod retention;
 mod shelf;
 mod store;
 mod writer;
@@ -29,6 +30,7 @@ use sitewarden_protocol::record::Run;
 use sitewarden_protocol::time::UnixMillis;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Sizes that a site may choose.
@@ -87,7 +89,14 @@ impl Journal {
         now: UnixMillis,
     ) -> Result<Self, StoreError> {
         let recovered = recovery::recover(folder, &counters)?;
-        let shelf = Arc::new(Shelf::new(folder.to_owned(), recovered.closed, recovered.heads, acknowledged, counters));
+        let shelf = Arc::new(Shelf::new(
+            folder.to_owned(),
+            recovered.closed,
+            recovered.heads,
+            acknowledged,
+            settings.quota,
+            counters,
+        ));
         let (writer, head) = writer::start(Arc::clone(&shelf), agent, settings, recovered.tail, now)?;
         Ok(Self { shelf, writer, head })
     }
@@ -125,6 +134,17 @@ impl Journal {
     /// What was derived from the records up to here is durable elsewhere.
     pub fn checkpointed(&self, through: Position) {
         self.shelf.checkpointed(through);
+    }
+
+    /// Keeps records that the hub has for so long, as far as half of the quota has room; zero for no longer than needed.
+    /// May remove files.
+    pub fn keep_sent_for(&self, span: Duration) {
+        self.shelf.keep_sent_for(span);
+    }
+
+    /// Lets go of what was kept for long enough. May remove files.
+    pub fn tidy(&self) {
+        self.shelf.tidy();
     }
 
     /// What is held of each epoch that still has unacknowledged records, and always of the current one.

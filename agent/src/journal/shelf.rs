@@ -5,6 +5,7 @@
 
 use super::generation::{Generation, Id};
 use super::page::Page;
+use super::retention::{self, Retention};
 use super::store::Error;
 use super::{Counters, Size, recovery};
 use sitewarden_protocol::batch::{Draft, MAX_RAW, MAX_RECORDS};
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 /// Acknowledged generations that are kept, so that a hub restored from a backup can ask for their records again.
 const KEPT: usize = 1;
@@ -35,12 +37,17 @@ struct State {
     current: Option<Arc<Generation>>,
     acknowledged: Position,
     checkpointed: Position,
+    retention: Retention,
+    /// What is kept of what was sent is in the way now.
+    needs_room: bool,
 }
 
 #[derive(Clone, Copy)]
 struct Extent {
     last: u64,
     bytes: u64,
+    /// When it was last written to, if it is not any more.
+    written: SystemTime,
 }
 
 impl Shelf {
@@ -49,11 +56,17 @@ impl Shelf {
         closed: BTreeMap<Id, u64>,
         heads: BTreeMap<u64, Cursor>,
         acknowledged: Position,
+        quota: u64,
         counters: Arc<Counters>,
     ) -> Self {
-        let extent = |(id, last): (Id, u64)| (id, Extent { last, bytes: folder_size(&id.folder(&folder)) });
+        let extent = |(id, last): (Id, u64)| {
+            let of_id = id.folder(&folder);
+            (id, Extent { last, bytes: folder_size(&of_id), written: retention::written(&of_id) })
+        };
         let generations = closed.into_iter().map(extent).collect();
-        let state = State { generations, heads, current: None, acknowledged, checkpointed: Position::default() };
+        let (checkpointed, retention) = (Position::default(), Retention::nothing(quota));
+        let state =
+            State { generations, heads, current: None, acknowledged, checkpointed, retention, needs_room: false };
         Self { reader: Mutex::new(None), state: Mutex::new(state), folder, counters }
     }
 
@@ -65,12 +78,13 @@ impl Shelf {
         let mut state = lock(&self.state);
         let id = generation.id;
         if let Some(before) = state.current.replace(Arc::clone(generation)) {
+            retention::close(&before.id.folder(&self.folder));
             let bytes = folder_size(&before.id.folder(&self.folder));
             if let Some(extent) = state.generations.get_mut(&before.id) {
-                extent.bytes = bytes;
+                (extent.bytes, extent.written) = (bytes, SystemTime::now());
             }
         }
-        state.generations.insert(id, Extent { last: end.position.seq, bytes: 0 });
+        state.generations.insert(id, Extent { last: end.position.seq, bytes: 0, written: SystemTime::now() });
         state.heads.insert(id.epoch, end);
     }
 
@@ -89,6 +103,19 @@ impl Shelf {
 
     pub(super) fn checkpointed(&self, through: Position) {
         self.release(|state| state.checkpointed = state.checkpointed.max(through));
+    }
+
+    pub(super) fn keep_sent_for(&self, span: Duration) {
+        self.release(|state| state.retention.span = span);
+    }
+
+    pub(super) fn tidy(&self) {
+        self.release(|_| {});
+    }
+
+    /// Lets go of what is kept only because it may be: room is needed for what is to come.
+    pub(super) fn make_room(&self) {
+        self.release(|state| state.needs_room = true);
     }
 
     /// Lets go of generations that nobody needs any more.
@@ -257,6 +284,10 @@ impl State {
             .map(|(id, _)| *id)
             .collect();
         done.truncate(done.len().saturating_sub(KEPT));
+        let sent = done.iter().filter_map(|id| self.generations.get(id)).map(|extent| (extent.written, extent.bytes));
+        let room = if std::mem::take(&mut self.needs_room) { 0 } else { self.retention.bytes };
+        let retention = Retention { bytes: room, ..self.retention };
+        done.truncate(retention.released(&sent.collect::<Vec<_>>()));
         for id in &done {
             self.generations.remove(id);
             let gone = self.oldest_of(id.epoch).is_none();

@@ -121,6 +121,55 @@ async fn acknowledged_generations_give_their_space_back_once_a_checkpoint_holds_
 }
 
 #[tokio::test]
+async fn what_was_sent_is_kept_for_as_long_as_the_site_says() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, ROOM);
+    for batch in 0..(3 * RECORDS / 5_000) {
+        journal.append(run(batch * 5_000, 5_000)).await.unwrap();
+    }
+    let folders = || {
+        let entries = std::fs::read_dir(folder.path().join("journal")).unwrap().map(|entry| entry.unwrap().path());
+        let mut folders: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+        folders.sort();
+        folders
+    };
+    let (head, month) = (*journal.head().borrow(), Duration::from_secs(30 * 86_400));
+    journal.keep_sent_for(month);
+    journal.acknowledge(head);
+    journal.checkpointed(head);
+    assert_eq!((folders().len(), journal.size().backlog), (3, 0));
+    assert!(journal.chain_at(Position { epoch: 1, seq: 1 }).unwrap().is_some(), "it can be asked for again");
+    close(&folder, journal);
+    // A month passes.
+    let closed = folders()[0].join("closed");
+    let then: u64 = std::fs::read_to_string(&closed).unwrap().parse().unwrap();
+    std::fs::write(&closed, (then - month.as_secs()).to_string()).unwrap();
+    let journal = open(&folder, ROOM);
+    journal.keep_sent_for(month);
+    journal.acknowledge(head);
+    journal.checkpointed(head);
+    assert_eq!(folders().len(), 2);
+    journal.keep_sent_for(Duration::ZERO);
+    journal.tidy();
+    assert_eq!(folders().len(), 2, "one stays in any case, and the one written to");
+}
+
+#[tokio::test]
+async fn what_is_kept_never_takes_the_room_of_what_is_to_be_sent() {
+    let folder = TempDir::new().unwrap();
+    let quota = 16 << 20;
+    let journal = open(&folder, Settings { quota, reserve: 0 });
+    journal.keep_sent_for(Duration::MAX);
+    for _ in 0..50 {
+        let large = std::iter::repeat_n([7; 3_000], 500).collect::<Run>();
+        let at = journal.append(large).await.unwrap();
+        journal.acknowledge(at);
+        journal.checkpointed(at);
+        assert!(journal.size().bytes <= quota + quota / 4, "{}", journal.size().bytes);
+    }
+}
+
+#[tokio::test]
 async fn past_its_quota_the_journal_refuses_and_takes_records_again_once_the_hub_has_some() {
     let folder = TempDir::new().unwrap();
     let quota = 16 << 20;

@@ -5,6 +5,7 @@ use super::generation::{Generation, Id, RECORDS};
 use super::mark::Mark;
 use super::page::Page;
 use super::recovery::Tail;
+use super::retention::{self, LONGEST};
 use super::shelf::Shelf;
 use super::store::Error;
 use sitewarden_protocol::chain::{Cursor, Position};
@@ -14,7 +15,7 @@ use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 /// Appends that may wait for the writer; more are refused as busy. Far above the connections that are served at once.
@@ -105,7 +106,8 @@ pub(super) fn start(
     shelf.begin(&generation, end);
     let (head, head_seen) = watch::channel(end.position);
     let mark = Mark::open(&shelf.folder)?;
-    let mut writer = Writer { shelf, generation, end, mark, settings, head };
+    let began = retention::begun(&generation.id.folder(&shelf.folder));
+    let mut writer = Writer { shelf, generation, begun: began, end, mark, settings, head };
     let first = |mut begun: EpochBegun| {
         begun.cause = begun.cause.chars().take(500).collect();
         Record::encode(now, &Body::EpochBegun(begun))
@@ -130,6 +132,8 @@ pub(super) fn start(
 struct Writer {
     shelf: Arc<Shelf>,
     generation: Arc<Generation>,
+    /// When the generation was begun.
+    begun: SystemTime,
     end: Cursor,
     mark: Mark,
     settings: Settings,
@@ -164,8 +168,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Why there is no room; looked at before every commit, which costs a thousandth of its sync.
+    /// Why there is no room, even without what is kept of what was sent.
     fn full(&self) -> Result<Option<&'static str>, Error> {
+        if self.lacks_room()?.is_none() {
+            return Ok(None);
+        }
+        self.shelf.make_room();
+        self.lacks_room()
+    }
+
+    /// Looked at before every commit, which costs a thousandth of its sync.
+    fn lacks_room(&self) -> Result<Option<&'static str>, Error> {
         let used = self.shelf.closed_bytes() + self.generation.size()?;
         Ok(if used >= self.settings.quota {
             Some("its quota on disk is used up")
@@ -203,11 +216,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Full by records, or by a quarter of the quota: only whole generations give space back, and one that filled the
+    /// Full by records, by its age, or by a quarter of the quota: only whole generations give space back, and one that filled the
     /// quota alone could never be let go of.
     fn generation_is_full(&self) -> Result<bool, Error> {
         let records = self.end.position.seq - (self.generation.id.first - 1);
-        Ok(records >= RECORDS || (records > 0 && self.generation.size()? >= self.settings.quota / 4))
+        let old = records > 0 && retention::age(self.begun) >= LONGEST;
+        Ok(records >= RECORDS || old || (records > 0 && self.generation.size()? >= self.settings.quota / 4))
     }
 
     fn roll(&mut self) -> Result<(), Error> {
@@ -216,6 +230,7 @@ impl Writer {
         super::store::sync_folder(&self.shelf.folder)?;
         self.shelf.begin(&generation, self.end);
         self.generation = generation;
+        self.begun = SystemTime::now();
         Ok(())
     }
 }

@@ -220,7 +220,7 @@ mod tests {
             uses: Default::default(),
             reliefs: Reliefs::default(),
             machines: Default::default(),
-            listening_since: UnixMillis(0),
+            listening_since: Default::default(),
         };
         standing(&state, NOW)
     }

@@ -20,9 +20,9 @@ mod webhook;
 pub use frequency::{Frequency, Unknown as UnknownFrequency};
 pub use health::Health;
 pub use history::{Outcome, Row};
-pub use local_key::{Error as KeyError, LocalKey};
+pub use local_key::{Error as KeyError, LocalKey, NotOurs};
 pub use scheduler::{WishError, Wishes, run};
-pub use settings::{Change, ChangeError, MAX_RETENTION_DAYS, Settings, Store};
+pub use settings::{Change, ChangeError, LoadError as SettingsError, MAX_RETENTION_DAYS, Settings, Store};
 pub use webhook::{Hint, Refusal};
 
 use crate::anonymity::Anonymity;
@@ -36,6 +36,7 @@ use scheduler::{Desk, Wish};
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Failed transmissions that health shows.
@@ -55,9 +56,9 @@ struct Inner {
     hub_url: String,
     authority: Option<Vec<u8>>,
     clock: Clock,
-    anonymity: Arc<Anonymity>,
     journal: Journal,
     line: Line,
+    anonymity: Arc<Anonymity>,
 }
 
 /// What telemetry works with.
@@ -66,12 +67,12 @@ pub struct Parts {
     pub clock: Clock,
     /// What is queued.
     pub journal: Journal,
-    /// What makes it anonymous, and is switched by the settings.
-    pub anonymity: Arc<Anonymity>,
     /// What carries it.
     pub line: Line,
     /// Whether the line sends as soon as it can, or only in transmissions.
     pub live: bool,
+    /// What the settings switch.
+    pub anonymity: Arc<Anonymity>,
 }
 
 /// Telemetry cannot begin.
@@ -125,12 +126,6 @@ pub struct Report {
     pub recent_errors: Vec<String>,
 }
 
-/// What is set counts from the next record, and the next batch, on.
-fn switch(anonymity: &Anonymity, settings: &Settings) {
-    anonymity.switches().set_anonymize(settings.anonymization_enabled);
-    anonymity.switches().set_seal(settings.encryption_enabled);
-}
-
 /// Opens the settings of a data folder.
 ///
 /// # Errors
@@ -145,14 +140,11 @@ impl Telemetry {
     /// # Errors
     /// See [`StartError`].
     pub fn open(folder: &Folder, names: &Names, parts: Parts) -> Result<(Self, Wishes), StartError> {
-        let Parts { clock, journal, anonymity, line, live } = parts;
+        let Parts { clock, journal, line, live, anonymity } = parts;
         let (desk, wishes) = Desk::new();
         let authority = names.authorities.first();
-        let settings = open_settings(folder)?;
-        switch(&anonymity, &settings.get());
         let inner = Inner {
-            settings,
-            anonymity,
+            settings: open_settings(folder)?,
             history: history::History::load(folder.state("transmissions.json"), clock.now())?,
             webhooks: webhook::Webhooks::load(folder.state("webhooks.json"))?,
             desk,
@@ -163,8 +155,11 @@ impl Telemetry {
             clock,
             journal,
             line,
+            anonymity,
         };
-        Ok((Self(Arc::new(inner)), wishes))
+        let telemetry = Self(Arc::new(inner));
+        telemetry.apply();
+        Ok((telemetry, wishes))
     }
 
     /// What is set.
@@ -191,7 +186,7 @@ impl Telemetry {
         self.on_disk(move |telemetry| {
             let before = telemetry.0.settings.change(change, now)?;
             let after = telemetry.settings();
-            switch(&telemetry.0.anonymity, &after);
+            telemetry.apply();
             if before.frequency != after.frequency || (after.enabled && !before.enabled) {
                 telemetry.history().reschedule(now)?;
             }
@@ -309,6 +304,16 @@ impl Telemetry {
             telemetry.0.webhooks.receive(&body, secret.as_ref().map(|secret| secret.as_str()), now)
         })
         .await
+    }
+
+    /// Has the settings count for those who do not read them.
+    fn apply(&self) {
+        let (settings, switches) = (self.settings(), self.0.anonymity.switches());
+        switches.set_record(settings.enabled);
+        switches.set_anonymize(settings.anonymization_enabled);
+        switches.set_seal(settings.encryption_enabled);
+        let span = Duration::from_secs(u64::from(settings.local_retention_days) * 86_400);
+        self.journal().keep_sent_for(span);
     }
 
     fn history(&self) -> &history::History {

@@ -117,7 +117,7 @@ fn each(
 
 impl Sums {
     fn add(&mut self, record: &Record, bouncers: &mut BTreeSet<(String, String)>) {
-        if matches!(record.kind, kind::EVENT | kind::HOST | kind::MEASUREMENT) {
+        if matches!(record.kind, kind::EVENT | kind::HOST | kind::HOST_HOURLY | kind::MEASUREMENT) {
             self.telemetry += 1;
         }
         let Ok(Body::Event(event)) = record.decode_body() else { return };

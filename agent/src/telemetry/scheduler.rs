@@ -84,7 +84,7 @@ pub async fn run(telemetry: Telemetry, wishes: Wishes, mut stop: watch::Receiver
     };
     let Wishes(mut wishes) = wishes;
     telemetry.desk().running.store(true, Ordering::Relaxed);
-    loop {
+    while !*stop.borrow() {
         look(&telemetry, &mut stop).await;
         if *stop.borrow() {
             break;
@@ -107,7 +107,12 @@ pub async fn run(telemetry: Telemetry, wishes: Wishes, mut stop: watch::Receiver
 async fn look(telemetry: &Telemetry, stop: &mut watch::Receiver<bool>) {
     let now = telemetry.clock().now();
     let settings = telemetry.settings();
-    let settled = telemetry.on_disk(move |telemetry| telemetry.history().settle(now)).await;
+    let settled = telemetry
+        .on_disk(move |telemetry| {
+            telemetry.journal().tidy();
+            telemetry.history().settle(now)
+        })
+        .await;
     if let Err(error) = settled {
         return tracing::error!(%error, "the schedule cannot be kept; nothing is sent by it");
     }

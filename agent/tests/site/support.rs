@@ -146,7 +146,7 @@ impl Site {
             agent: AgentId::from_bytes([4; 16]),
             site: SITE,
             hub_host: "127.0.0.1".into(),
-            hub_url: "https://127.0.0.1:9".into(),
+            hub_url: String::new(),
             sync_port: 9,
             authorities: vec![base64::engine::general_purpose::STANDARD.encode(b"nobody")],
             signing_keys: vec![hub().public()],

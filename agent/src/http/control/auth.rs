@@ -2,10 +2,10 @@
 
 use super::super::Api;
 use super::super::error::Detail;
-use super::super::who::address;
+use super::super::who::{address, known};
 use super::caller::LoggedIn;
 use super::{Body, bad_request, internal, json_body};
-use crate::sessions::{self, ACCESS_LIFE, Sessions, Tokens};
+use crate::logins::{self, ACCESS_LIFE, Logins, Tokens};
 use crate::users::Proof;
 use axum::Json;
 use axum::extract::State;
@@ -24,13 +24,15 @@ pub(super) async fn login(State(api): State<Api>, extensions: Extensions, body: 
     let body = json_body(body).map_err(IntoResponse::into_response)?;
     let name = text(&body, "username").map_err(IntoResponse::into_response)?;
     let password = Zeroizing::new(text(&body, "password").map_err(IntoResponse::into_response)?);
-    // The vendor's people have no place here: they may not change what a site tells of itself.
     // As in Basic authentication, and by the same way: so one who guesses waits wherever he does it.
     let credential = Zeroizing::new(STANDARD.encode(format!("{name}:{}", password.as_str())));
     let header = Zeroizing::new(format!("Basic {}", credential.as_str()));
-    match api.users.authenticate(header.as_bytes(), address(&extensions), Vec::new()).await {
+    match known(&api, header.as_bytes(), address(&extensions)).await {
         Proof::Known(user) if user.name == name => {
-            let begun = on_disk(&api, move |sessions, now| sessions.begin(&user.name, now)).await;
+            let standing = api.users.standing(&name, &api.enforcement.state().snapshot.administrators);
+            // A user who was removed in this moment has none.
+            let stamp = standing.map(|(_, stamp)| stamp).unwrap_or_default();
+            let begun = on_disk(&api, move |logins, now| logins.begin(&user.name, stamp, now)).await;
             begun.map(|tokens| answer(&tokens)).map_err(IntoResponse::into_response)
         }
         Proof::Known(_) | Proof::Unknown => {
@@ -48,15 +50,13 @@ pub(super) async fn login(State(api): State<Api>, extensions: Extensions, body: 
 
 pub(super) async fn refresh(State(api): State<Api>, body: Body) -> Result<Answer, Detail> {
     let token = Zeroizing::new(text(&json_body(body)?, "refresh_token")?);
-    let (user, tokens) = on_disk(&api, move |sessions, now| sessions.refresh(&token, now)).await?;
-    if api.users.role(&user).is_none() {
-        return Err(Detail(StatusCode::UNAUTHORIZED, sessions::Error::Unknown.to_string()));
-    }
+    // Whether the user is still there is looked at whenever the new access token is used.
+    let (_, tokens) = on_disk(&api, move |logins, now| logins.refresh(&token, now)).await?;
     Ok(answer(&tokens))
 }
 
 pub(super) async fn logout(caller: LoggedIn, State(api): State<Api>) -> Result<Json<Value>, Detail> {
-    on_disk(&api, move |sessions, _| sessions.end(&caller.session)).await?;
+    on_disk(&api, move |logins, _| logins.end(&caller.session)).await?;
     Ok(Json(json!({"status": "success", "message": "Logged out"})))
 }
 
@@ -77,12 +77,12 @@ fn text(body: &Map<String, Value>, field: &str) -> Result<String, Detail> {
 
 async fn on_disk<T: Send + 'static>(
     api: &Api,
-    work: impl FnOnce(&Sessions, sitewarden_protocol::time::UnixMillis) -> Result<T, sessions::Error> + Send + 'static,
+    work: impl FnOnce(&Logins, sitewarden_protocol::time::UnixMillis) -> Result<T, logins::Error> + Send + 'static,
 ) -> Result<T, Detail> {
-    let (sessions, now) = (Arc::clone(&api.sessions), api.clock.now());
-    match tokio::task::spawn_blocking(move || work(&sessions, now)).await {
+    let (logins, now) = (Arc::clone(&api.logins), api.clock.now());
+    match tokio::task::spawn_blocking(move || work(&logins, now)).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error @ sessions::Error::Unknown)) => Err(Detail(StatusCode::UNAUTHORIZED, error.to_string())),
+        Ok(Err(error @ logins::Error::Unknown)) => Err(Detail(StatusCode::UNAUTHORIZED, error.to_string())),
         Ok(Err(error)) => Err(internal(&error, "the session could not be stored")),
         Err(_) => Err(Detail(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned())),
     }

@@ -37,9 +37,10 @@ impl FromRequestParts<Api> for LoggedIn {
         let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
         let token = token.ok_or_else(|| refused("Not authenticated"))?;
         let invalid = "Invalid or expired token";
-        let (user, session) = api.sessions.whose(token, api.clock.now()).ok_or_else(|| refused(invalid))?;
-        let role = api.users.role(&user).ok_or_else(|| refused(invalid))?;
-        Ok(Self { session, role })
+        let login = api.logins.whose(token, api.clock.now()).ok_or_else(|| refused(invalid))?;
+        let standing = api.users.standing(&login.user, &api.enforcement.state().snapshot.administrators);
+        let (role, _) = standing.filter(|(_, stamp)| *stamp == login.stamp).ok_or_else(|| refused(invalid))?;
+        Ok(Self { session: login.session, role })
     }
 }
 

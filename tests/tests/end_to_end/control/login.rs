@@ -65,3 +65,16 @@ fn wrong_passwords_are_refused_in_one_word_and_have_to_wait() {
     assert_eq!(waiting.status, 429);
     assert!(waiting.retry_after.unwrap() >= 1);
 }
+
+#[test]
+fn a_user_who_is_removed_or_has_a_new_password_is_logged_out() {
+    let line = Line::new(100).unwrap();
+    add_people(&line);
+    let token = |user: &str| log_in(&line.agent, user)["access_token"].as_str().unwrap().to_owned();
+    let (admin, operator) = (token(ADMIN), token(super::OPERATOR));
+    let file = line.agent.folder().with_extension("new");
+    std::fs::write(&file, "another password\n").unwrap();
+    line.agent.command(&["user", "passwd", ADMIN, "--password-file", file.to_str().unwrap()]).unwrap();
+    line.agent.command(&["user", "remove", super::OPERATOR]).unwrap();
+    assert_eq!([sees(&line, &admin), sees(&line, &operator)], [401, 401]);
+}

@@ -141,3 +141,58 @@ fn a_failed_transmission_is_tried_again_by_itself_also_after_a_kill() {
     })
     .unwrap();
 }
+
+#[test]
+fn runs_that_were_missed_while_the_agent_was_off_are_made_up_for_by_one() {
+    let mut line = held_back();
+    let mut admin = admin(&line);
+    assert_eq!(get(&mut admin, "/history"), json!([]), "a new schedule makes up for nothing");
+    report(&line, &json!({"app": "EMS", "kind": "run", "attributes": {"id": "1"}}));
+    line.agent.stop().unwrap();
+    let file = line.agent.folder().join("state/transmissions.json");
+    let mut known: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let through = known["remembered"]["through"].as_i64().unwrap();
+    known["remembered"]["through"] = json!(through - 100 * 86_400_000);
+    std::fs::write(&file, known.to_string()).unwrap();
+    line.agent.start().unwrap();
+    let mut admin = super::admin(&line);
+    until(Duration::from_secs(60), "the missed run", || {
+        Ok((get(&mut admin, "/history")[0]["status"] == "success").then_some(()))
+    })
+    .unwrap();
+    assert_eq!(line.ids_at_hub().unwrap().len(), 1);
+    let row = get(&mut admin, "/history")[0].clone();
+    assert!(row["transmission_date"].as_str().unwrap().ends_with("T02:00:00Z"), "it is of the run: {row}");
+    line.agent.stop().unwrap();
+    line.agent.start().unwrap();
+    let mut admin = super::admin(&line);
+    // Taken up after what is due at the start, if anything were.
+    assert_eq!(send_now(&mut admin).0, 200);
+    assert_eq!(get(&mut admin, "/history?limit=100").as_array().unwrap().len(), 2, "once is enough");
+}
+
+#[test]
+fn while_it_is_disabled_the_schedule_sends_what_is_only_evidence_about_licences() {
+    let mut line = held_back();
+    let mut admin = admin(&line);
+    assert_eq!(send_now(&mut admin).0, 200);
+    set(&mut admin, &json!({"enabled": false}));
+    line.agent.command(&["activate", &line.key]).unwrap();
+    line.agent.command(&["monitors", "add", "M1", "--app", "EMS"]).unwrap();
+    line.agent.stop().unwrap();
+    let file = line.agent.folder().join("state/transmissions.json");
+    let mut known: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    known["remembered"]["through"] = json!(known["remembered"]["through"].as_i64().unwrap() - 100 * 86_400_000);
+    std::fs::write(&file, known.to_string()).unwrap();
+    line.agent.start().unwrap();
+    let mut admin = super::admin(&line);
+    until(Duration::from_secs(60), "the evidence to be sent", || {
+        let history = get(&mut admin, "/history");
+        Ok((history.as_array().map(Vec::len) == Some(2) && history[0]["status"] == "success").then_some(()))
+    })
+    .unwrap();
+    let kinds = ["record", "list", "--agent", &line.agent_id, "--all"];
+    let records = line.hub.command(&kinds).unwrap().list().unwrap();
+    let count = |kind: &str| records.iter().filter(|record| record["kind"] == kind).count();
+    assert_eq!((count("monitor_reserved"), count("event")), (1, 0));
+}

@@ -1,8 +1,9 @@
 //! Who is logged in at the agent's API: short-lived access tokens, and refresh tokens that are good once.
 //!
-//! On disk: `state/sessions.json`, with digests of the refresh tokens only. Always true: an access token is good for
+//! On disk: `state/logins.json`, with digests of the refresh tokens only. Always true: an access token is good for
 //! [`ACCESS_LIFE`], and only while its session is there; using a refresh token replaces it, and using an old one ends
-//! the session, because two know it then; at most [`MAX_SESSIONS`] sessions there are, the oldest go first.
+//! the session, because two know it then; there are at most a hundred sessions, and the oldest go
+//! first.
 
 mod token;
 
@@ -19,9 +20,9 @@ use std::time::Duration;
 use token::{Claims, Signer};
 use zeroize::Zeroizing;
 
-/// Sessions at the same time.
+/// Logins at the same time.
 const MAX_SESSIONS: usize = 100;
-/// Sessions of one user at the same time.
+/// Logins of one user at the same time.
 const MAX_OF_ONE: usize = 10;
 /// How long a session lasts that nobody refreshes.
 const IDLE: Duration = Duration::from_secs(7 * 86_400);
@@ -32,6 +33,17 @@ pub struct Tokens {
     pub access: String,
     /// For one refresh.
     pub refresh: Zeroizing<String>,
+}
+
+/// Who an access token is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// The user.
+    pub user: String,
+    /// The session.
+    pub session: String,
+    /// Of the user's password when he logged in: it has to be the same still.
+    pub stamp: [u8; 32],
 }
 
 /// Tokens cannot be given.
@@ -55,7 +67,7 @@ pub enum LoadError {
     #[error(transparent)]
     File(#[from] secret_file::Error),
     /// It holds something else.
-    #[error("state/sessions.json is damaged ({0}); move it away, and everybody logs in again")]
+    #[error("state/logins.json is damaged ({0}); move it away, and everybody logs in again")]
     Damaged(#[from] serde_json::Error),
 }
 
@@ -63,19 +75,21 @@ pub enum LoadError {
 struct Session {
     id: String,
     user: String,
+    /// Of the user's password when he logged in.
+    stamp: [u8; 32],
     refresh: [u8; 32],
     used_at: UnixMillis,
 }
 
 /// The sessions, and their place on disk.
-pub struct Sessions {
+pub struct Logins {
     file: PathBuf,
     signer: Signer,
     /// Oldest first.
     sessions: Mutex<Vec<Session>>,
 }
 
-impl Sessions {
+impl Logins {
     /// Reads the sessions; there need be none. `key` is secret and stays the same.
     ///
     /// # Errors
@@ -89,10 +103,10 @@ impl Sessions {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn begin(&self, user: &str, now: UnixMillis) -> Result<Tokens, Error> {
+    pub fn begin(&self, user: &str, stamp: [u8; 32], now: UnixMillis) -> Result<Tokens, Error> {
         let id = random::<16>()?;
         let (refresh, digest) = refresh_token(&id)?;
-        let session = Session { id: id.clone(), user: user.to_owned(), refresh: digest, used_at: now };
+        let session = Session { id: id.clone(), user: user.to_owned(), stamp, refresh: digest, used_at: now };
         self.change(|sessions| {
             sessions.retain(|session| now.since(session.used_at) < IDLE);
             let surplus = |count: usize, most: usize| (count + 1).saturating_sub(most);
@@ -134,12 +148,12 @@ impl Sessions {
         Ok((user, Tokens { access, refresh: next }))
     }
 
-    /// The session's user and id, if the access token is good.
-    pub fn whose(&self, access: &str, now: UnixMillis) -> Option<(String, String)> {
+    /// Whose session it is, if the access token is good.
+    pub fn whose(&self, access: &str, now: UnixMillis) -> Option<LoggedIn> {
         let claims = self.signer.verify(access, now.seconds())?;
         let sessions = self.lock();
-        let there = sessions.iter().any(|session| session.id == claims.sid && session.user == claims.sub);
-        there.then_some((claims.sub, claims.sid))
+        let session = sessions.iter().find(|session| session.id == claims.sid && session.user == claims.sub)?;
+        Some(LoggedIn { user: claims.sub, session: claims.sid, stamp: session.stamp })
     }
 
     /// Ends a session.
@@ -148,14 +162,6 @@ impl Sessions {
     /// If the file cannot be written.
     pub fn end(&self, id: &str) -> Result<(), Error> {
         self.change(|sessions| sessions.retain(|session| session.id != id))
-    }
-
-    /// Ends every session of a user, whose rights or password have changed.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn end_all_of(&self, user: &str) -> Result<(), Error> {
-        self.change(|sessions| sessions.retain(|session| session.user != user))
     }
 
     fn access(&self, user: &str, session: &str, now: UnixMillis) -> String {
@@ -196,18 +202,19 @@ mod tests {
     use super::*;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+    const STAMP: [u8; 32] = [1; 32];
 
-    fn sessions(folder: &tempfile::TempDir) -> Sessions {
-        Sessions::load(folder.path().join("sessions.json"), &[7; 32]).unwrap()
+    fn logins(folder: &tempfile::TempDir) -> Logins {
+        Logins::load(folder.path().join("logins.json"), &[7; 32]).unwrap()
     }
 
     #[test]
     fn an_access_token_is_good_for_its_life_and_while_its_session_is_there() {
         let folder = tempfile::TempDir::new().unwrap();
-        let tokens = sessions(&folder).begin("boss", NOW).unwrap();
-        let again = sessions(&folder);
-        let (user, id) = again.whose(&tokens.access, NOW).unwrap();
-        assert_eq!(user, "boss");
+        let tokens = logins(&folder).begin("boss", STAMP, NOW).unwrap();
+        let again = logins(&folder);
+        let LoggedIn { user, session: id, stamp } = again.whose(&tokens.access, NOW).unwrap();
+        assert_eq!((user.as_str(), stamp), ("boss", STAMP));
         assert!(again.whose(&tokens.access, NOW.after(ACCESS_LIFE - Duration::from_secs(1))).is_some());
         assert!(again.whose(&tokens.access, NOW.after(ACCESS_LIFE)).is_none());
         again.end(&id).unwrap();
@@ -218,8 +225,8 @@ mod tests {
     #[test]
     fn a_refresh_token_is_good_once_and_its_second_use_ends_the_session() {
         let folder = tempfile::TempDir::new().unwrap();
-        let sessions = sessions(&folder);
-        let first = sessions.begin("boss", NOW).unwrap();
+        let sessions = logins(&folder);
+        let first = sessions.begin("boss", STAMP, NOW).unwrap();
         let (user, second) = sessions.refresh(&first.refresh, NOW).unwrap();
         assert_eq!(user, "boss");
         assert!(sessions.whose(&second.access, NOW).is_some());
@@ -231,21 +238,18 @@ mod tests {
     #[test]
     fn sessions_lapse_are_bounded_and_no_refresh_token_is_on_disk() {
         let folder = tempfile::TempDir::new().unwrap();
-        let sessions = sessions(&folder);
-        let first = sessions.begin("boss", NOW).unwrap();
+        let sessions = logins(&folder);
+        let first = sessions.begin("boss", STAMP, NOW).unwrap();
         assert!(!std::fs::read_to_string(&sessions.file).unwrap().contains(first.refresh.as_str()));
         for _ in 0..MAX_OF_ONE {
-            sessions.begin("boss", NOW).unwrap();
+            sessions.begin("boss", STAMP, NOW).unwrap();
         }
         assert!(sessions.whose(&first.access, NOW).is_none(), "the oldest of his went");
         for user in 0..2 * MAX_SESSIONS {
-            sessions.begin(&user.to_string(), NOW).unwrap();
+            sessions.begin(&user.to_string(), STAMP, NOW).unwrap();
         }
         assert_eq!(sessions.lock().len(), MAX_SESSIONS);
-        let last = sessions.begin("last", NOW).unwrap();
+        let last = sessions.begin("last", STAMP, NOW).unwrap();
         assert!(matches!(sessions.refresh(&last.refresh, NOW.after(IDLE)), Err(Error::Unknown)));
-        let one = sessions.begin("one", NOW).unwrap();
-        sessions.end_all_of("one").unwrap();
-        assert!(sessions.whose(&one.access, NOW).is_none());
     }
 }
