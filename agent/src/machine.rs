@@ -7,6 +7,7 @@
 //!
 //! On disk: `state/fingerprint.json`, replaced whole.
 
+use crate::anonymity::Anonymity;
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::host;
@@ -15,7 +16,7 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::fingerprint::{self, Parts};
-use sitewarden_protocol::record::{Body, FingerprintChange, Record};
+use sitewarden_protocol::record::{Body, FingerprintChange};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -96,20 +97,21 @@ impl Machine {
         self,
         folder: Folder,
         root: PathBuf,
-        (journal, clock): (Journal, Clock),
+        recorder: (Journal, Arc<Anonymity>),
+        clock: Clock,
         mut stopping: watch::Receiver<bool>,
     ) {
         let mut hour = interval(EVERY);
         hour.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = hour.tick() => self.look(folder.state(FILE), root.clone(), &journal, &clock).await,
+                _ = hour.tick() => self.look(folder.state(FILE), root.clone(), &recorder, &clock).await,
                 _ = stopping.changed() => break,
             }
         }
     }
 
-    async fn look(&self, file: PathBuf, root: PathBuf, journal: &Journal, clock: &Clock) {
+    async fn look(&self, file: PathBuf, root: PathBuf, recorder: &(Journal, Arc<Anonymity>), clock: &Clock) {
         let path = file.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let now = host::fingerprint_below(&root);
@@ -123,7 +125,7 @@ impl Machine {
         };
         if let Some(change) = &seen.change {
             tell(change);
-            if let Err(error) = record(journal, clock, change).await {
+            if let Err(error) = record(recorder, clock, change).await {
                 // What is known stays as it was, so that the next look finds the change again.
                 tracing::warn!(error, "a change of the machine is not recorded yet");
                 return self.show(&seen);
@@ -145,9 +147,11 @@ impl Machine {
 }
 
 impl Seen {
-    /// Nothing was known: the machine is recognised by what it is now.
+    /// Nothing is known, although enrolment kept it: the machine is recognised by what it is now, and the hub, which has
+    /// its own word from the enrolment, is told what that is.
     fn first(now: &[(String, [u8; 32])]) -> Self {
-        Self { known: Known { parts: now.to_vec(), elsewhere: None }, change: None, same_machine: true }
+        let change = FingerprintChange { same_machine: true, matched: 0, of: 0, changed: vec![], parts: now.to_vec() };
+        Self { known: Known { parts: now.to_vec(), elsewhere: None }, change: Some(change), same_machine: true }
     }
 }
 
@@ -216,14 +220,20 @@ impl Known {
 fn tell(change: &FingerprintChange) {
     let FingerprintChange { same_machine, matched, of, changed, .. } = change;
     match (same_machine, changed.is_empty()) {
+        (true, true) if *of == 0 => tracing::warn!("nothing was known of this machine; the hub is told what it is"),
         (true, true) => tracing::info!("this is the machine again that was enrolled"),
         (true, false) => tracing::warn!(?changed, matched, of, "parts of this machine have changed"),
         (false, _) => tracing::warn!(?changed, matched, of, "this is not the machine that was enrolled"),
     }
 }
 
-async fn record(journal: &Journal, clock: &Clock, change: &FingerprintChange) -> Result<(), String> {
-    let record = Record::encode(clock.now(), &Body::Fingerprint(change.clone())).map_err(|error| error.to_string())?;
+async fn record(
+    (journal, anonymity): &(Journal, Arc<Anonymity>),
+    clock: &Clock,
+    change: &FingerprintChange,
+) -> Result<(), String> {
+    let record =
+        anonymity.encode(clock.now(), &Body::Fingerprint(change.clone())).map_err(|error| error.to_string())?;
     journal.append([record].into_iter().collect()).await.map(drop).map_err(|error| error.to_string())
 }
 

@@ -17,7 +17,8 @@ use crate::sync::{self, Line};
 use crate::telemetry::{self, Telemetry};
 use crate::users::{self, Users};
 use sitewarden_certs::secret_file;
-use sitewarden_protocol::record::Body;
+use sitewarden_protocol::chain::Position;
+use sitewarden_protocol::record::{Body, Record};
 use sitewarden_protocol::sync::agent::Release;
 use sitewarden_protocol::time::UnixMillis;
 use sitewarden_protocol::trusted_time::Change;
@@ -117,6 +118,12 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let snapshot = enforcement::stored_snapshot(folder, &trusted)?;
     let clock = Clock::start(folder, snapshot.version.issued_at, config.clock_settings(), source)?;
     let journal = open_journal(folder, config, &identity, acknowledged, &metrics, clock.now()).await?;
+    // A new journal's one record says that it began.
+    if journal.head().borrow().seq > 1
+        && let Some(at) = newest_record(&journal).await
+    {
+        clock.not_before(at);
+    }
     let anonymity = Arc::new(Anonymity::load(folder, Arc::<Switches>::default())?);
     let recorder = (journal.clone(), Arc::clone(&anonymity));
     let (enforcement, writer) = Enforcement::start(folder, recorder.clone(), clock.clone(), snapshot, trusted)?;
@@ -167,7 +174,8 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         tokio::spawn(machine.clone().watch(
             folder.clone(),
             PathBuf::from("/"),
-            (journal.clone(), clock.clone()),
+            recorder.clone(),
+            clock.clone(),
             stopping.clone(),
         )),
         tokio::spawn(denials_keeper.run(stopping.clone())),
@@ -234,7 +242,7 @@ async fn open_journal(
     folder: &Folder,
     config: &Config,
     identity: &Identity,
-    acknowledged: sitewarden_protocol::chain::Position,
+    acknowledged: Position,
     metrics: &Metrics,
     now: UnixMillis,
 ) -> Result<Journal, StoreError> {
@@ -283,7 +291,9 @@ async fn keep_time(clock: Clock, recorder: (Journal, Arc<Anonymity>), mut stoppi
         for change in &changes {
             tracing::warn!(cause = ?change.cause, wall = %change.wall, before = %change.before, after = %change.after, "the clock");
         }
-        record_changes(&recorder, &changes, clock.now()).await;
+        if !record_changes(&recorder, &changes, clock.now()).await {
+            clock.put_back(changes.clone());
+        }
         if stop || !changes.is_empty() || saved.is_none_or(|saved| saved.elapsed() >= SAVE_EVERY) {
             saved = Some(Instant::now());
             let clock = clock.clone();
@@ -298,9 +308,10 @@ async fn keep_time(clock: Clock, recorder: (Journal, Arc<Anonymity>), mut stoppi
     }
 }
 
-async fn record_changes((journal, anonymity): &(Journal, Arc<Anonymity>), changes: &[Change], now: UnixMillis) {
+/// Whether they are on disk.
+async fn record_changes((journal, anonymity): &(Journal, Arc<Anonymity>), changes: &[Change], now: UnixMillis) -> bool {
     if changes.is_empty() {
-        return;
+        return true;
     }
     let records: Result<Vec<_>, _> =
         changes.iter().map(|change| anonymity.encode(now, &Body::Clock(*change))).collect();
@@ -308,7 +319,17 @@ async fn record_changes((journal, anonymity): &(Journal, Arc<Anonymity>), change
         Ok(records) => journal.append(records.into_iter().collect()).await.map(drop).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    if let Err(error) = appended {
-        tracing::warn!(error, "a change of the clock was not recorded");
+    if let Err(error) = &appended {
+        tracing::warn!(error, "a change of the clock is not recorded yet");
     }
+    appended.is_ok()
+}
+
+/// When the newest record was made; `None` if there is none, or it cannot be read.
+async fn newest_record(journal: &Journal) -> Option<UnixMillis> {
+    let (journal, head) = (journal.clone(), *journal.head().borrow());
+    let before = Position { seq: head.seq.checked_sub(1)?, ..head };
+    let draft = tokio::task::spawn_blocking(move || journal.read_after(before)).await.ok()?.ok()??;
+    let newest = draft.records.iter().last()?;
+    Record::decode(newest).ok().map(|record| record.at)
 }

@@ -7,7 +7,8 @@
 //! the wall clock is ahead by more than the tolerance.
 //!
 //! What was considered:
-//! - *The clock is moved back* to make a licence last: time goes on by uptime ([`Pace::Behind`]). Nothing is gained.
+//! - *The clock is moved back* to make a licence last: time goes on by uptime ([`Pace::Behind`]). Nothing is gained while the
+//!   machine runs; the time that it is off does not count then, and no machine without a hub can know it.
 //! - *The clock is moved forward for an hour* by mistake, by years even: time follows slowly ([`Pace::Ahead`]), so that
 //!   one hour more is burnt and not the licence. When the clock comes back, that hour stays burnt until the hub answers.
 //! - *The machine was off*: nobody knows for how long, so the wall clock is believed up to `power_off`. A clock that is
@@ -156,6 +157,13 @@ impl TrustedTime {
             Pace::Behind => Cause::SteppedBack,
         };
         Some(self.change(before, cause))
+    }
+
+    /// Something of this site is known to have happened at `at`: time is not before it. It is no word of the hub, whose
+    /// answer may take it back.
+    pub fn not_before(&mut self, at: UnixMillis, settings: &Settings) {
+        self.time = self.time.max(at);
+        self.judge(settings);
     }
 
     /// Takes note of a hub-signed time that may be a replay: time is not before it. [`Self::advance`] first, or what

@@ -11,7 +11,7 @@
 )]
 
 use serde_json::{Value, json};
-use sitewarden_agent::clock::{Source, wall};
+use sitewarden_agent::clock::{Moment, Source, wall};
 use sitewarden_agent::config::Config;
 use sitewarden_agent::folder::Folder;
 use sitewarden_agent::server::{self, Running};
@@ -225,7 +225,7 @@ impl Plant {
 
     /// Milliseconds since the year began, by the operator's own view of time.
     fn now(&self) -> i64 {
-        self.explain("PERP")["at"].as_i64().unwrap() - self.start
+        moment(&self.explain("PERP")["at"]) - self.start
     }
 
     /// Lets time pass up to a moment after the start. The clocks agree, so it does not matter who reads them meanwhile.
@@ -264,7 +264,7 @@ impl Plant {
         match next {
             None => assert_eq!(*foretold, Value::Null, "{place}: {told}"),
             Some((day, verdict)) => {
-                let at = UnixMillis(foretold["at"].as_i64().unwrap_or_else(|| panic!("{place}: {told}")));
+                let at = UnixMillis(moment(&foretold["at"]));
                 assert!((at.0 - self.start - day * DAY).abs() < HOUR, "{place}: the next change is told for {at}");
                 assert_eq!(foretold["verdict"], *verdict, "{place}: {told}");
             }
@@ -302,4 +302,11 @@ fn check_notification(client: &mut Client, license: &Sold, now: i64, place: &str
     assert_eq!(texts.len(), 1, "{place}: {told}");
     let text = texts[0].as_str().unwrap();
     assert!(text.starts_with(&format!("The {} license {word} ", license.app)), "{place}: {told}");
+}
+
+/// A moment as the operator's socket tells it.
+fn moment(told: &Value) -> i64 {
+    let moment = told.as_str().and_then(|text| text.parse().ok());
+    let Some(Moment::Day(at) | Moment::Exact(at)) = moment else { panic!("no moment: {told}") };
+    at.0
 }

@@ -18,6 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Changes that wait to become records. They come seconds apart at most, and are taken every second.
 const MAX_CHANGES: usize = 64;
@@ -38,6 +39,8 @@ struct Inner {
 struct State {
     time: TrustedTime,
     changes: Vec<Change>,
+    /// No time was kept: the site is new, or somebody has taken it away.
+    is_first: bool,
 }
 
 /// The stored time cannot be used.
@@ -95,6 +98,7 @@ impl Clock {
             fs::rename(&file, &aside).map_err(|source| Error::SetAside { file: file.clone(), source })
         });
         let kept = kept.or_else(|set_aside| set_aside.map(|()| None))?;
+        let is_first = kept.is_none() && !aside.exists();
         let (time, changes) = match kept {
             Some(time) => (time, vec![]),
             None => {
@@ -104,7 +108,7 @@ impl Clock {
                 (time, changes)
             }
         };
-        let state = Mutex::new(State { time, changes });
+        let state = Mutex::new(State { time, changes, is_first });
         let clock = Self(Arc::new(Inner { file, source, settings, state, offset: AtomicI64::new(0) }));
         clock.heard(floor);
         Ok(clock)
@@ -114,6 +118,30 @@ impl Clock {
     pub fn now(&self) -> UnixMillis {
         let uptime = i64::try_from(self.0.source.uptime().as_millis()).unwrap_or(i64::MAX);
         UnixMillis(self.0.offset.load(Ordering::Relaxed).saturating_add(uptime))
+    }
+
+    /// Time since the machine's start.
+    pub fn uptime(&self) -> Duration {
+        self.0.source.uptime()
+    }
+
+    /// The newest record of this site is of this moment: licence time is not before it. If no time was kept although there
+    /// are records, somebody has taken it away, which becomes one too.
+    pub fn not_before(&self, record: UnixMillis) {
+        self.tick();
+        let was_taken_away = std::mem::take(&mut self.lock().is_first);
+        self.change(|time, settings, source| {
+            time.not_before(record, settings);
+            was_taken_away.then(|| begun_anew(time, source.read().wall))
+        });
+    }
+
+    /// Changes that could not become records yet.
+    pub fn put_back(&self, changes: Vec<Change>) {
+        let mut state = self.lock();
+        let since = std::mem::replace(&mut state.changes, changes);
+        state.changes.extend(since);
+        state.changes.truncate(MAX_CHANGES);
     }
 
     /// Looks at the machine's clocks; to be called every second.
@@ -155,7 +183,7 @@ impl Clock {
 
     fn change(&self, how: impl FnOnce(&mut TrustedTime, &Settings, &dyn Source) -> Option<Change>) {
         let mut state = self.lock();
-        let State { time, changes } = &mut *state;
+        let State { time, changes, .. } = &mut *state;
         let change = how(time, &self.0.settings, self.0.source.as_ref());
         let uptime = i64::try_from(time.read_at().as_millis()).unwrap_or(i64::MAX);
         self.0.offset.store(time.now().0.saturating_sub(uptime), Ordering::Relaxed);

@@ -49,7 +49,11 @@ impl State {
 
     /// What decisions at `now` depend on.
     pub fn circumstances(&self, now: UnixMillis) -> Circumstances {
-        Circumstances { now, fresh_until: self.snapshot.fresh_until, relieved_until: self.reliefs.until(now) }
+        Circumstances {
+            now,
+            fresh_until: self.snapshot.fresh_until,
+            relieved_until: self.reliefs.until(now, self.snapshot.override_days),
+        }
     }
 
     /// What runs of an app.
@@ -138,7 +142,6 @@ pub(super) struct Site {
 }
 
 /// The small part of what is derived, as it was before a group of changes.
-#[derive(Default)]
 pub(super) struct Mark {
     over_since: BTreeMap<String, UnixMillis>,
     reliefs: Reliefs,
@@ -224,7 +227,7 @@ impl Site {
     }
 
     pub(super) fn circumstances(&self, now: UnixMillis) -> Circumstances {
-        let relieved_until = self.derived.reliefs.until(now);
+        let relieved_until = self.derived.reliefs.until(now, self.snapshot.override_days);
         Circumstances { now, fresh_until: self.snapshot.fresh_until, relieved_until }
     }
 

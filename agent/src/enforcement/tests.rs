@@ -258,7 +258,7 @@ async fn an_override_that_a_full_journal_does_not_take_has_not_begun_and_used_up
     let refused = running.enforcement.begin_override(2, "why".into(), "operator".into()).await;
     assert!(matches!(refused, Err(OverrideError::Journal(AppendError::Full(_)))), "{refused:?}");
     let now = clock::wall();
-    assert_eq!(running.enforcement.state().reliefs.until(now), None);
+    assert_eq!(running.enforcement.state().reliefs.until(now, 7), None);
     stop(&folder, running, true).await;
     let running = start(&folder);
     assert_eq!(running.enforcement.state().reliefs.days_left(7, now), 7);

@@ -29,6 +29,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
 /// Commands that are decided and written together.
 const GROUP: usize = 256;
+/// By how much more or less than uptime licence time goes on if it was corrected.
+const JUMP: Duration = Duration::from_secs(60);
 /// How long a group is waited for, at most.
 const GATHER: Duration = Duration::from_millis(2);
 /// How often the derived state is written, if records were. Bounds what a start has to replay.
@@ -129,7 +131,6 @@ pub enum InstallError {
 type Reply = Box<dyn FnOnce(Result<(), AppendError>) + Send>;
 
 /// What a group of commands comes to before it is written.
-#[derive(Default)]
 struct Group {
     at: UnixMillis,
     mark: Mark,
@@ -148,6 +149,8 @@ pub(super) struct Writer {
     acknowledged: Position,
     /// What the checkpoint on disk says: derived up to, and acknowledged up to.
     written: (Position, Position),
+    /// Licence time and uptime when the last group began.
+    looked: (UnixMillis, Duration),
 }
 
 impl Writer {
@@ -160,8 +163,8 @@ impl Writer {
         state: Arc<ArcSwap<State>>,
         (through, acknowledged): (Position, Position),
     ) -> Self {
-        let written = (through, acknowledged);
-        Self { folder, journal, anonymity, clock, site, trusted, state, acknowledged, written }
+        let (written, looked) = ((through, acknowledged), (clock.now(), clock.uptime()));
+        Self { folder, journal, anonymity, clock, site, trusted, state, acknowledged, written, looked }
     }
 
     /// Until every handle is gone.
@@ -191,7 +194,7 @@ impl Writer {
     }
 
     async fn group(&mut self, commands: impl Iterator<Item = Command>) {
-        let mut group = Group { at: self.clock.now(), mark: self.site.mark(), ..Group::default() };
+        let mut group = self.begin();
         for command in commands {
             match command {
                 Command::Reserve { app, monitor, answer } => self.reserve(app, monitor, answer, &mut group),
@@ -210,9 +213,10 @@ impl Writer {
                 }
                 Command::Install { signed, answer } => {
                     // A snapshot stands between what came before it and what came after.
-                    self.write(std::mem::take(&mut group)).await;
+                    let before = std::mem::replace(&mut group, self.begin());
+                    self.write(before).await;
                     let installed = self.install(*signed).await;
-                    (group.at, group.mark) = (self.clock.now(), self.site.mark());
+                    group = self.begin();
                     drop(answer.send(installed));
                 }
                 Command::Override { days, reason, by, answer } => {
@@ -223,6 +227,19 @@ impl Writer {
             }
         }
         self.write(group).await;
+    }
+
+    /// A group of changes begins, at this moment and with what goes back if it cannot be made durable.
+    fn begin(&mut self) -> Group {
+        let (now, uptime) = (self.clock.now(), self.clock.uptime());
+        let (last_now, last_uptime) = std::mem::replace(&mut self.looked, (now, uptime));
+        let expected = last_now.after(uptime.saturating_sub(last_uptime));
+        if now.since(expected).max(expected.since(now)) > JUMP {
+            // Licence time was corrected: silence up to now says nothing about who is there.
+            self.site.listen(now);
+            self.state.store(Arc::new(self.site.state()));
+        }
+        Group { at: now, mark: self.site.mark(), bodies: Vec::new(), replies: Vec::new() }
     }
 
     async fn write(&mut self, mut group: Group) {

@@ -137,6 +137,6 @@ pub(super) async fn for_operator(
     let at = at.map_err(|error| Plant::bad_request(format!("at: {error}")))?;
     let state = api.enforcement.state();
     let apps: BTreeSet<_> = state.licenses.iter().map(|license| license.app.clone()).collect();
-    let relieved = state.reliefs.until(at).map(|until| until.to_string());
+    let relieved = state.reliefs.until(at, state.snapshot.override_days).map(|until| until.to_string());
     Ok(Json(Told::new(state.explain(&app, at), relieved, apps.into_iter().collect())))
 }

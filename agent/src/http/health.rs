@@ -23,7 +23,8 @@ pub(super) async fn readyz(State(api): State<Api>) -> Json<Value> {
 pub(super) async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, Plant> {
     let text = tokio::task::spawn_blocking(move || {
         let clock = api.clock.standing();
-        let relieved = api.enforcement.state().reliefs.until(clock.now).is_some();
+        let state = api.enforcement.state();
+        let relieved = state.circumstances(clock.now).relieved_until.is_some();
         api.metrics.render(&api.journal, &clock, relieved)
     })
     .await;

@@ -105,7 +105,7 @@ pub(super) fn overrides(api: &Api, now: UnixMillis) -> OverrideStatus {
     let state = api.enforcement.state();
     let days_allowed = state.snapshot.override_days;
     OverrideStatus {
-        until: state.reliefs.until(now).map(|until| until.to_string()),
+        until: state.reliefs.until(now, state.snapshot.override_days).map(|until| until.to_string()),
         days_left: state.reliefs.days_left(days_allowed, now),
         days_allowed,
     }

@@ -5,6 +5,7 @@ use crate::clock::{self, Machine as RealClocks};
 use crate::journal::{Counters, Settings};
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::id::AgentId;
+use sitewarden_protocol::record::Record;
 use tempfile::TempDir;
 
 struct Plant {
@@ -40,7 +41,9 @@ impl Plant {
     /// Looks as after a start.
     async fn look(&self) -> Standing {
         let machine = Machine::default();
-        machine.look(self.folder.state(FILE), self.root.path().to_owned(), &self.journal, &self.clock).await;
+        let anonymity = Arc::new(Anonymity::load(&self.folder, Arc::default()).unwrap());
+        let recorder = (self.journal.clone(), anonymity);
+        machine.look(self.folder.state(FILE), self.root.path().to_owned(), &recorder, &self.clock).await;
         Standing::clone(&machine.standing())
     }
 

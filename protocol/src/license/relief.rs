@@ -51,9 +51,11 @@ pub enum ReliefError {
 impl Reliefs {
     /// The end of the one in force. One from more than a day ahead is not: it was declared under a clock that was wrong and
     /// has been corrected since, and would last for as long as that was off.
-    pub fn until(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let in_force = |relief: &&Relief| relief.until > now && relief.at.since(now) < DAY;
-        self.0.iter().filter(in_force).map(|relief| relief.until).max()
+    /// None lasts longer than the vendor allows now, whatever is written down.
+    pub fn until(&self, now: UnixMillis, allowed: u16) -> Option<UnixMillis> {
+        let ends = |relief: &Relief| relief.until.min(relief.at.after(DAY * u32::from(allowed)));
+        let in_force = |relief: &&Relief| ends(relief) > now && relief.at.since(now) < DAY;
+        self.0.iter().filter(in_force).map(ends).max()
     }
 
     /// Days that may still be used at `now`, rounded down.
@@ -71,7 +73,7 @@ impl Reliefs {
         if allowed == 0 {
             return Err(ReliefError::NotAllowed);
         }
-        if let Some(until) = self.until(now) {
+        if let Some(until) = self.until(now, allowed) {
             return Err(ReliefError::InForce(until));
         }
         let left = self.days_left(allowed, now);
@@ -111,7 +113,7 @@ mod tests {
         assert_eq!(reliefs.may_begin(8, 7, NOW), Err(ReliefError::TooLong { asked: 8, left: 7, allowed: 7 }));
         let until = reliefs.may_begin(5, 7, NOW).unwrap();
         reliefs.begin(Relief { at: NOW, until });
-        assert_eq!((reliefs.until(day(4)), reliefs.until(day(5))), (Some(day(5)), None));
+        assert_eq!((reliefs.until(day(4), 7), reliefs.until(day(5), 7)), (Some(day(5)), None));
         assert_eq!(reliefs.may_begin(1, 7, day(1)), Err(ReliefError::InForce(day(5))));
         assert_eq!(reliefs.may_begin(3, 7, day(6)), Err(ReliefError::TooLong { asked: 3, left: 2, allowed: 7 }));
         assert_eq!(reliefs.may_begin(2, 7, day(6)), Ok(day(8)));
@@ -122,9 +124,9 @@ mod tests {
     fn an_override_under_a_clock_that_was_wrong_lasts_no_longer_once_it_is_corrected() {
         let mut reliefs = Reliefs::default();
         reliefs.begin(Relief { at: day(20), until: day(25) });
-        assert_eq!((reliefs.until(day(0)), reliefs.until(day(19))), (None, None));
+        assert_eq!((reliefs.until(day(0), 7), reliefs.until(day(19), 7)), (None, None));
         let hour_before = UnixMillis(day(20).0 - 3_600_000);
-        assert_eq!(reliefs.until(hour_before), Some(day(25)), "a small correction interrupts nothing");
+        assert_eq!(reliefs.until(hour_before, 7), Some(day(25)), "a small correction interrupts nothing");
         assert_eq!(reliefs.days_left(7, day(0)), 2, "its days are used up");
     }
 }

@@ -82,7 +82,11 @@ impl Site {
     }
 
     pub(crate) fn circumstances(&self, now: UnixMillis) -> Circumstances {
-        Circumstances { now, fresh_until: self.snapshot.fresh_until, relieved_until: self.reliefs.until(now) }
+        Circumstances {
+            now,
+            fresh_until: self.snapshot.fresh_until,
+            relieved_until: self.reliefs.until(now, OVERRIDE_DAYS),
+        }
     }
 
     pub(crate) fn used(&self, app: usize) -> Use {

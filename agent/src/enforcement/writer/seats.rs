@@ -45,7 +45,7 @@ impl Writer {
     /// Ends the sessions of which nothing was heard for too long. Decisions count without them from that moment on; this
     /// is the record of it.
     pub(super) async fn end_lapsed(&mut self) {
-        let mut group = Group { at: self.clock.now(), ..Group::default() };
+        let mut group = self.begin();
         self.lapse(|_| true, &mut group);
         if !group.bodies.is_empty() {
             self.write(group).await;

@@ -53,7 +53,9 @@ impl Arrival<'_> {
         let details = json!({
             "same_machine": same_machine, "matched": found.matched, "of": found.of, "changed": found.changed,
         });
-        self.flag(tx, &Flag { kind: "fingerprint", license: None, details })?;
+        if !same_machine || found.is_drift() {
+            self.flag(tx, &Flag { kind: "fingerprint", license: None, details })?;
+        }
         if same_machine { fingerprint::learn(tx, self.sender.row, &change.parts) } else { Ok(()) }
     }
 }
