@@ -124,6 +124,10 @@ impl Watching {
 
     async fn append(&self, body: Body) {
         let Parts { journal, clock, anonymity, .. } = &self.parts;
+        // Also an hour that was under way when telemetry was switched off.
+        if !anonymity.switches().records() {
+            return;
+        }
         let appended = match anonymity.encode(clock.now(), &body) {
             Ok(record) => {
                 journal.append([record].into_iter().collect()).await.map(drop).map_err(|error| error.to_string())
