@@ -124,7 +124,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         journal: journal.clone(),
         line: line.clone(),
         live: config.telemetry.live,
-        switches: Arc::clone(anonymity.switches()),
+        anonymity: Arc::clone(&anonymity),
     };
     let (telemetry, wishes) = Telemetry::open(folder, &names, telemetry)?;
     let prover = prover(&identity)?;

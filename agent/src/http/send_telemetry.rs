@@ -173,7 +173,7 @@ mod tests {
             journal: running.journal.clone(),
             line: line.clone(),
             live: true,
-            switches: Arc::clone(anonymity.switches()),
+            anonymity: Arc::clone(&anonymity),
         };
         let (telemetry, _) = Telemetry::open(&folder, &names, parts).unwrap();
         let api = Api {

@@ -25,7 +25,7 @@ pub use scheduler::{WishError, Wishes, run};
 pub use settings::{Change, ChangeError, LoadError as SettingsError, MAX_RETENTION_DAYS, Settings, Store};
 pub use webhook::{Hint, Refusal};
 
-use crate::anonymity::Switches;
+use crate::anonymity::Anonymity;
 use crate::clock::Clock;
 use crate::folder::Folder;
 use crate::identity::Names;
@@ -58,7 +58,7 @@ struct Inner {
     clock: Clock,
     journal: Journal,
     line: Line,
-    switches: Arc<Switches>,
+    anonymity: Arc<Anonymity>,
 }
 
 /// What telemetry works with.
@@ -71,8 +71,8 @@ pub struct Parts {
     pub line: Line,
     /// Whether the line sends as soon as it can, or only in transmissions.
     pub live: bool,
-    /// What the settings switch.
-    pub switches: Arc<Switches>,
+    /// Encodes records, and is switched by the settings.
+    pub anonymity: Arc<Anonymity>,
 }
 
 /// Telemetry cannot begin.
@@ -140,7 +140,7 @@ impl Telemetry {
     /// # Errors
     /// See [`StartError`].
     pub fn open(folder: &Folder, names: &Names, parts: Parts) -> Result<(Self, Wishes), StartError> {
-        let Parts { clock, journal, line, live, switches } = parts;
+        let Parts { clock, journal, line, live, anonymity } = parts;
         let (desk, wishes) = Desk::new();
         let authority = names.authorities.first();
         let inner = Inner {
@@ -155,7 +155,7 @@ impl Telemetry {
             clock,
             journal,
             line,
-            switches,
+            anonymity,
         };
         let telemetry = Self(Arc::new(inner));
         telemetry.apply();
@@ -308,7 +308,7 @@ impl Telemetry {
 
     /// Has the settings count for those who do not read them.
     fn apply(&self) {
-        let (settings, switches) = (self.settings(), &self.0.switches);
+        let (settings, switches) = (self.settings(), self.0.anonymity.switches());
         switches.set_record(settings.enabled);
         switches.set_anonymize(settings.anonymization_enabled);
         switches.set_seal(settings.encryption_enabled);
@@ -326,6 +326,10 @@ impl Telemetry {
 
     fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    fn anonymity(&self) -> &Anonymity {
+        &self.0.anonymity
     }
 
     fn journal(&self) -> &Journal {

@@ -7,9 +7,8 @@ use super::due::Due;
 use super::history::{Outcome, Row};
 use super::sending::{self, Failure};
 use super::{Telemetry, preview};
-use crate::journal::Journal;
 use crate::schedule::Waker;
-use sitewarden_protocol::record::{Body, Record, Transmission};
+use sitewarden_protocol::record::{Body, Transmission};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -163,7 +162,7 @@ async fn carry_out(telemetry: &Telemetry, row: Row, stop: &mut watch::Receiver<b
         return Ok(row);
     }
     let now = telemetry.clock().now();
-    record(telemetry.journal(), &row, &sent, now).await;
+    record(telemetry, &row, &sent, now).await;
     let outcome = match &sent {
         Ok(records) => Outcome::Sent { at: now, records: *records },
         Err(failure) => {
@@ -181,7 +180,12 @@ async fn carry_out(telemetry: &Telemetry, row: Row, stop: &mut watch::Receiver<b
     }
 }
 
-async fn record(journal: &Journal, row: &Row, sent: &Result<u64, Failure>, now: sitewarden_protocol::time::UnixMillis) {
+async fn record(
+    telemetry: &Telemetry,
+    row: &Row,
+    sent: &Result<u64, Failure>,
+    now: sitewarden_protocol::time::UnixMillis,
+) {
     let body = Body::Transmission(Transmission {
         number: row.id,
         due: row.due,
@@ -191,7 +195,8 @@ async fn record(journal: &Journal, row: &Row, sent: &Result<u64, Failure>, now: 
         retries: row.retries,
         error: sent.as_ref().err().map(|failure| failure.to_string().chars().take(500).collect()),
     });
-    let appended = match Record::encode(now, &body) {
+    let journal = telemetry.journal();
+    let appended = match telemetry.anonymity().encode(now, &body) {
         Ok(record) => journal.append([record].into_iter().collect()).await.map(drop).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };

@@ -82,7 +82,7 @@ impl Site {
             journal: running.journal.clone(),
             line: line.clone(),
             live: true,
-            switches: Arc::clone(anonymity.switches()),
+            anonymity: Arc::clone(&anonymity),
         };
         let (telemetry, _) = Telemetry::open(&folder, &names, parts).unwrap();
         let api = Api {
