@@ -105,11 +105,7 @@ pub struct Running {
 /// # Errors
 /// See [`Error`].
 pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) -> Result<Running, Error> {
-    folder.check_enrolled()?;
-    let lock = folder.lock()?;
-    folder.make("run")?;
-    folder.make("state")?;
-    folder.clear_run();
+    let lock = prepare(folder)?;
     let identity = Identity::load(folder)?;
     let metrics = Arc::new(Metrics::new());
     let acknowledged = enforcement::remembered_acknowledgement(folder)?;
@@ -127,24 +123,17 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let anonymity = Arc::new(Anonymity::load(folder, Arc::<Switches>::default())?);
     let recorder = (journal.clone(), Arc::clone(&anonymity));
     let (enforcement, writer) = Enforcement::start(folder, recorder.clone(), clock.clone(), snapshot, trusted)?;
-    let mut digest_key = Zeroizing::new([0; 32]);
-    getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
-    let users = Arc::new(Users::load(folder.state("users.json"), digest_key)?);
+    let (users, logins) = people(folder)?;
     let release = if config.telemetry.live { Release::Live } else { Release::Nothing };
     let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged, release);
-    let key = telemetry::LocalKey::open(folder).map_err(telemetry::StartError::from)?;
-    let logins = Arc::new(Logins::load(folder.state("logins.json"), &key.derive("sitewarden agent tokens 1"))?);
-    let (telemetry, wishes) = Telemetry::open(
-        folder,
-        &names,
-        telemetry::Parts {
-            clock: clock.clone(),
-            journal: journal.clone(),
-            line: line.clone(),
-            live: config.telemetry.live,
-            anonymity: Arc::clone(&anonymity),
-        },
-    )?;
+    let telemetry = telemetry::Parts {
+        clock: clock.clone(),
+        journal: journal.clone(),
+        line: line.clone(),
+        live: config.telemetry.live,
+        anonymity: Arc::clone(&anonymity),
+    };
+    let (telemetry, wishes) = Telemetry::open(folder, &names, telemetry)?;
     let prover = prover(&identity)?;
     let (denials, denials_keeper) = Denials::new(recorder.clone(), clock.clone(), metrics.denials.clone());
     let machine = Machine::default();
@@ -160,17 +149,10 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         segmentation_offload: config.sync.segmentation_offload,
         switches: Arc::clone(anonymity.switches()),
     };
-    let watched = host::watch::Parts {
-        journal: journal.clone(),
-        clock: clock.clone(),
-        anonymity: Arc::clone(&anonymity),
-        disk: folder.path().to_owned(),
-        interval: Duration::from_secs(config.host.interval_seconds.into()),
-    };
     let tasks = vec![
         tokio::spawn(keep_line(parts, questions, stopping.clone())),
         tokio::spawn(telemetry::run(telemetry.clone(), wishes, stopping.clone())),
-        tokio::spawn(host::watch::watch(watched, stopping.clone())),
+        tokio::spawn(host::watch::watch(watched(folder, config, &clock, &recorder), stopping.clone())),
         tokio::spawn(machine.clone().watch(
             folder.clone(),
             PathBuf::from("/"),
@@ -198,6 +180,39 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     };
     let (tcp, socket, http) = listen(folder, config, api)?;
     Ok(Running { http, folder: folder.clone(), journal, tcp, socket, stop, tasks, writer, enforcement, _lock: lock })
+}
+
+fn prepare(folder: &Folder) -> Result<Lock, folder::Error> {
+    folder.check_enrolled()?;
+    let lock = folder.lock()?;
+    folder.make("run")?;
+    folder.make("state")?;
+    folder.clear_run();
+    Ok(lock)
+}
+
+fn people(folder: &Folder) -> Result<(Arc<Users>, Arc<Logins>), Error> {
+    let mut digest_key = Zeroizing::new([0; 32]);
+    getrandom::fill(digest_key.as_mut_slice()).map_err(|_| Error::Random)?;
+    let users = Users::load(folder.state("users.json"), digest_key)?;
+    let key = telemetry::LocalKey::open(folder).map_err(telemetry::StartError::from)?;
+    let logins = Logins::load(folder.state("logins.json"), &key.derive("sitewarden agent tokens 1"))?;
+    Ok((Arc::new(users), Arc::new(logins)))
+}
+
+fn watched(
+    folder: &Folder,
+    config: &Config,
+    clock: &Clock,
+    (journal, anonymity): &(Journal, Arc<Anonymity>),
+) -> host::watch::Parts {
+    host::watch::Parts {
+        journal: journal.clone(),
+        clock: clock.clone(),
+        anonymity: Arc::clone(anonymity),
+        disk: folder.path().to_owned(),
+        interval: Duration::from_secs(config.host.interval_seconds.into()),
+    }
 }
 
 fn prover(identity: &Identity) -> Result<Arc<Prover>, Error> {

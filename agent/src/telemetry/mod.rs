@@ -71,7 +71,7 @@ pub struct Parts {
     pub line: Line,
     /// Whether the line sends as soon as it can, or only in transmissions.
     pub live: bool,
-    /// What the settings switch.
+    /// Encodes records, and is switched by the settings.
     pub anonymity: Arc<Anonymity>,
 }
 
