@@ -176,6 +176,7 @@ impl Anonymity {
             | Body::Clock(_)
             | Body::Fingerprint(_)
             | Body::Overage(_)
+            | Body::Excess(_)
             | Body::Heartbeat(_)
             // Made anonymous as a whole, by `reading`: its long texts may be in several records.
             | Body::Measurement(_)

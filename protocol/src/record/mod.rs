@@ -9,7 +9,7 @@ mod measurement;
 mod run;
 
 pub use body::{
-    Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostHour, HostSample,
+    Activation, Body, Denial, Denials, EpochBegun, Event, Excess, FingerprintChange, Heartbeat, HostHour, HostSample,
     MachineActivated, MachineDeactivated, MonitorChange, Overage, Override, SessionEnd, SessionEnded, Transmission,
     Value, kind,
 };

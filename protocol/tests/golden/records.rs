@@ -5,7 +5,7 @@ use sitewarden_protocol::api_key::ApiKeyDigest;
 use sitewarden_protocol::id::{ActivationId, LicenseId, SiteId};
 use sitewarden_protocol::license::KeyDigest;
 use sitewarden_protocol::record::{
-    Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostHour, HostSample,
+    Activation, Body, Denial, Denials, EpochBegun, Event, Excess, FingerprintChange, Heartbeat, HostHour, HostSample,
     MachineActivated, MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, Record, Run, Sent,
     SessionEnd, SessionEnded, Transmission, Value, kind,
 };
@@ -122,6 +122,7 @@ fn bodies_of_version_2() -> Vec<Body> {
             error: Some("Connection timeout".into()),
         }),
         Body::HostHourly(host_hour()),
+        Body::Excess(Excess { app: "EMS".into(), license, in_use: 300, permitted: 276 }),
     ]
 }
 
@@ -166,6 +167,7 @@ fn name(body: &Body) -> String {
         Body::Measurement(_) => kind::MEASUREMENT,
         Body::Transmission(_) => kind::TRANSMISSION,
         Body::HostHourly(_) => kind::HOST_HOURLY,
+        Body::Excess(_) => kind::EXCESS,
         Body::Unknown => panic!("an unknown body is not written"),
     };
     assert_eq!(body.kind(), Some(kind));
