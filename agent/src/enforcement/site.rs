@@ -10,7 +10,7 @@ use sitewarden_protocol::license::{
     Status, Use,
 };
 use sitewarden_protocol::message::Quota;
-use sitewarden_protocol::record::{Body, MonitorChange, Overage, Record};
+use sitewarden_protocol::record::{Body, Excess, MonitorChange, Overage, Record};
 use sitewarden_protocol::snapshot::Snapshot;
 use sitewarden_protocol::time::UnixMillis;
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,6 +141,7 @@ pub(super) struct Site {
 #[derive(Default)]
 pub(super) struct Mark {
     over_since: BTreeMap<String, UnixMillis>,
+    excess_since: BTreeMap<String, UnixMillis>,
     reliefs: Reliefs,
     machines: Arc<Machines>,
 }
@@ -155,6 +156,9 @@ pub(super) struct Derived {
     /// Since when more of an app's monitors run than its quota.
     #[serde(default)]
     pub(super) over_since: BTreeMap<String, UnixMillis>,
+    /// Since when more of them run than is permitted, the overage included.
+    #[serde(default)]
+    pub(super) excess_since: BTreeMap<String, UnixMillis>,
     /// Emergency overrides of the last year.
     #[serde(default)]
     pub(super) reliefs: Reliefs,
@@ -220,6 +224,7 @@ impl Site {
         Use {
             in_use: self.derived.monitors.get(app).map_or(0, |monitors| number(monitors.len())),
             over_since: self.derived.over_since.get(app).copied(),
+            excess_since: self.derived.excess_since.get(app).copied(),
         }
     }
 
@@ -244,15 +249,22 @@ impl Site {
 
     /// Overages that began or ended, and are not noted yet.
     pub(super) fn overages(&self) -> Vec<Body> {
-        let apps = self.derived.monitors.keys().chain(self.derived.over_since.keys()).collect::<BTreeSet<_>>();
-        let overage = |app: &String| {
-            let (used, license) = (self.used(app), license::in_force(&self.licenses, app)?);
-            let quota = license.limits.monitors.unwrap_or(u32::MAX);
-            let is_over = used.in_use > quota;
-            let overage = Overage { app: app.clone(), license: license.id, in_use: used.in_use, quota };
-            (is_over != used.over_since.is_some()).then_some(Body::Overage(overage))
-        };
-        apps.into_iter().filter_map(overage).collect()
+        let Derived { monitors, over_since, excess_since, .. } = &self.derived;
+        let apps = monitors.keys().chain(over_since.keys()).chain(excess_since.keys()).collect::<BTreeSet<_>>();
+        apps.into_iter().flat_map(|app| self.overages_of(app)).collect()
+    }
+
+    fn overages_of(&self, app: &str) -> Vec<Body> {
+        let (used, in_force) = (self.used(app), license::in_force(&self.licenses, app));
+        let Some(License { id: license, limits, .. }) = in_force else { return vec![] };
+        let (app, license, in_use) = (app.to_owned(), *license, used.in_use);
+        let quota = limits.monitors.unwrap_or(u32::MAX);
+        let permitted = in_force.and_then(License::permitted).unwrap_or(u32::MAX);
+        let over = (in_use > quota) != used.over_since.is_some();
+        let excess = (in_use > permitted) != used.excess_since.is_some();
+        let over = over.then(|| Body::Overage(Overage { app: app.clone(), license, in_use, quota }));
+        let excess = excess.then_some(Body::Excess(Excess { app, license, in_use, permitted }));
+        over.into_iter().chain(excess).collect()
     }
 
     /// The same record always has the same effect, now and in a replay.
@@ -291,6 +303,13 @@ impl Site {
                     self.derived.over_since.remove(app);
                 }
             }
+            Body::Excess(Excess { app, in_use, permitted, .. }) => {
+                if in_use > permitted {
+                    self.derived.excess_since.insert(app.clone(), at);
+                } else {
+                    self.derived.excess_since.remove(app);
+                }
+            }
             Body::Override(begun) => self.derived.reliefs.begin(Relief { at, until: begun.until }),
             body if Machines::concerns(body) => Arc::make_mut(&mut self.derived.machines).apply(body, at),
             _ => {}
@@ -299,15 +318,17 @@ impl Site {
 
     /// What [`Self::back_to`] needs beside the records since: what they replace or let go of. As small as it is rare.
     pub(super) fn mark(&self) -> Mark {
-        let Derived { over_since, reliefs, machines, .. } = &self.derived;
-        Mark { over_since: over_since.clone(), reliefs: reliefs.clone(), machines: Arc::clone(machines) }
+        let Derived { over_since, excess_since, reliefs, machines, .. } = &self.derived;
+        let (over_since, excess_since) = (over_since.clone(), excess_since.clone());
+        Mark { over_since, excess_since, reliefs: reliefs.clone(), machines: Arc::clone(machines) }
     }
 
     /// Undoes changes that could not be made durable; `bodies` are all those since the mark.
     pub(super) fn back_to(&mut self, mark: Mark, bodies: &[Body]) {
         bodies.iter().rev().for_each(|body| self.revert(body));
         let derived = &mut self.derived;
-        Mark { over_since: derived.over_since, reliefs: derived.reliefs, machines: derived.machines } = mark;
+        (derived.over_since, derived.excess_since) = (mark.over_since, mark.excess_since);
+        (derived.reliefs, derived.machines) = (mark.reliefs, mark.machines);
     }
 
     /// Undoes a change that could not be made durable, but for what a [`Mark`] restores.

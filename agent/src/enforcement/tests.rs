@@ -1,5 +1,6 @@
 //! Enforcement over a real journal.
 
+mod overages;
 pub(crate) mod seats;
 
 use super::*;

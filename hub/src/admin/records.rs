@@ -133,6 +133,9 @@ fn shown(body: &Body) -> Value {
         Body::Overage(over) => json!({
             "app": over.app, "license": over.license, "in_use": over.in_use, "quota": over.quota,
         }),
+        Body::Excess(excess) => json!({
+            "app": excess.app, "license": excess.license, "in_use": excess.in_use, "permitted": excess.permitted,
+        }),
         Body::MachineActivated(_) | Body::MachineDeactivated(_) | Body::Heartbeat(_) | Body::SessionEnded(_) => {
             floating(body)
         }

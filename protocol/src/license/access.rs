@@ -182,9 +182,21 @@ mod tests {
     fn an_overage_that_lasts_blocks_where_the_licence_says_so() {
         let mut active = license(1, "EMS", Status::Active);
         active.policy.overage = super::super::Rule { grace_days: 3, then: Rung::Block };
-        let used = Use { in_use: 5, over_since: Some(NOW) };
+        let used = Use { in_use: 5, over_since: Some(NOW), excess_since: Some(NOW) };
         let access = |day: u32| access(std::slice::from_ref(&active), "EMS", &fresh(NOW.after(DAY * day)), used);
         assert!(access(2).is_ok());
         assert!(matches!(access(3), Err(Cause::OverQuota { in_use: 5, permitted: 2, .. })));
+    }
+
+    #[test]
+    fn a_month_within_the_overage_uses_up_no_grace_when_the_vendor_lowers_it() {
+        let mut active = license(1, "EMS", Status::Active);
+        active.limits.monitors = Some(100);
+        let grace = super::super::Rule { grace_days: 7, then: Rung::Block };
+        active.policy = super::super::Policy { overage: grace, overage_percent: 5, ..active.policy };
+        let used = Use { in_use: 110, over_since: Some(NOW), excess_since: Some(NOW.after(DAY * 30)) };
+        let access = |day: u32| access(std::slice::from_ref(&active), "EMS", &fresh(NOW.after(DAY * day)), used);
+        assert!(access(30).is_ok() && access(36).is_ok());
+        assert!(matches!(access(37), Err(Cause::OverQuota { permitted: 105, .. })));
     }
 }

@@ -203,7 +203,7 @@ fn moments(license: &License, circumstances: &Circumstances, used: Use) -> Vec<U
         license.expires_at.map(|end| policy.expiry.applies_from(end)),
         fresh_until,
         fresh_until.map(|end| policy.staleness.applies_from(end)),
-        used.over_since.map(|since| policy.overage.applies_from(since)),
+        used.excess_since.map(|since| policy.overage.applies_from(since)),
         circumstances.relieved_until,
     ]
     .into_iter()

@@ -27,6 +27,8 @@ pub struct Use {
     pub in_use: u32,
     /// Since when they are more than the quota.
     pub over_since: Option<UnixMillis>,
+    /// Since when they are more than is permitted, the overage included: from here the days of grace count.
+    pub excess_since: Option<UnixMillis>,
 }
 
 /// What is not as it was sold.
@@ -124,10 +126,12 @@ impl License {
         if used.in_use <= quota {
             return None;
         }
-        let since = used.over_since.unwrap_or(now).min(now);
         if used.in_use <= permitted {
+            let since = used.over_since.unwrap_or(now).min(now);
             return Some(Step { condition: Condition::OverQuota, since, rung: Rung::Observe, next: None });
         }
+        // Not from when the quota was passed: what was sold as overage uses up no grace, however long it runs.
+        let since = used.excess_since.unwrap_or(now).min(now);
         Some(self.policy.overage.step(Condition::OverQuota, since, now))
     }
 }

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     const fn running(in_use: u32) -> Use {
-        Use { in_use, over_since: None }
+        Use { in_use, over_since: None, excess_since: None }
     }
 
     #[test]
@@ -90,7 +90,7 @@ mod tests {
         active.policy.overage = Rule { grace_days: 0, then: Rung::Warn };
         assert_eq!(may_reserve(&active, &fresh(NOW), running(2)), Ok(()));
         active.policy.overage = Rule { grace_days: 3, then: Rung::BlockNew };
-        let over = Use { in_use: 3, over_since: Some(NOW) };
+        let over = Use { in_use: 3, over_since: Some(NOW), excess_since: Some(NOW) };
         assert_eq!(may_reserve(&active, &fresh(NOW.after(DAY * 2)), over), Ok(()));
         assert!(may_reserve(&active, &fresh(NOW.after(DAY * 3)), over).is_err());
     }

@@ -103,6 +103,8 @@ bodies! {
     17 MEASUREMENT "measurement" => Measurement(Measurement),
     /// What was queued was sent, or could not be.
     18 TRANSMISSION "transmission" => Transmission(Transmission),
+    /// More monitors run than a licence permits, its overage included, or no longer.
+    19 EXCESS "excess" => Excess(Excess),
 }
 
 /// What an app reported.
@@ -255,6 +257,19 @@ pub struct Overage {
     pub in_use: u32,
     /// The quota, without what may be gone over it.
     pub quota: u32,
+}
+
+/// More monitors run than a licence permits, its overage included, or no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Excess {
+    /// The app.
+    pub app: String,
+    /// The licence in force.
+    pub license: LicenseId,
+    /// Monitors in use. More than are permitted: from here the days of grace count. Otherwise it ended.
+    pub in_use: u32,
+    /// How many are permitted, the overage included.
+    pub permitted: u32,
 }
 
 /// A machine was activated under a licence.

@@ -8,9 +8,9 @@ mod body;
 mod run;
 
 pub use body::{
-    Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostSample, MachineActivated,
-    MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, SessionEnd, SessionEnded,
-    Transmission, Value, kind,
+    Activation, Body, Denial, Denials, EpochBegun, Event, Excess, FingerprintChange, Heartbeat, HostSample,
+    MachineActivated, MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, SessionEnd,
+    SessionEnded, Transmission, Value, kind,
 };
 pub use run::{NotARun, Run};
 

@@ -4,9 +4,9 @@ use super::vectors::{expect, recorded};
 use sitewarden_protocol::id::{ActivationId, LicenseId, SiteId};
 use sitewarden_protocol::license::KeyDigest;
 use sitewarden_protocol::record::{
-    Activation, Body, Denial, Denials, EpochBegun, Event, FingerprintChange, Heartbeat, HostSample, MachineActivated,
-    MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, Record, Run, SessionEnd, SessionEnded,
-    Transmission, Value, kind,
+    Activation, Body, Denial, Denials, EpochBegun, Event, Excess, FingerprintChange, Heartbeat, HostSample,
+    MachineActivated, MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, Record, Run,
+    SessionEnd, SessionEnded, Transmission, Value, kind,
 };
 use sitewarden_protocol::time::UnixMillis;
 use sitewarden_protocol::trusted_time;
@@ -116,6 +116,7 @@ fn bodies_of_version_2() -> Vec<Body> {
             retries: 2,
             error: Some("Connection timeout".into()),
         }),
+        Body::Excess(Excess { app: "EMS".into(), license, in_use: 300, permitted: 276 }),
     ]
 }
 
@@ -139,6 +140,7 @@ fn name(body: &Body) -> String {
         Body::SessionEnded(_) => kind::SESSION_ENDED,
         Body::Measurement(_) => kind::MEASUREMENT,
         Body::Transmission(_) => kind::TRANSMISSION,
+        Body::Excess(_) => kind::EXCESS,
         Body::Unknown => panic!("an unknown body is not written"),
     };
     assert_eq!(body.kind(), Some(kind));

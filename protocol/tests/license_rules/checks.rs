@@ -48,8 +48,8 @@ fn a_granted_reservation_fits(before: &Site, step: &Step, after: &Site) -> Check
     let Some(quota) = license.limits.monitors else { return Ok(()) };
     let permitted = quota + quota * u32::from(license.policy.overage_percent) / 100;
     let rule = license.policy.overage;
-    let over_since = before.used(app).over_since.unwrap_or(now);
-    let mild = rule.then < Rung::BlockNew || now < rule.applies_from(over_since);
+    let excess_since = before.used(app).excess_since.unwrap_or(now);
+    let mild = rule.then < Rung::BlockNew || now < rule.applies_from(excess_since);
     check(count <= permitted || mild, || format!("{count} monitors of {permitted} were granted under {}", license.name))
 }
 
@@ -141,7 +141,7 @@ fn dates(site: &Site, app: usize) -> Vec<UnixMillis> {
         let graces = [
             license.expires_at.map(|end| (end, policy.expiry)),
             Some((now.fresh_until, policy.staleness)),
-            site.used(app).over_since.map(|since| (since, policy.overage)),
+            site.used(app).excess_since.map(|since| (since, policy.overage)),
         ];
         for (since, rule) in graces.into_iter().flatten() {
             dates.push(since);

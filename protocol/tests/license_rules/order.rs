@@ -63,7 +63,11 @@ fn case() -> impl Strategy<Value = Case> {
                 ..license(0, EMS, quota, at(-100))
             };
             let circumstances = Circumstances { now: START, fresh_until: at(fresh), relieved_until: relief.map(at) };
-            Case { license, circumstances, used: Use { in_use, over_since: over.map(at) } }
+            Case {
+                license,
+                circumstances,
+                used: Use { in_use, over_since: over.map(at), excess_since: over.map(|days| at(days / 2)) },
+            }
         },
     )
 }

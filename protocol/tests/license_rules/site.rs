@@ -42,6 +42,7 @@ pub(crate) struct Site {
     pub(crate) overrides: Vec<Relief>,
     monitors: BTreeMap<usize, BTreeSet<u8>>,
     over_since: BTreeMap<usize, UnixMillis>,
+    excess_since: BTreeMap<usize, UnixMillis>,
     /// Whether the last step was a reservation of a new monitor, and was granted.
     pub(crate) granted: bool,
     // Time.
@@ -67,6 +68,7 @@ impl Site {
             overrides: vec![],
             monitors: BTreeMap::new(),
             over_since: BTreeMap::new(),
+            excess_since: BTreeMap::new(),
             granted: false,
             real: START.0,
             off: 0,
@@ -87,7 +89,11 @@ impl Site {
 
     pub(crate) fn used(&self, app: usize) -> Use {
         let in_use = self.monitors.get(&app).map_or(0, BTreeSet::len);
-        Use { in_use: u32::try_from(in_use).unwrap(), over_since: self.over_since.get(&app).copied() }
+        Use {
+            in_use: u32::try_from(in_use).unwrap(),
+            over_since: self.over_since.get(&app).copied(),
+            excess_since: self.excess_since.get(&app).copied(),
+        }
     }
 
     pub(crate) fn happen(&mut self, step: &Step) {
@@ -187,12 +193,16 @@ impl Site {
         let licenses = self.licenses();
         for (app, name) in APPS.iter().enumerate() {
             let Some(license) = in_force(&licenses, name) else { continue };
-            let over = self.used(app).in_use > license.limits.monitors.unwrap_or(u32::MAX);
-            if !over {
-                self.over_since.remove(&app);
-            } else if !self.over_since.contains_key(&app) {
-                self.over_since.insert(app, self.time.now());
-            }
+            let (in_use, now) = (self.used(app).in_use, self.time.now());
+            let note = |since: &mut BTreeMap<usize, UnixMillis>, limit: Option<u32>| {
+                if in_use <= limit.unwrap_or(u32::MAX) {
+                    since.remove(&app);
+                } else {
+                    since.entry(app).or_insert(now);
+                }
+            };
+            note(&mut self.over_since, license.limits.monitors);
+            note(&mut self.excess_since, license.permitted());
         }
     }
 

@@ -35,7 +35,7 @@ impl Store {
             let licenses: Vec<License> = of_site(connection, site)?.into_iter().map(License::from).collect();
             let fresh_until = fresh_until(connection, site, fresh_days)?;
             let relieved_until = overridden_until(connection, site)?;
-            let used = Use { in_use: usage::monitors(connection, site, &app)?, over_since: None };
+            let used = Use { in_use: usage::monitors(connection, site, &app)?, over_since: None, excess_since: None };
             let circumstances = Circumstances { now: at, fresh_until, relieved_until };
             Ok(license::explain(&licenses, &app, &circumstances, used))
         })
