@@ -1,6 +1,6 @@
 //! Which key activates which licence, and what the site's own activations make of the hub's licences.
 
-use super::{License, Status};
+use super::{License, Rung, Status, Term, in_force};
 use crate::codec::{Decode, Encode};
 use crate::id::{LicenseId, SiteId};
 use crate::time::UnixMillis;
@@ -68,6 +68,18 @@ pub enum ActivationError {
         /// The one asked for.
         new: Box<License>,
     },
+    /// Its term has not begun, and another licence lets the app run until then.
+    #[error(
+        "License begins on {from}; the license {current} stays in force for {app} until then, activate this one from that day on"
+    )]
+    NotBegun {
+        /// The app.
+        app: String,
+        /// The name of the licence that runs.
+        current: String,
+        /// When the term of the one asked for begins.
+        from: UnixMillis,
+    },
 }
 
 /// An activation that may be carried out.
@@ -96,6 +108,13 @@ pub fn activate(
     if new.status != Status::Inactive || over {
         return Err(ActivationError::Spent);
     }
+    if let Term::Dates { from, .. } = new.term
+        && now < from
+        && let Some(current) = in_force(licenses, &new.app).filter(|current| lets_run(current, now))
+    {
+        // What was given up does not come back, and the new one would let nothing run yet.
+        return Err(ActivationError::NotBegun { app: new.app.clone(), current: current.name.clone(), from });
+    }
     let running = in_use(&new.app);
     if let Some(permitted) = new.limits.monitors.filter(|quota| running > *quota) {
         return Err(ActivationError::QuotaTooSmall { in_use: running, permitted });
@@ -109,9 +128,18 @@ pub fn activate(
     }
 }
 
+/// Whether a licence that is in force lets its app run as far as its own time goes, the days of grace included.
+fn lets_run(license: &License, now: UnixMillis) -> bool {
+    let begun = !matches!(license.term, Term::Dates { from, .. } if now < from);
+    let rule = license.policy.expiry;
+    let in_grace = license.expires_at.is_some_and(|end| now < rule.applies_from(end));
+    begun && (!license.is_over(now) || rule.then < Rung::Block || in_grace)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{NOW, SITE, license};
+    use super::super::Rule;
+    use super::super::testing::{DAY, NOW, SITE, license};
     use super::*;
 
     #[test]
@@ -127,6 +155,24 @@ mod tests {
             [Status::Deactivated, Status::Active]
         );
         assert_eq!(after[1].expires_at, licenses[1].term.expiry(NOW));
+    }
+
+    #[test]
+    fn what_runs_is_not_given_up_for_a_term_that_has_not_begun() {
+        let (from, until) = (NOW.after(DAY * 10), NOW.after(DAY * 20));
+        let next = License { term: Term::Dates { from, until }, ..license(2, "EMS", Status::Inactive) };
+        let with = |current: License| [current, next.clone()];
+        let typed = |licenses: &[License], now| activate(licenses, SITE, "key2", true, now, |_| 0);
+        let running = with(license(1, "EMS", Status::Active));
+        let refused = ActivationError::NotBegun { app: "EMS".into(), current: "L1".into(), from };
+        assert_eq!(typed(&running, NOW), Err(refused.clone()));
+        assert!(typed(&running, from).is_ok());
+        // Its days of grace count as well; when they are over there is nothing left to lose.
+        let mut ended = License { expires_at: Some(NOW), ..license(1, "EMS", Status::Expired) };
+        ended.policy.expiry = Rule { grace_days: 5, then: Rung::Block };
+        assert_eq!(typed(&with(ended.clone()), NOW.after(DAY * 4)), Err(refused));
+        assert!(typed(&with(ended), NOW.after(DAY * 5)).is_ok());
+        assert!(typed(std::slice::from_ref(&next), NOW).is_ok());
     }
 
     #[test]

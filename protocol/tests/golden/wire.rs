@@ -213,6 +213,7 @@ fn to_agent() -> Vec<ToAgent> {
         activated(ActivationOutcome::Refused(ActivationError::Spent)),
         activated(ActivationOutcome::Refused(ActivationError::QuotaTooSmall { in_use: 11, permitted: 10 })),
         activated(ActivationOutcome::Refused(occupied())),
+        activated(ActivationOutcome::Refused(not_begun())),
         activated(ActivationOutcome::Unavailable),
     ]
 }
@@ -226,6 +227,10 @@ fn activated(outcome: ActivationOutcome) -> ToAgent {
 fn occupied() -> ActivationError {
     let [current, new] = [0, 1].map(|number| Box::new(full_snapshot().licenses.swap_remove(number)));
     ActivationError::Occupied { current, new }
+}
+
+fn not_begun() -> ActivationError {
+    ActivationError::NotBegun { app: "EMS".into(), current: "L1".into(), from: AT }
 }
 
 const fn name_to_agent(message: &ToAgent) -> &'static str {
@@ -247,6 +252,7 @@ const fn name_to_agent(message: &ToAgent) -> &'static str {
             ActivationOutcome::Refused(ActivationError::Spent) => "v2/to-agent-activated-spent",
             ActivationOutcome::Refused(ActivationError::QuotaTooSmall { .. }) => "v2/to-agent-activated-quota",
             ActivationOutcome::Refused(ActivationError::Occupied { .. }) => "v2/to-agent-activated-occupied",
+            ActivationOutcome::Refused(ActivationError::NotBegun { .. }) => "v2/to-agent-activated-not-begun",
             ActivationOutcome::Unavailable => "v2/to-agent-activated-unavailable",
         },
     }

@@ -3,8 +3,8 @@
 use super::site::{OVERRIDE_DAYS, SITE, Site, key};
 use super::steps::{APPS, Step};
 use sitewarden_protocol::license::{
-    ActivationError, Explanation, License, NoRoom, Rung, Status, Term, Verdict, access, activate, explain, in_force,
-    may_reserve,
+    ActivationError, Cause, Explanation, License, NoRoom, Rung, Status, Term, Verdict, access, activate, explain,
+    in_force, may_reserve,
 };
 use sitewarden_protocol::time::UnixMillis;
 
@@ -14,6 +14,7 @@ type Checked = Result<(), String>;
 pub(crate) fn all(before: &Site, step: &Step, after: &Site) -> Checked {
     one_active_licence_for_each_app(after)?;
     a_granted_reservation_fits(before, step, after)?;
+    a_typed_key_takes_no_access_away(before, step, after)?;
     time_goes_back_only_when_the_hub_says_so(before, step, after)?;
     invalid_is_final(before, after)?;
     overrides_stay_within_what_the_vendor_allows(after)?;
@@ -51,6 +52,23 @@ fn a_granted_reservation_fits(before: &Site, step: &Step, after: &Site) -> Check
     let excess_since = before.used(app).excess_since.unwrap_or(now);
     let mild = rule.then < Rung::BlockNew || now < rule.applies_from(excess_since);
     check(count <= permitted || mild, || format!("{count} monitors of {permitted} were granted under {}", license.name))
+}
+
+/// By a term that has not begun, that is. An override is not looked at: it is for a time without any licence.
+fn a_typed_key_takes_no_access_away(before: &Site, step: &Step, after: &Site) -> Checked {
+    let Step::Activate { .. } = step else { return Ok(()) };
+    let circumstances = after.circumstances(after.time.now());
+    if circumstances.relieved_until.is_some() {
+        return Ok(());
+    }
+    for (app, name) in APPS.iter().enumerate() {
+        let open = access(&before.licenses(), name, &circumstances, before.used(app)).is_ok();
+        let now = access(&after.licenses(), name, &circumstances, after.used(app)).err();
+        check(!open || !matches!(now, Some(Cause::NotYet { .. })), || {
+            format!("{name} ran before a key was typed: {now:?}")
+        })?;
+    }
+    Ok(())
 }
 
 fn time_goes_back_only_when_the_hub_says_so(before: &Site, step: &Step, after: &Site) -> Checked {

@@ -69,5 +69,9 @@ async fn activate_license(api: &Api, key: &str, machine: &str) -> Result<(), Ref
             let details = json!({"in_use": in_use, "permitted": permitted});
             Err(Refused::new(StatusCode::CONFLICT, "MONITOR_LIMIT", refused.to_string()).with(details))
         }
+        Err(ActivateError::Refused(ref refused @ ActivationError::NotBegun { ref current, from, .. })) => {
+            let details = json!({"valid_from": from.to_string(), "active_license": current});
+            Err(Refused::new(StatusCode::FORBIDDEN, "LICENSE_NOT_STARTED", refused.to_string()).with(details))
+        }
     }
 }

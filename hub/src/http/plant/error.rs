@@ -131,7 +131,9 @@ impl Error {
     /// A key is not activated. `question` is made of the two licences if another one is Active.
     pub(super) fn activation(refused: &ActivationError, question: impl FnOnce() -> Value) -> Self {
         match refused {
-            ActivationError::Unknown | ActivationError::Spent => Self::bad(refused.to_string()),
+            ActivationError::Unknown | ActivationError::Spent | ActivationError::NotBegun { .. } => {
+                Self::bad(refused.to_string())
+            }
             ActivationError::QuotaTooSmall { .. } => Self::new(StatusCode::CONFLICT, refused.to_string()),
             ActivationError::Occupied { .. } => Self::new(StatusCode::ACCEPTED, question()),
         }
