@@ -10,6 +10,10 @@ const HOUR: i64 = 3_600_000;
 
 impl Fixture {
     async fn greeted(&self, plant: &Plant, boot: u8, after_hours: i64) -> Vec<&'static str> {
+        self.greeted_with(plant, boot, after_hours, Version::default()).await
+    }
+
+    async fn greeted_with(&self, plant: &Plant, boot: u8, after_hours: i64, snapshot: Version) -> Vec<&'static str> {
         let hello = Hello {
             oldest_version: OLDEST_VERSION,
             newest_version: NEWEST_VERSION,
@@ -17,7 +21,7 @@ impl Fixture {
             program: "x".repeat(100),
             boot_id: [boot; 16],
             epochs: vec![],
-            snapshot: Version::default(),
+            snapshot,
         };
         let now = UnixMillis(NOW.0 + after_hours * HOUR);
         self.store.greet_agent(now, &hello, Ipv4Addr::LOCALHOST.into()).await.unwrap()
@@ -35,6 +39,23 @@ async fn machines_that_take_turns_more_slowly_than_in_a_day_are_not_told_apart()
     assert_eq!(fixture.greeted(&plant, 2, 53).await, ["clone"]);
     let length = fixture.number("SELECT length(program) FROM agents").await;
     assert_eq!(length, 64);
+}
+
+#[tokio::test]
+async fn an_agent_that_wants_its_snapshot_anew_has_not_been_rolled_back() {
+    let fixture = Fixture::new().await;
+    let plant = fixture.agent(1).await;
+    let version = |revision, issued_at| Version { revision, issued_at: UnixMillis(issued_at) };
+    for (hours, claimed, flags) in [
+        (0, version(5, NOW.0), &[][..]),
+        (1, version(5, 0), &[]),
+        (2, version(5, NOW.0 - 1), &["rollback"]),
+        (3, version(5, NOW.0), &[]),
+        (4, version(6, NOW.0), &[]),
+        (5, version(5, 0), &["rollback"]),
+    ] {
+        assert_eq!(fixture.greeted_with(&plant, 1, hours, claimed).await, flags, "{claimed:?}");
+    }
 }
 
 #[tokio::test]
