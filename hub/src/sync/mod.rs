@@ -41,6 +41,10 @@ use tokio::time::timeout;
 /// How long a look-up may take; the agent is told to try again after it.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a typed key may take. Well below the 10 s that an agent waits: somebody stands there, and is to hear that the
+/// site has to decide by itself.
+const ACTIVATION_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// Between two lines about handshakes that strangers fail.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -107,12 +111,14 @@ impl Backing {
         within(self.store.greet_agent(crate::wall_clock(), hello, address)).await
     }
 
-    /// Activates the licence with a key that was typed at the agent's site.
-    async fn activate(&self, agent: AgentId, ask: Activate) -> Result<ActivationOutcome, Ending> {
-        let now = crate::wall_clock();
-        match within(self.store.activate_at_site(now, agent, ask)).await? {
-            Ok(license) => Ok(ActivationOutcome::Activated(license.uuid)),
-            Err(refused) => Ok(ActivationOutcome::Refused(refused)),
+    /// Activates the licence with a key that was typed at the agent's site. What goes wrong here costs the agent an
+    /// answer, not its session.
+    async fn activate(&self, agent: AgentId, ask: Activate) -> ActivationOutcome {
+        let activating = self.store.activate_at_site(crate::wall_clock(), agent, ask);
+        match before(ACTIVATION_TIMEOUT, activating).await {
+            Ok(Ok(license)) => ActivationOutcome::Activated(license.uuid),
+            Ok(Err(refused)) => ActivationOutcome::Refused(refused),
+            Err(_) => ActivationOutcome::Unavailable,
         }
     }
 
@@ -123,11 +129,15 @@ impl Backing {
 
 /// The whole chain of a failure goes to the log here; the session only learns that it was the hub's.
 async fn within<T>(operation: impl Future<Output = Result<T, store::Error>>) -> Result<T, Ending> {
+    before(STORE_TIMEOUT, operation).await
+}
+
+async fn before<T>(limit: Duration, operation: impl Future<Output = Result<T, store::Error>>) -> Result<T, Ending> {
     let failed = |error: &(dyn StdError + 'static)| {
         tracing::error!(error, "a session could not use the store");
         Ending::Hub
     };
-    match timeout(STORE_TIMEOUT, operation).await {
+    match timeout(limit, operation).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(failed(&error)),
         Err(late) => Err(failed(&late)),

@@ -276,13 +276,14 @@ impl Driver {
         Ok(())
     }
 
-    /// Answer and snapshot go together, so that the site can act on the answer at once.
+    /// Answer and snapshot go together, so that the site can act on the answer at once; also on a refusal, which may rest
+    /// on what the site has not heard of yet.
     async fn activate(&mut self, ask: Activate) -> Result<Activated, Ending> {
         let question = ask.question;
-        let outcome = self.backing.activate(self.peer.agent, ask).await?;
+        let outcome = self.backing.activate(self.peer.agent, ask).await;
         let snapshot = match outcome {
-            ActivationOutcome::Activated(_) => self.newer_snapshot().await?,
-            ActivationOutcome::Refused(_) | ActivationOutcome::Unavailable => None,
+            ActivationOutcome::Activated(_) | ActivationOutcome::Refused(_) => self.newer_snapshot().await?,
+            ActivationOutcome::Unavailable => None,
         };
         Ok(Activated { question, outcome, snapshot })
     }

@@ -1,6 +1,6 @@
 //! What agents ask in a session, and what they tell that the vendor has to look at.
 
-use crate::support::{Agent, Line, TestHub, act, now};
+use crate::support::{Agent, Line, PATIENCE, TestHub, act, now};
 use sitewarden_hub::store::{Issued, LicenseEdit, LicenseSelector, NewLicense, Scope, SiteEdit};
 use sitewarden_protocol::hub_time;
 use sitewarden_protocol::id::SiteId;
@@ -9,9 +9,10 @@ use sitewarden_protocol::message::{Activate, Activated, ActivationOutcome, Hello
 use sitewarden_protocol::record::{Body, FingerprintChange, Override};
 use sitewarden_protocol::time::UnixMillis;
 use sitewarden_protocol::trusted_time::{Cause, Change};
+use tokio::time::timeout;
 
-async fn issue(hub: &TestHub, site: SiteId, name: &str, quota: u32) -> Issued {
-    let new = NewLicense {
+fn license(site: SiteId, name: &str, quota: u32) -> NewLicense {
+    NewLicense {
         site,
         app: "EMS".to_owned(),
         name: name.to_owned(),
@@ -21,8 +22,11 @@ async fn issue(hub: &TestHub, site: SiteId, name: &str, quota: u32) -> Issued {
         features: vec![],
         policy: Policy::default(),
         description: String::new(),
-    };
-    hub.hub.store().issue_license(&act(), new).await.unwrap()
+    }
+}
+
+async fn issue(hub: &TestHub, site: SiteId, name: &str, quota: u32) -> Issued {
+    hub.hub.store().issue_license(&act(), license(site, name, quota)).await.unwrap()
 }
 
 /// Types a key, and waits for the answer; snapshots that are pushed meanwhile are passed over.
@@ -86,6 +90,48 @@ async fn a_key_is_refused_for_the_reasons_that_a_plant_has() {
     assert_eq!(replaced.outcome, ActivationOutcome::Activated(second.license.uuid));
     let old = hub.hub.store().show_license(LicenseSelector::Uuid(first.license.uuid)).await.unwrap();
     assert_eq!(old.status, Status::Deactivated);
+}
+
+#[tokio::test]
+async fn a_refusal_brings_what_the_site_has_not_heard_of() {
+    let hub = TestHub::start().await;
+    let site = hub.site().await;
+    let agent = hub.agent_at(site).await;
+    let until = UnixMillis(now().0 + 500);
+    let new =
+        NewLicense { term: Term::Dates { from: UnixMillis(until.0 - 86_400_000), until }, ..license(site, "L1", 10) };
+    let issued = hub.hub.store().issue_license(&act(), new).await.unwrap();
+    let (mut line, _) = agent.session(&hub).await;
+    assert!(type_key(&mut line, &issued.key, false, 0).await.snapshot.is_some());
+    let expired = async {
+        loop {
+            let answer = type_key(&mut line, &issued.key, false, 0).await;
+            assert_eq!(answer.outcome, ActivationOutcome::Refused(ActivationError::Spent));
+            if let Some(snapshot) = answer.snapshot {
+                return snapshot.read().unwrap();
+            }
+        }
+    };
+    let snapshot = timeout(PATIENCE, expired).await.expect("the question itself has it expire");
+    assert_eq!(snapshot.licenses[0].status, Status::Expired);
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_costs_the_answer_and_not_the_session() {
+    let hub = TestHub::start().await;
+    let site = hub.site().await;
+    let agent = hub.agent_at(site).await;
+    let issued = issue(&hub, site, "L1", 10).await;
+    let (mut line, _) = agent.session(&hub).await;
+    // As a backup tool may that holds on to the database.
+    let other = rusqlite::Connection::open(hub.data_dir.join("hub.sqlite")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let answer = type_key(&mut line, &issued.key, false, 0).await;
+    assert_eq!((answer.outcome, answer.snapshot), (ActivationOutcome::Unavailable, None));
+    other.execute_batch("ROLLBACK").unwrap();
+    let nonce: hub_time::Nonce = [5; 16];
+    line.send(ToHub::AskTime(nonce)).await;
+    while !matches!(line.receive().await.expect("the session goes on"), ToAgent::Time(_)) {}
 }
 
 #[tokio::test]
