@@ -2,6 +2,7 @@
 //!
 //! Always true: passwords are kept as argon2id hashes only; a credential that was checked once is remembered for a
 //! while as a keyed digest in memory, so that no password hash is on the hot path; any change of users forgets them all.
+//! Whoever goes on using it is remembered on, so that somebody else's wrong guesses do not make a running app wait.
 //! The vendor's own people come in the snapshot (`vendor`) and are looked up before the site's users.
 //! Wrong passwords make the same user at the same address wait, doubling, but never one whose credential is remembered.
 
@@ -22,17 +23,27 @@ use sitewarden_protocol::snapshot::Administrator;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-/// How long a checked credential is remembered.
-const REMEMBERED: Duration = Duration::from_secs(300);
+/// How long a checked credential is remembered when it is not used.
+const REMEMBERED: Duration = Duration::from_secs(3_600);
+/// How long it is remembered at most, however much it is used.
+const REMEMBERED_LONGEST: Duration = Duration::from_secs(12 * 3_600);
+/// How old the note of its last use may get, seconds: so seldom is anything written that requests share.
+const USE_NOTED: u64 = 60;
 /// Credentials that are remembered at the same time; the memory of them is dropped whole when it is full.
 const REMEMBERED_MAX: usize = 1_024;
 /// Password hashes computed at the same time: each takes 46 MiB and some 30 ms of a core.
 const HASHING: usize = 1;
+/// How long a request waits for its turn to have its password hashed.
+const TURN_TIMEOUT: Duration = Duration::from_secs(3);
+/// After how long whoever got no turn may try again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// The shortest password, characters.
 pub const MIN_PASSWORD: usize = 8;
 /// The longest password, bytes.
@@ -85,7 +96,8 @@ pub enum Proof {
     Known(Arc<User>),
     /// Nobody.
     Unknown,
-    /// It was not looked at: there were too many wrong ones before. How long is still to be waited.
+    /// It was not looked at: there were too many wrong ones before, or too many are being looked at. How long is still to
+    /// be waited.
     Wait(Duration),
 }
 
@@ -131,8 +143,16 @@ struct Account {
     password: String,
 }
 
-/// Whom a credential's keyed digest proved, and when.
-type Remembered = HashMap<[u8; 32], (Checked, Instant)>;
+/// Whom a credential's keyed digest proved.
+type Remembered = HashMap<[u8; 32], Arc<Memory>>;
+
+/// One credential that was checked. Times are since the start of [`Users`].
+struct Memory {
+    checked: Checked,
+    since: Duration,
+    /// Its last use, seconds; at most [`USE_NOTED`] behind.
+    used: AtomicU64,
+}
 
 /// A user, and the stored hash that proved him.
 #[derive(Clone)]
@@ -151,7 +171,7 @@ pub struct Users {
     digest_key: Zeroizing<[u8; 32]>,
     hashing: Arc<Semaphore>,
     patience: Patience,
-    /// The moment that patience counts from.
+    /// The moment that patience and memory count from.
     began: Instant,
 }
 
@@ -195,8 +215,8 @@ impl Users {
     }
 
     /// Whom an `Authorization` header's value (Basic) proves by memory alone, without a lock: the same value was checked
-    /// within the last five minutes, and nothing has changed for that user. `administrators` are those of the snapshot in
-    /// force.
+    /// within the last hours and used within the last one, and nothing has changed for that user. `administrators` are
+    /// those of the snapshot in force.
     pub fn remembered(&self, header: &[u8], administrators: &[Administrator]) -> Option<Arc<User>> {
         self.recall(blake3::keyed_hash(&self.digest_key, header).as_bytes(), administrators)
     }
@@ -216,7 +236,9 @@ impl Users {
         if let Err(wait) = self.patience.check(&credential.name, from, self.began.elapsed()) {
             return Proof::Wait(wait);
         }
-        let Ok(turn) = Arc::clone(&self.hashing).acquire_owned().await else { return Proof::Unknown };
+        let Ok(Ok(turn)) = timeout(TURN_TIMEOUT, Arc::clone(&self.hashing).acquire_owned()).await else {
+            return Proof::Wait(TRY_AGAIN);
+        };
         let users = Arc::clone(self);
         // The turn is over when the hash is computed, and a wrong password counts, even if nobody waits any more.
         let settled = tokio::task::spawn_blocking(move || {
@@ -252,10 +274,18 @@ impl Users {
     }
 
     fn recall(&self, digest: &[u8; 32], administrators: &[Administrator]) -> Option<Arc<User>> {
+        self.recall_at(self.began.elapsed(), digest, administrators)
+    }
+
+    fn recall_at(&self, now: Duration, digest: &[u8; 32], administrators: &[Administrator]) -> Option<Arc<User>> {
         let remembered = self.remembered.load();
-        let (Checked { user, by }, since) = remembered.get(digest)?;
-        let counts = since.elapsed() < REMEMBERED && vendor::stands(administrators, user, by);
-        counts.then(|| Arc::clone(user))
+        let memory = remembered.get(digest)?;
+        let Checked { user, by } = &memory.checked;
+        if !memory.counts(now) || !vendor::stands(administrators, user, by) {
+            return None;
+        }
+        memory.note_use(now);
+        Some(Arc::clone(user))
     }
 
     fn check(&self, name: &str, password: &str, administrators: &[Administrator]) -> Option<Checked> {
@@ -284,10 +314,15 @@ impl Users {
             return;
         }
         let mut remembered = HashMap::clone(&self.remembered.load());
+        let now = self.began.elapsed();
+        if remembered.len() >= REMEMBERED_MAX {
+            remembered.retain(|_, memory| memory.counts(now));
+        }
         if remembered.len() >= REMEMBERED_MAX {
             remembered.clear();
         }
-        remembered.insert(digest, (checked.clone(), Instant::now()));
+        let memory = Memory { checked: checked.clone(), since: now, used: AtomicU64::new(now.as_secs()) };
+        remembered.insert(digest, Arc::new(memory));
         self.remembered.store(Arc::new(remembered));
     }
 
@@ -298,6 +333,20 @@ impl Users {
         self.accounts.store(Arc::new(accounts));
         self.remembered.store(Arc::default());
         Ok(())
+    }
+}
+
+impl Memory {
+    fn counts(&self, now: Duration) -> bool {
+        let unused = now.saturating_sub(Duration::from_secs(self.used.load(Ordering::Relaxed)));
+        now.saturating_sub(self.since) < REMEMBERED_LONGEST && unused < REMEMBERED
+    }
+
+    fn note_use(&self, now: Duration) {
+        let now = now.as_secs();
+        if now.saturating_sub(self.used.load(Ordering::Relaxed)) >= USE_NOTED {
+            self.used.store(now, Ordering::Relaxed);
+        }
     }
 }
 
@@ -376,6 +425,29 @@ mod tests {
         assert_eq!(role(&users, "ems:correct horse", HERE).await, Some(Role::App), "it is remembered");
         assert_eq!(role(&users, "boss:battery staple", HERE).await, Some(Role::Admin));
         assert_eq!(users.authenticate(&basic("ems:guess"), THERE, vec![]).await, Proof::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_credential_in_use_is_remembered_on_and_one_that_is_not_is_forgotten() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let users = users(&folder);
+        users.add("ems", Role::App, "correct horse").unwrap();
+        assert_eq!(role(&users, "ems:correct horse", HERE).await, Some(Role::App));
+        let digest = *blake3::keyed_hash(&users.digest_key, &basic("ems:correct horse")).as_bytes();
+        let at = |minutes: u64| users.recall_at(Duration::from_secs(60 * minutes), &digest, &[]).is_some();
+        assert!((1..12 * 2).all(|half_hours| at(30 * half_hours)), "it is used every half an hour");
+        assert!(!at(12 * 60 + 1), "twelve hours are the end");
+        users.remembered.store(Arc::default());
+        assert_eq!(role(&users, "ems:correct horse", HERE).await, Some(Role::App));
+        assert!(!at(61), "nobody used it for an hour");
+    }
+
+    #[tokio::test]
+    async fn who_gets_no_turn_to_be_hashed_is_told_to_come_back() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let users = users(&folder);
+        let _taken = Arc::clone(&users.hashing).acquire_many_owned(u32::try_from(HASHING).unwrap()).await.unwrap();
+        assert_eq!(users.authenticate(&basic("ems:x"), HERE, vec![]).await, Proof::Wait(TRY_AGAIN));
     }
 
     #[tokio::test]

@@ -26,8 +26,10 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-/// How long a checked credential is remembered.
-const REMEMBERED: Duration = Duration::from_secs(300);
+/// How long a checked credential is remembered when it is not used.
+const REMEMBERED: Duration = Duration::from_secs(3_600);
+/// How long it is remembered at most, however much it is used.
+const REMEMBERED_LONGEST: Duration = Duration::from_secs(12 * 3_600);
 /// Credentials that are remembered; the memory of them is dropped whole when it is full.
 const MAX_REMEMBERED: usize = 1_024;
 /// Password hashes computed at the same time: each takes 19 MiB and some 30 ms of a core.
@@ -59,13 +61,26 @@ pub(crate) enum Refused {
 pub(crate) struct Basic {
     store: Store,
     digest_key: Zeroizing<[u8; 32]>,
-    remembered: Mutex<HashMap<[u8; 32], Instant>>,
+    remembered: Mutex<HashMap<[u8; 32], Memory>>,
     patience: Patience,
     /// The moment that patience counts from.
     began: Instant,
     /// Passwords tried by one address, of whatever user.
     rate: Rate,
     hashing: Arc<Semaphore>,
+}
+
+/// When a credential was checked, and used last.
+struct Memory {
+    since: Instant,
+    used: Instant,
+}
+
+impl Memory {
+    fn counts(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < REMEMBERED_LONGEST
+            && now.saturating_duration_since(self.used) < REMEMBERED
+    }
 }
 
 impl Basic {
@@ -131,16 +146,22 @@ impl Basic {
     }
 
     fn remembers(&self, digest: &[u8; 32]) -> bool {
-        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.get(digest).is_some_and(|since| since.elapsed() < REMEMBERED)
+        let (now, mut remembered) = (Instant::now(), self.remembered.lock().unwrap_or_else(PoisonError::into_inner));
+        let memory = remembered.get_mut(digest).filter(|memory| memory.counts(now));
+        // Whoever goes on is remembered on: somebody else's wrong guesses do not make a running program wait.
+        memory.map(|memory| memory.used = now).is_some()
     }
 
     fn remember(&self, digest: [u8; 32]) {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if remembered.len() >= MAX_REMEMBERED {
+            remembered.retain(|_, memory| memory.counts(now));
+        }
         if remembered.len() >= MAX_REMEMBERED {
             remembered.clear();
         }
-        remembered.insert(digest, Instant::now());
+        remembered.insert(digest, Memory { since: now, used: now });
     }
 }
 
@@ -163,6 +184,17 @@ async fn verify(password: Zeroizing<String>, hash: String, turn: OwnedSemaphoreP
 mod tests {
     use super::*;
     use argon2::PasswordHasher;
+
+    #[test]
+    fn a_credential_counts_while_it_is_used_and_for_twelve_hours_at_most() {
+        let since = Instant::now();
+        let counts = |used: u64, now: u64| {
+            let at = |minutes: u64| since + Duration::from_secs(60 * minutes);
+            Memory { since, used: at(used) }.counts(at(now))
+        };
+        assert!(counts(0, 59) && counts(59, 118) && counts(719, 719));
+        assert!(!counts(0, 60) && !counts(719, 720));
+    }
 
     #[test]
     fn the_hash_of_nobody_costs_what_real_ones_do() {

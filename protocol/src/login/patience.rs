@@ -13,7 +13,8 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// After so long without a wrong password all is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(600);
-/// Users and addresses that are remembered (about 1 MiB). When all places are taken by recent ones, strangers wait.
+/// Users and addresses that are remembered (about 1 MiB). When all places are taken, whoever failed longest ago is forgotten:
+/// 10,000 wrong passwords cost whoever tries them far more than his five free ones are worth.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// Names come as digests: a caller must not choose how much memory they take.
@@ -35,13 +36,8 @@ impl Patience {
     /// # Errors
     /// How long is still to be waited, at most a minute.
     pub fn check(&self, name: &str, address: IpAddr, now: Duration) -> Result<(), Duration> {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(of_one) = failures.get(&who(name, address)) else {
-            if failures.len() >= MAX_REMEMBERED {
-                failures.retain(|_, of_one| now.saturating_sub(of_one.last) < FORGOTTEN);
-            }
-            return if failures.len() < MAX_REMEMBERED { Ok(()) } else { Err(FIRST) };
-        };
+        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(of_one) = failures.get(&who(name, address)) else { return Ok(()) };
         let until = of_one.last.saturating_add(wait_after(of_one.count));
         if until <= now { Ok(()) } else { Err(until.saturating_sub(now)) }
     }
@@ -49,7 +45,11 @@ impl Patience {
     /// The password was wrong.
     pub fn failed(&self, name: &str, address: IpAddr, now: Duration) {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_one = failures.entry(who(name, address)).or_insert(Failures { count: 0, last: now });
+        let who = who(name, address);
+        if failures.len() >= MAX_REMEMBERED && !failures.contains_key(&who) {
+            make_room(&mut failures, now);
+        }
+        let of_one = failures.entry(who).or_insert(Failures { count: 0, last: now });
         let before = if now.saturating_sub(of_one.last) < FORGOTTEN { of_one.count } else { 0 };
         *of_one = Failures { count: before.saturating_add(1), last: now };
     }
@@ -57,6 +57,15 @@ impl Patience {
     /// The password was right: whoever mistyped before begins anew.
     pub fn forget(&self, name: &str, address: IpAddr) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&who(name, address));
+    }
+}
+
+fn make_room(failures: &mut HashMap<Who, Failures>, now: Duration) {
+    failures.retain(|_, of_one| now.saturating_sub(of_one.last) < FORGOTTEN);
+    if failures.len() >= MAX_REMEMBERED
+        && let Some(oldest) = failures.iter().min_by_key(|(_, of_one)| of_one.last).map(|(who, _)| *who)
+    {
+        failures.remove(&oldest);
     }
 }
 
@@ -108,11 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn when_all_places_are_taken_strangers_wait_until_one_is_forgotten() {
-        let patience = Patience::default();
-        (0..MAX_REMEMBERED).for_each(|i| patience.failed(&i.to_string(), HERE, Duration::ZERO));
-        assert_eq!(patience.check("stranger", HERE, Duration::ZERO), Err(FIRST));
-        assert_eq!(patience.check("0", HERE, Duration::ZERO), Ok(()));
-        assert_eq!(patience.check("stranger", HERE, FORGOTTEN), Ok(()));
+    fn when_all_places_are_taken_no_stranger_waits_and_the_oldest_is_forgotten() {
+        let (patience, second) = (Patience::default(), Duration::from_secs(1));
+        (0..FREE).for_each(|_| patience.failed("oldest", HERE, Duration::ZERO));
+        (1..MAX_REMEMBERED).for_each(|i| patience.failed(&i.to_string(), HERE, second));
+        assert_eq!(patience.check("stranger", HERE, second), Ok(()));
+        assert!(patience.check("oldest", HERE, Duration::ZERO).is_err());
+        (0..FREE).for_each(|_| patience.failed("stranger", HERE, second));
+        assert!(patience.check("stranger", HERE, second).is_err(), "who guesses waits, also in a full table");
+        assert_eq!(patience.check("oldest", HERE, Duration::ZERO), Ok(()));
+        assert_eq!(patience.0.lock().unwrap().len(), MAX_REMEMBERED);
     }
 }
