@@ -7,10 +7,12 @@
 mod activations;
 mod evidence;
 mod monitors;
+mod overages;
 mod prepare;
 mod rows;
 mod signs;
 
+pub(super) use overages::Bound;
 pub use prepare::{OpenedRecords, VerifiedBatch};
 
 use super::{Store, counted, error::Error, error::found, whole, writer::Tx};
@@ -135,6 +137,7 @@ impl Arrival<'_> {
                 self.flag_malformed(tx, records, skip)?;
                 self.flag_cut(tx, records, skip)?;
                 self.move_monitors(tx, records, skip)?;
+                self.note_overages(tx, records, skip)?;
                 self.activate(tx, records, skip)?;
                 self.flag_signs(tx, records, skip)?;
                 records.len().saturating_sub(skip)

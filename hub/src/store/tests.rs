@@ -6,5 +6,6 @@ mod ingesting;
 mod license_life;
 mod licensing;
 mod monitors;
+mod overages;
 mod paging;
 mod users;

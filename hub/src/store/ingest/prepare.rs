@@ -1,5 +1,6 @@
 //! What is done with a batch before the writer sees it: verified, opened, decoded, summed.
 
+use super::overages::Passed;
 use super::signs::Sign;
 use sitewarden_protocol::{
     batch::{self, Header, Signed},
@@ -37,6 +38,7 @@ pub struct OpenedRecords {
     sums: Vec<Sum>,
     pub(super) activations: Vec<Activated>,
     pub(super) monitors: Vec<Moved>,
+    pub(super) overages: Vec<Passed>,
     /// What the vendor has to look at, behind its record's place in the batch.
     pub(super) signs: Vec<(usize, Sign)>,
     /// Records whose kind is known and whose body is not of that kind.
@@ -144,6 +146,7 @@ impl OpenedRecords {
             sums: Vec::new(),
             activations: Vec::new(),
             monitors: Vec::new(),
+            overages: Vec::new(),
             signs: Vec::new(),
             malformed: Vec::new(),
             cut: Vec::new(),
@@ -176,7 +179,14 @@ impl OpenedRecords {
                     decoded.count = denials.count.max(1);
                     decoded.app = name(denials.app);
                 }
-                Ok(Body::Overage(over)) => decoded.app = name(over.app),
+                Ok(Body::Overage(told)) => {
+                    decoded.app = name(told.app.clone());
+                    records.overages.push(Passed::quota(index, record.at, told));
+                }
+                Ok(Body::Excess(told)) => {
+                    decoded.app = name(told.app.clone());
+                    records.overages.push(Passed::permitted(index, record.at, told));
+                }
                 Ok(Body::LicenseActivated(what)) => {
                     records.activations.push(Activated { index, at: record.at, what });
                 }
@@ -197,7 +207,7 @@ impl OpenedRecords {
 
     /// Rows that they make, about.
     pub(super) fn rows_written(&self) -> usize {
-        self.len() + self.monitors.len()
+        self.len() + self.monitors.len() + self.overages.len()
     }
 
     /// The records after the first `skip`.
