@@ -1,7 +1,8 @@
 //! Passwords on their way in: read from a file, hashed, forgotten.
 
 use argon2::password_hash::{self, phc::PasswordHash};
-use argon2::{Algorithm, Argon2, PasswordHasher};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
+use sitewarden_protocol::login::hash::{LANES, MEMORY, PASSES};
 use std::{fs, io, path::Path};
 use zeroize::Zeroizing;
 
@@ -54,8 +55,14 @@ pub fn hash_file(file: &Path) -> Result<String, Error> {
     if !(MIN_PASSWORD..=MAX_PASSWORD).contains(&password.len()) {
         return Err(Error::Length);
     }
-    // The library's defaults are argon2id with the parameters that OWASP recommends.
-    Ok(Argon2::default().hash_password(password).map_err(Error::Hash)?.to_string())
+    hash(password).map_err(Error::Hash)
+}
+
+/// At the cost that agents use as well.
+pub(crate) fn hash(password: &[u8]) -> Result<String, password_hash::Error> {
+    let params = Params::new(MEMORY, PASSES, LANES, None)?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    Ok(argon2.hash_password(password)?.to_string())
 }
 
 /// Whether a text is an argon2id hash in PHC form, and not a password that was given in its place.

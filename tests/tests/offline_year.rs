@@ -225,7 +225,8 @@ impl Plant {
 
     /// Milliseconds since the year began, by the operator's own view of time.
     fn now(&self) -> i64 {
-        moment(&self.explain("PERP")["at"]) - self.start
+        // It is told in whole seconds.
+        (moment(&self.explain("PERP")["at"]) - self.start).max(0)
     }
 
     /// Lets time pass up to a moment after the start. The clocks agree, so it does not matter who reads them meanwhile.

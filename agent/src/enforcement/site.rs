@@ -266,7 +266,7 @@ impl Site {
         let over = (in_use > quota) != used.over_since.is_some();
         let excess = (in_use > permitted) != used.excess_since.is_some();
         let over = over.then(|| Body::Overage(Overage { app: app.clone(), license, in_use, quota }));
-        let excess = excess.then(|| Body::Excess(Excess { app, license, in_use, permitted }));
+        let excess = excess.then_some(Body::Excess(Excess { app, license, in_use, permitted }));
         over.into_iter().chain(excess).collect()
     }
 

@@ -28,6 +28,7 @@ impl Plant {
         let clock = Clock::start(&folder, clock::wall(), Default::default(), Box::new(RealClocks::new())).unwrap();
         let plant = Self { root, folder, journal, clock, _data: data };
         files.iter().for_each(|(path, content)| plant.has(path, content));
+        enrol(&plant.folder, &host::fingerprint_below(plant.root.path())).unwrap();
         plant
     }
 
@@ -124,4 +125,16 @@ async fn what_is_damaged_is_set_aside_and_the_machine_taken_as_it_is() {
     assert!(plant.folder.state("fingerprint.json.damaged").exists());
     plant.has(MAC, "3c:ec:ef:00:00:02");
     assert_eq!(plant.look().await.changed, ["mac"]);
+}
+
+#[tokio::test]
+async fn a_machine_of_which_nothing_is_known_is_told_so_that_the_hub_can_compare() {
+    let plant = Plant::new(&[("etc/machine-id", "1f0e2d3c4b5a69788796a5b4c3d2e1f0")], 1 << 40);
+    plant.look().await;
+    assert_eq!(plant.told(), []);
+    fs::remove_file(plant.folder.state(FILE)).unwrap();
+    plant.look().await;
+    assert_eq!(plant.told(), [(true, String::new())]);
+    plant.look().await;
+    assert_eq!(plant.told().len(), 1);
 }

@@ -14,6 +14,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0006_key_hint.sql")),
     M::up(include_str!("migrations/0007_site_override.sql")),
     M::up(include_str!("migrations/0008_telemetry.sql")),
+    M::up(include_str!("migrations/0009_overages.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.

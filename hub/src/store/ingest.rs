@@ -8,10 +8,12 @@ mod activations;
 mod evidence;
 mod measurements;
 mod monitors;
+mod overages;
 mod prepare;
 mod rows;
 mod signs;
 
+pub(super) use overages::Bound;
 pub use prepare::{OpenedRecords, VerifiedBatch};
 
 use super::{Store, counted, error::Error, error::found, whole, writer::Tx};
@@ -136,6 +138,7 @@ impl Arrival<'_> {
                 self.flag_malformed(tx, records, skip)?;
                 self.flag_cut(tx, records, skip)?;
                 self.move_monitors(tx, records, skip)?;
+                self.note_overages(tx, records, skip)?;
                 self.activate(tx, records, skip)?;
                 self.flag_signs(tx, records, skip)?;
                 self.measure(tx, records, skip)?;

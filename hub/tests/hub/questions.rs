@@ -93,6 +93,28 @@ async fn a_key_is_refused_for_the_reasons_that_a_plant_has() {
 }
 
 #[tokio::test]
+async fn what_runs_stays_in_force_until_the_next_term_begins() {
+    let hub = TestHub::start().await;
+    let site = hub.site().await;
+    let agent = hub.agent_at(site).await;
+    let running = issue(&hub, site, "L1", 10).await;
+    let from = UnixMillis(now().0 + 86_400_000);
+    let term = Term::Dates { from, until: UnixMillis(from.0 + 86_400_000) };
+    let next = NewLicense { term, ..license(site, "L2", 10) };
+    let store = hub.hub.store();
+    let next = store.issue_license(&act(), next).await.unwrap();
+    let (mut line, _) = agent.session(&hub).await;
+    type_key(&mut line, &running.key, false, 0).await;
+    let refused = type_key(&mut line, &next.key, true, 0).await.outcome;
+    let told = ActivationError::NotBegun { app: "EMS".to_owned(), current: "L1".to_owned(), from };
+    assert_eq!(refused, ActivationOutcome::Refused(told));
+    for (issued, status) in [(running, Status::Active), (next, Status::Inactive)] {
+        let stored = store.show_license(LicenseSelector::Uuid(issued.license.uuid)).await.unwrap();
+        assert_eq!(stored.status, status, "{}", stored.name);
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_brings_what_the_site_has_not_heard_of() {
     let hub = TestHub::start().await;
     let site = hub.site().await;

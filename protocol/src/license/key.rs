@@ -32,10 +32,17 @@ pub fn short_key(random: [u8; 16]) -> String {
     groups.join("-")
 }
 
-/// The last four characters of a key, behind dots: enough to tell keys apart, and 26 bits less of 207 to guess.
+/// The last characters of a key, behind dots: enough to tell keys apart. Four of a long one, which leaves 181 bits of 207
+/// to guess; two of a short one, which leaves 70 of 80; none of what is so short that this would be half of it.
 pub fn key_hint(key: &str) -> String {
-    let last = key.trim().char_indices().rev().nth(3).map_or(0, |(at, _)| at);
-    format!("…{}", &key.trim()[last..])
+    let key = key.trim();
+    let shown = match key.chars().count() {
+        0..=4 => 0,
+        5..32 => 2,
+        _ => 4,
+    };
+    let last = key.char_indices().rev().take(shown).last().map_or(key.len(), |(at, _)| at);
+    format!("…{}", &key[last..])
 }
 
 /// Recognises a licence key at one site without revealing it: BLAKE3 over site and key.
@@ -86,6 +93,15 @@ mod tests {
         assert!(key.bytes().all(|byte| byte.is_ascii_graphic()));
         let short = short_key(*b"0123456789abcdef");
         assert_eq!(short.split('-').map(str::len).collect::<Vec<_>>(), [4; 4]);
+    }
+
+    #[test]
+    fn a_hint_shows_little_of_a_long_key_and_less_of_a_short_one() {
+        let long = random_key((0..=255).cycle());
+        assert_eq!(key_hint(&format!(" {long}\n")), format!("…{}", &long[28..]));
+        assert_eq!(key_hint("ABCD-EFGH-JKMN-PQRS"), "…RS");
+        assert_eq!(key_hint("ключ-ключ"), "…юч");
+        assert_eq!([key_hint("1234"), key_hint("")], ["…", "…"]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How people and apps log in with a password, the same at the hub and at an agent: what they send ([`basic`]), and how
-//! long one who guesses has to wait ([`patience`]).
+//! long one who guesses has to wait ([`patience`]). What a password's hash costs ([`hash`]) is the same too: the hashes of
+//! the vendor's people are made at the hub and computed at agents.
 
 pub mod basic;
+pub mod hash;
 pub mod patience;

@@ -1,7 +1,8 @@
 //! `GET /_config/licenses/_verify`: whether the caller may use an app.
 //!
 //! Decided where the document is silent: an administrator of the vendor is `Admin user`. For anybody else the licences that
-//! he may see decide, by the rule that agents use, with the hub's own word always fresh: of several sites one is enough.
+//! he may see decide, by the rule that agents use and from what their agents last said, as `_explain` tells it: of several
+//! sites one is enough.
 //! Whoever is limited to nothing has no site, and is Authorised for LM only.
 
 use super::{Plant, error::Error, who::Caller};
@@ -10,13 +11,8 @@ use axum::{
     extract::{Query, State, rejection::QueryRejection},
 };
 use serde::Deserialize;
-use sitewarden_protocol::{
-    license::{Circumstances, LICENSE_MANAGEMENT, Use, access},
-    time::UnixMillis,
-};
+use sitewarden_protocol::license::LICENSE_MANAGEMENT;
 use std::sync::Arc;
-
-const ALWAYS_FRESH: UnixMillis = UnixMillis(i64::MAX);
 
 #[derive(Debug, Deserialize)]
 pub(super) struct For {
@@ -39,8 +35,6 @@ pub(super) async fn verify(
     if caller.0.scope.is_unlimited() {
         return Err(Error::unauthorised());
     }
-    let now = Circumstances { now: crate::wall_clock(), fresh_until: ALWAYS_FRESH, relieved_until: None };
-    let sites = plant.store.in_force(caller.0.scope, None, None).await?;
-    let allowed = sites.iter().any(|site| access(&site.licenses, &app, &now, Use::default()).is_ok());
+    let allowed = plant.store.may_use(caller.0.scope, app, crate::wall_clock(), plant.fresh_days).await?;
     if allowed { Ok(Json("Authorised")) } else { Err(Error::unauthorised()) }
 }

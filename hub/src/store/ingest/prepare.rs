@@ -1,5 +1,6 @@
 //! What is done with a batch before the writer sees it: verified, opened, decoded, summed.
 
+use super::overages::Passed;
 use super::signs::Sign;
 use sitewarden_protocol::{
     batch::{self, Header, Signed},
@@ -41,6 +42,7 @@ pub struct OpenedRecords {
     pub(super) measurements: Vec<Measured>,
     /// Each behind its record's place in the batch and its time.
     pub(super) transmissions: Vec<(usize, UnixMillis, Transmission)>,
+    pub(super) overages: Vec<Passed>,
     /// What the vendor has to look at, behind its record's place in the batch.
     pub(super) signs: Vec<(usize, Sign)>,
     /// Records whose kind is known and whose body is not of that kind.
@@ -160,6 +162,7 @@ impl OpenedRecords {
             monitors: Vec::new(),
             measurements: Vec::new(),
             transmissions: Vec::new(),
+            overages: Vec::new(),
             signs: Vec::new(),
             malformed: Vec::new(),
             cut: Vec::new(),
@@ -192,7 +195,14 @@ impl OpenedRecords {
                     decoded.count = denials.count.max(1);
                     decoded.app = name(denials.app);
                 }
-                Ok(Body::Overage(over)) => decoded.app = name(over.app),
+                Ok(Body::Overage(told)) => {
+                    decoded.app = name(told.app.clone());
+                    records.overages.push(Passed::quota(index, record.at, told));
+                }
+                Ok(Body::Excess(told)) => {
+                    decoded.app = name(told.app.clone());
+                    records.overages.push(Passed::permitted(index, record.at, told));
+                }
                 Ok(Body::LicenseActivated(what)) => {
                     records.activations.push(Activated { index, at: record.at, what });
                 }
@@ -217,7 +227,7 @@ impl OpenedRecords {
 
     /// Rows that they make, about.
     pub(super) fn rows_written(&self) -> usize {
-        self.len() + self.monitors.len() + self.measurements.len() + self.transmissions.len()
+        self.len() + self.monitors.len() + self.measurements.len() + self.transmissions.len() + self.overages.len()
     }
 
     /// The records after the first `skip`.

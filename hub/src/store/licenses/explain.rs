@@ -1,8 +1,8 @@
 //! What an app may do at a site, as far as the hub knows: by the same rules as at the site, with what its agent last said.
 
 use super::{of_site, usage};
-use crate::store::{Scope, Store, error::Error, sites};
-use rusqlite::{Connection, OptionalExtension};
+use crate::store::{Scope, Store, error::Error, ingest::Bound, sites};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 use sitewarden_protocol::{
     codec,
@@ -33,14 +33,55 @@ impl Store {
             let found = sites::find(connection, site)?;
             super::seen::check_place(connection, scope, found.plant, site)?;
             let licenses: Vec<License> = of_site(connection, site)?.into_iter().map(License::from).collect();
-            let fresh_until = fresh_until(connection, site, fresh_days)?;
-            let relieved_until = overridden_until(connection, site)?;
-            let used = Use { in_use: usage::monitors(connection, site, &app)?, over_since: None, excess_since: None };
-            let circumstances = Circumstances { now: at, fresh_until, relieved_until };
+            let (circumstances, used) = scene(connection, site, &app, at, fresh_days)?;
             Ok(license::explain(&licenses, &app, &circumstances, used))
         })
         .await
     }
+
+    /// Whether `app` may be used at `at` at one of the sites that `scope` covers; decided as it is explained.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn may_use(&self, scope: Scope, app: String, at: UnixMillis, fresh_days: u16) -> Result<bool, Error> {
+        self.read(move |connection| {
+            for site in super::seen::in_force(connection, scope, None, None)? {
+                if license::in_force(&site.licenses, &app).is_none() {
+                    continue;
+                }
+                let (circumstances, used) = scene(connection, site.site, &app, at, fresh_days)?;
+                if license::access(&site.licenses, &app, &circumstances, used).is_ok() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+        .await
+    }
+}
+
+/// What a decision on an app at a site depends on beside its licences.
+fn scene(
+    connection: &Connection,
+    site: SiteId,
+    app: &str,
+    at: UnixMillis,
+    fresh_days: u16,
+) -> Result<(Circumstances, Use), Error> {
+    let fresh_until = fresh_until(connection, site, fresh_days)?;
+    let relieved_until = overridden_until(connection, site)?;
+    let used = Use {
+        in_use: usage::monitors(connection, site, app)?,
+        over_since: passed_since(connection, site, app, Bound::Quota)?,
+        excess_since: passed_since(connection, site, app, Bound::Permitted)?,
+    };
+    Ok((Circumstances { now: at, fresh_until, relieved_until }, used))
+}
+
+fn passed_since(connection: &Connection, site: SiteId, app: &str, bound: Bound) -> Result<Option<UnixMillis>, Error> {
+    let mut query = connection.prepare_cached("SELECT since FROM overages WHERE site = ? AND app = ? AND bound = ?")?;
+    let since = query.query_row(params![site.as_bytes(), app, bound.name()], |row| row.get(0)).optional()?;
+    Ok(since.map(UnixMillis))
 }
 
 /// How long the snapshot lasts that the site's agent last said it has.

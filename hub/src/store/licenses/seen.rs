@@ -150,7 +150,7 @@ fn seen(
     Ok(seen)
 }
 
-fn in_force(
+pub(super) fn in_force(
     connection: &Connection,
     scope: Scope,
     plant: Option<PlantId>,
