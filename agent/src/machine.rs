@@ -92,11 +92,10 @@ impl Machine {
         self.0.load_full()
     }
 
-    /// Looks at the parts below `root`, which is `/` but for tests, now and every hour until `stopping` changes.
+    /// Looks at the parts now and every hour until `stopping` changes.
     pub async fn watch(
         self,
         folder: Folder,
-        root: PathBuf,
         recorder: (Journal, Arc<Anonymity>),
         clock: Clock,
         mut stopping: watch::Receiver<bool>,
@@ -105,7 +104,7 @@ impl Machine {
         hour.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = hour.tick() => self.look(folder.state(FILE), root.clone(), &recorder, &clock).await,
+                _ = hour.tick() => self.look(folder.state(FILE), PathBuf::from("/"), &recorder, &clock).await,
                 _ = stopping.changed() => break,
             }
         }

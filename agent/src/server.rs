@@ -25,7 +25,6 @@ use sitewarden_protocol::trusted_time::Change;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -114,10 +113,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let snapshot = enforcement::stored_snapshot(folder, &trusted)?;
     let clock = Clock::start(folder, snapshot.version.issued_at, config.clock_settings(), source)?;
     let journal = open_journal(folder, config, &identity, acknowledged, &metrics, clock.now()).await?;
-    // A new journal's one record says that it began.
-    if journal.head().borrow().seq > 1
-        && let Some(at) = newest_record(&journal).await
-    {
+    if let Some(at) = newest_record(&journal).await {
         clock.not_before(at);
     }
     let anonymity = Arc::new(Anonymity::load(folder, Arc::<Switches>::default())?);
@@ -153,13 +149,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         tokio::spawn(keep_line(parts, questions, stopping.clone())),
         tokio::spawn(telemetry::run(telemetry.clone(), wishes, stopping.clone())),
         tokio::spawn(host::watch::watch(watched(folder, config, &clock, &recorder), stopping.clone())),
-        tokio::spawn(machine.clone().watch(
-            folder.clone(),
-            PathBuf::from("/"),
-            recorder.clone(),
-            clock.clone(),
-            stopping.clone(),
-        )),
+        tokio::spawn(machine.clone().watch(folder.clone(), recorder.clone(), clock.clone(), stopping.clone())),
         tokio::spawn(denials_keeper.run(stopping.clone())),
         tokio::spawn(keep_time(clock.clone(), recorder, stopping)),
     ];
@@ -340,10 +330,11 @@ async fn record_changes((journal, anonymity): &(Journal, Arc<Anonymity>), change
     appended.is_ok()
 }
 
-/// When the newest record was made; `None` if there is none, or it cannot be read.
+/// When the newest record was made; `None` if there is none but the first, which says that the journal began, or if it
+/// cannot be read.
 async fn newest_record(journal: &Journal) -> Option<UnixMillis> {
     let (journal, head) = (journal.clone(), *journal.head().borrow());
-    let before = Position { seq: head.seq.checked_sub(1)?, ..head };
+    let before = Position { seq: head.seq.checked_sub(1).filter(|seq| *seq > 0)?, ..head };
     let draft = tokio::task::spawn_blocking(move || journal.read_after(before)).await.ok()?.ok()??;
     let newest = draft.records.iter().last()?;
     Record::decode(newest).ok().map(|record| record.at)
