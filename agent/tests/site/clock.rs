@@ -78,3 +78,23 @@ async fn a_damaged_clock_stops_no_plant_and_is_recorded() {
     assert_eq!(told(&site), [Change { wall: now, before: UnixMillis(0), after: now, cause: Cause::Settled }]);
     assert!(serde_json::from_slice::<serde_json::Value>(&std::fs::read(&file).unwrap()).is_ok(), "it is kept again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_whose_file_is_taken_away_gains_nothing_and_is_recorded() {
+    let mut site = Site::new(&snapshot(vec![license("EMS", 2)]));
+    site.start().await;
+    site.clocks.pass(DAY * 364);
+    site.until(|status| status["clock"]["license_time"] == "2028-01-14T08:00:00Z").await;
+    // The journal's newest record is of that day.
+    site.say(&["monitors", "add", "pump-1", "--app", "EMS"]).await;
+    site.stop().await;
+    std::fs::remove_file(site.state("clock.json")).unwrap();
+    site.clocks.set(NOW);
+    site.clocks.reboot(DAY);
+    site.start().await;
+    let status = site.until(|status| status["clock"]["pace"] == "behind").await;
+    assert_eq!(status["clock"]["license_time"], "2028-01-14T08:00:00Z", "{status}");
+    site.stop().await;
+    let first = told(&site)[0];
+    assert_eq!((first.before, first.cause), (UnixMillis(0), Cause::SteppedBack));
+}

@@ -129,4 +129,12 @@ mod tests {
         assert_eq!(reliefs.until(hour_before, 7), Some(day(25)), "a small correction interrupts nothing");
         assert_eq!(reliefs.days_left(7, day(0)), 2, "its days are used up");
     }
+
+    #[test]
+    fn what_is_written_down_lasts_no_longer_than_the_vendor_allows() {
+        let mut reliefs = Reliefs::default();
+        reliefs.begin(Relief { at: NOW, until: day(3_000) });
+        assert_eq!((reliefs.until(day(6), 7), reliefs.until(day(8), 7)), (Some(day(7)), None));
+        assert_eq!(reliefs.until(NOW, 0), None);
+    }
 }

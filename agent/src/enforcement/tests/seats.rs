@@ -266,3 +266,35 @@ async fn a_key_that_is_not_of_this_site_does_nothing() {
         Err(Refusal::UnknownActivation.into())
     );
 }
+
+#[tokio::test]
+async fn a_correction_of_the_clock_ends_no_session() {
+    let (_temporary, folder) = floating(10, 3);
+    let hand = Hand::new();
+    let running = start_by(&folder, &hand);
+    let ids = machines(&running.enforcement, 2).await;
+    running.enforcement.claim(KEY.into(), heartbeat(ids[0], 8)).await.unwrap();
+    running.clock.heard(hand.1.after(Duration::from_secs(86_400)));
+    let refused = running.enforcement.claim(KEY.into(), heartbeat(ids[1], 5)).await;
+    assert!(matches!(refused, Err(SeatError::Refused(Refusal::TooManyUsers { others: 8, .. }))), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lapse_that_cannot_be_recorded_forgets_no_machine() {
+    let (_temporary, folder) = floating(10, 3);
+    let hand = Hand::new();
+    let running = start_by(&folder, &hand);
+    let ids = machines(&running.enforcement, 1).await;
+    running.enforcement.claim(KEY.into(), heartbeat(ids[0], 3)).await.unwrap();
+    stop(&folder, running, true).await;
+    let full = Settings { quota: 1 << 40, reserve: u64::MAX };
+    let running = start_with(&folder, full, Box::new(hand.clone()));
+    hand.forward(LAPSE * 2);
+    // The writer looks for lapses.
+    tokio::time::advance(Duration::from_secs(30)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let refused = running.enforcement.claim(KEY.into(), heartbeat(ids[0], 3)).await;
+    assert!(matches!(refused, Err(SeatError::Journal(AppendError::Full(_)))), "the machine is known: {refused:?}");
+}

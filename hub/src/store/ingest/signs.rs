@@ -20,7 +20,10 @@ impl Sign {
     /// The sign in a record, if it is one.
     pub(super) fn of(body: Body) -> Option<Self> {
         match body {
-            Body::Clock(change) if change.cause == Cause::SteppedBack => Some(Self::Clock(change)),
+            // Nobody knows what was before 1970: the time that was kept was damaged, or taken away.
+            Body::Clock(change) if change.cause == Cause::SteppedBack || change.before.0 == 0 => {
+                Some(Self::Clock(change))
+            }
             Body::Fingerprint(change) => Some(Self::Fingerprint(change)),
             Body::Override(begun) => Some(Self::Override(begun)),
             _ => None,
