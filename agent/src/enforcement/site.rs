@@ -194,8 +194,9 @@ impl Site {
         }
     }
 
-    /// From now on machines can be heard.
+    /// From now on machines can be heard: the agent has begun, or its licence time was corrected.
     pub(super) fn listen(&mut self, now: UnixMillis) {
+        self.derived.reliefs.use_up_what_is_to_come(now);
         self.listening_since = now;
     }
 

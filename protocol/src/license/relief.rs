@@ -19,6 +19,13 @@ pub struct Relief {
     pub until: UnixMillis,
 }
 
+impl Relief {
+    /// The same once the clock was corrected to `now`: [`Reliefs::use_up_what_is_to_come`].
+    pub fn corrected(self, now: UnixMillis) -> Self {
+        if self.at.since(now) < DAY { self } else { Self { at: now.before(self.until.since(self.at)), until: now } }
+    }
+}
+
 /// The overrides of a site, oldest first; those of more than a year ago are forgotten.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -84,6 +91,14 @@ impl Reliefs {
         }
     }
 
+    /// Takes what was declared more than a day after `now` as used up just before: it was under a clock that was wrong and
+    /// has been corrected to `now`. It would come into force again one day, and nobody could foretell it.
+    pub fn use_up_what_is_to_come(&mut self, now: UnixMillis) {
+        for relief in &mut self.0 {
+            *relief = relief.corrected(now);
+        }
+    }
+
     /// Notes one.
     pub fn begin(&mut self, relief: Relief) {
         self.0.retain(|known| known.at != relief.at && relief.at.since(known.until) < YEAR);
@@ -128,6 +143,9 @@ mod tests {
         let hour_before = UnixMillis(day(20).0 - 3_600_000);
         assert_eq!(reliefs.until(hour_before, 7), Some(day(25)), "a small correction interrupts nothing");
         assert_eq!(reliefs.days_left(7, day(0)), 2, "its days are used up");
+        reliefs.use_up_what_is_to_come(day(0));
+        assert_eq!((reliefs.until(day(0), 7), reliefs.until(day(20), 7)), (None, None), "it does not come again");
+        assert_eq!(reliefs.days_left(7, day(0)), 2, "and its days stay used up");
     }
 
     #[test]

@@ -130,6 +130,9 @@ impl Site {
             }
             Step::Answered => {
                 let _ = self.time.answered(UnixMillis(self.real), &Settings::default());
+                let now = self.time.now();
+                self.reliefs.use_up_what_is_to_come(now);
+                self.overrides.iter_mut().for_each(|one| *one = one.corrected(now));
             }
             _ => {}
         }

@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use sitewarden_protocol::license::{ActivationError, Status};
+use sitewarden_protocol::license::{ActivationError, KeyDigest, Status};
 
 /// The longest machine name, bytes.
 const MAX_MACHINE: usize = 128;
@@ -23,6 +23,7 @@ pub(super) async fn activate(State(api): State<Api>, fields: Fields) -> Result<J
         name: fields.text("machine_name", MAX_MACHINE)?.unwrap_or_default().to_owned(),
         app_version: fields.text("app_version", MAX_VERSION)?.unwrap_or_default().to_owned(),
     };
+    fields.limits.activations.take(KeyDigest::of(api.names.site, &fields.key))?;
     activate_license(&api, &fields.key, &machine.name).await?;
     let mut random = [0; 10];
     let unavailable = |_| Refused::plain(StatusCode::SERVICE_UNAVAILABLE, "the system gives no random bytes");

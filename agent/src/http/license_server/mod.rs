@@ -22,6 +22,7 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use rate::Rate;
 use sitewarden_protocol::id::ActivationId;
+use sitewarden_protocol::license::KeyDigest;
 use sitewarden_protocol::license::seats::Refusal;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,18 +33,30 @@ const MAX_BODY: usize = 64 << 10;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Calls with keys that this site does not know, of one address in a minute. Each may go to the hub.
 const STRANGERS: u32 = 100;
+/// Changes of its users that a machine may validate in a minute: each is a durable record.
+const CLAIMS: u32 = 60;
+/// Activations under one key in a minute: each may be a durable record. A plant's machines may all start at once.
+const ACTIVATIONS: u32 = 300;
 const PATHS: [&str; 4] = ["/api/v1/activate", "/api/v1/validate", "/api/v1/heartbeat", "/api/v1/deactivate"];
 
 /// How often who may call.
 struct Limits {
     /// The document's: one a minute for each activation.
     heartbeats: Rate<ActivationId>,
+    claims: Rate<ActivationId>,
+    /// By the licence's key as this site recognises it.
+    activations: Rate<KeyDigest>,
     /// All apps of a site call from loopback, so what the document limits by address is limited only where it guesses.
     strangers: Rate<IpAddr>,
 }
 
 pub(super) fn routes() -> Router<Api> {
-    let limits = Limits { heartbeats: Rate::new(1, MINUTE), strangers: Rate::new(STRANGERS, MINUTE) };
+    let limits = Limits {
+        heartbeats: Rate::new(1, MINUTE),
+        claims: Rate::new(CLAIMS, MINUTE),
+        activations: Rate::new(ACTIVATIONS, MINUTE),
+        strangers: Rate::new(STRANGERS, MINUTE),
+    };
     Router::new()
         .route(PATHS[0], post(activate::activate))
         .route(PATHS[1], post(validate::validate))

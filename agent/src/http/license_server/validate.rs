@@ -21,10 +21,13 @@ pub(super) async fn validate(State(api): State<Api>, fields: Fields) -> Result<J
     let named = activation.as_ref().ok().copied();
     let decided = match check(&api, key, activation, &hardware, users)? {
         Ok(None) => Ok(()),
-        Ok(Some(claim)) => match api.enforcement.claim(key.to_owned(), claim).await {
-            Err(SeatError::Refused(refusal)) => Err(refusal),
-            decided => Ok(decided?),
-        },
+        Ok(Some(claim)) => {
+            fields.limits.claims.take(claim.activation)?;
+            match api.enforcement.claim(key.to_owned(), claim).await {
+                Err(SeatError::Refused(refusal)) => Err(refusal),
+                decided => Ok(decided?),
+            }
+        }
         Err(refusal) => Err(refusal),
     };
     if let Err(refusal) = &decided {
