@@ -14,8 +14,9 @@ use std::fmt;
 /// The oldest protocol version that this build speaks.
 pub const OLDEST_VERSION: u16 = 1;
 /// The newest protocol version that this build speaks.
-pub const NEWEST_VERSION: u16 = 2;
-/// The version from which on a hub is asked for its time and for activations, and sends snapshots in layout 2.
+pub const NEWEST_VERSION: u16 = 3;
+/// The version from which on a hub is asked for its time and for activations, and sends snapshots in layout 2;
+/// from version 3 on in layout 3.
 pub const QUESTIONS_SINCE: u16 = 2;
 /// The version from which on a hub takes sealed batches, if its snapshot names a key to seal them to.
 pub const SEALING_SINCE: u16 = 2;

@@ -23,6 +23,8 @@ pub enum Purpose {
     Snapshot,
     /// The same in layout 2.
     Snapshot2,
+    /// The same in layout 3.
+    Snapshot3,
     /// An agent's proof, when it enrols, that it holds the signing key it names.
     Enrolment,
     /// The hub's word on what time it is.
@@ -36,6 +38,7 @@ impl Purpose {
             Self::Receipt => b"sitewarden/receipt/1\0",
             Self::Snapshot => b"sitewarden/snapshot/1\0",
             Self::Snapshot2 => b"sitewarden/snapshot/2\0",
+            Self::Snapshot3 => b"sitewarden/snapshot/3\0",
             Self::Enrolment => b"sitewarden/enrolment/1\0",
             Self::Time => b"sitewarden/time/1\0",
         }

@@ -57,6 +57,7 @@ pub(crate) fn plain(revision: u64, limits: Limits) -> Snapshot {
         site_name: "Site".into(),
         plant: PlantId::from_bytes([3; 16]),
         plant_name: "Plant".into(),
+        customer: 1,
         customer_name: "Customer".into(),
         version: Version { revision, issued_at: UnixMillis(1) },
         fresh_until: UnixMillis(i64::MAX),

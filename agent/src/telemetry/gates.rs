@@ -203,6 +203,7 @@ mod tests {
             site_name: String::new(),
             plant: PlantId::from_bytes([3; 16]),
             plant_name: String::new(),
+            customer: 1,
             customer_name: String::new(),
             version: Version { revision: 1, issued_at: UnixMillis(1) },
             fresh_until,

@@ -123,6 +123,7 @@ pub(crate) fn snapshot(licenses: Vec<License>) -> Snapshot {
         site_name: "Line 1".into(),
         plant: PlantId::from_bytes([3; 16]),
         plant_name: "North".into(),
+        customer: 1,
         customer_name: "Acme".into(),
         version: Version { revision: 1, issued_at: NOW },
         fresh_until: NOW.after(DAY * 3_650),

@@ -20,7 +20,9 @@ pub struct SnapshotParts {
     pub plant: PlantId,
     /// Its name.
     pub plant_name: String,
-    /// The customer's name.
+    /// The customer's number.
+    pub customer: i64,
+    /// Its name.
     pub customer_name: String,
     /// Grows with every change of what the site may do.
     pub revision: u64,
@@ -68,6 +70,7 @@ fn read(connection: &Connection, id: SiteId) -> Result<SnapshotParts, Error> {
         site_name: site.name,
         plant: plant.id,
         plant_name: plant.name,
+        customer: customer.id,
         customer_name: customer.name,
         revision: site.revision,
         fresh_days: site.fresh_days,

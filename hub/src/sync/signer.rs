@@ -96,6 +96,8 @@ impl Signer {
             site_name: parts.site_name,
             plant: parts.plant,
             plant_name: parts.plant_name,
+            // Numbers are counted up from 1.
+            customer: parts.customer.unsigned_abs(),
             customer_name: parts.customer_name,
             version: Version { revision: parts.revision, issued_at: now },
             fresh_until: now.after(DAY * u32::from(fresh_days)),

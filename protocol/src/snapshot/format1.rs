@@ -89,6 +89,7 @@ impl From<Snapshot1> for Snapshot {
             site_name: old.site_name,
             plant: old.plant,
             plant_name: old.plant_name,
+            customer: 0,
             customer_name: old.customer_name,
             version: old.version,
             fresh_until: old.fresh_until,

@@ -4,6 +4,7 @@
 //! comes from; older means a lower revision, or the same revision issued earlier.
 
 mod format1;
+mod format2;
 
 use crate::api_key::ApiKeyDigest;
 use crate::codec::{self, Decode, Encode};
@@ -12,9 +13,10 @@ use crate::license::License;
 use crate::signing::{PrivateKey, PublicKey, Purpose, Signature};
 use crate::time::UnixMillis;
 use format1::Snapshot1;
+use format2::Snapshot2;
 
-/// The newest layout, which agents of protocol version 2 and later read.
-pub const NEWEST_FORMAT: u16 = 2;
+/// The newest layout, which agents of protocol version 3 and later read.
+pub const NEWEST_FORMAT: u16 = 3;
 /// The most on-site administrators of a site.
 pub const MAX_ADMINISTRATORS: usize = 50;
 /// The most API keys of a site.
@@ -31,6 +33,8 @@ pub struct Snapshot {
     pub plant: PlantId,
     /// Its name.
     pub plant_name: String,
+    /// The customer's number at the hub; 0 from a hub that does not tell it.
+    pub customer: u64,
     /// The customer's name.
     pub customer_name: String,
     /// Which state this is, and since when.
@@ -126,7 +130,8 @@ impl Signed {
     pub fn make(snapshot: &Snapshot, protocol_version: u16, key: &PrivateKey) -> Self {
         let (format, bytes) = match protocol_version {
             0..2 => (1, codec::encode(&Snapshot1::from(snapshot))),
-            2.. => (NEWEST_FORMAT, codec::encode(snapshot)),
+            2 => (2, codec::encode(&Snapshot2::from(snapshot))),
+            3.. => (NEWEST_FORMAT, codec::encode(snapshot)),
         };
         // The layout is signed too: the bytes of one could otherwise be passed off as the other.
         let signature = key.sign(purpose(format), &bytes);
@@ -155,6 +160,7 @@ impl Signed {
     pub fn read(&self) -> Result<Snapshot, Error> {
         match self.format {
             1 => Ok(codec::decode::<Snapshot1>(&self.bytes)?.into()),
+            2 => Ok(codec::decode::<Snapshot2>(&self.bytes)?.into()),
             NEWEST_FORMAT => Ok(codec::decode(&self.bytes)?),
             newer => Err(Error::Format(newer)),
         }
@@ -162,5 +168,9 @@ impl Signed {
 }
 
 const fn purpose(format: u16) -> Purpose {
-    if format == 1 { Purpose::Snapshot } else { Purpose::Snapshot2 }
+    match format {
+        1 => Purpose::Snapshot,
+        2 => Purpose::Snapshot2,
+        _ => Purpose::Snapshot3,
+    }
 }

@@ -108,6 +108,7 @@ fn plain_snapshot() -> Snapshot {
         site_name: "Line 1".into(),
         plant: PlantId::from_bytes([2; 16]),
         plant_name: "North".into(),
+        customer: 0,
         customer_name: "Acme".into(),
         version: version(),
         fresh_until: UnixMillis(AT.0 + 1_000),
@@ -319,6 +320,7 @@ pub(crate) fn names() -> Vec<String> {
         "v1/receipt",
         "v1/snapshot",
         "v2/snapshot",
+        "v3/snapshot",
         "v2/batch-sealed",
         "v2/batch-header-sealed",
         "v1/enrolment-request",
@@ -413,4 +415,13 @@ fn a_snapshot_of_layout_2_is_written_signed_and_read_as_recorded() {
     assert_eq!(signed.verify(&[hub_key().public()]).unwrap(), full_snapshot());
     // The bytes of one layout do not pass for the other.
     assert!(snapshot::Signed { format: 1, ..signed }.verify(&[hub_key().public()]).is_err());
+}
+
+#[test]
+fn a_snapshot_of_layout_3_is_written_signed_and_read_as_recorded() {
+    let snapshot = Snapshot { customer: 300, ..full_snapshot() };
+    let signed = snapshot::Signed::make(&snapshot, 3, &hub_key());
+    check("v3/snapshot", &signed, &codec::encode(&signed), |bytes| codec::decode(bytes).unwrap());
+    assert_eq!(signed.verify(&[hub_key().public()]).unwrap(), snapshot);
+    assert!(snapshot::Signed { format: 2, ..signed }.verify(&[hub_key().public()]).is_err());
 }

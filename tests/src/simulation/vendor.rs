@@ -191,6 +191,7 @@ impl World {
             site_name: "Site".into(),
             plant: PlantId::from_bytes([2; 16]),
             plant_name: "Plant".into(),
+            customer: 1,
             customer_name: "Customer".into(),
             version,
             fresh_until: self.wall(),

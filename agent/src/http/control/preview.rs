@@ -46,7 +46,7 @@ pub(super) async fn preview(
     let sums = preview::sums(&api.telemetry).await.map_err(unreadable)?;
     let (state, now) = (api.enforcement.state(), api.clock.now());
     let mut body = json!({
-        "customer_id": state.snapshot.customer_name,
+        "customer_id": customer_id(state.snapshot.customer),
         "current_period": now.calendar().map(|time| time.date_naive().to_string()),
         "policy_decision_count": sums.policy_decisions,
         "active_bouncer_count": sums.bouncers,
@@ -62,4 +62,9 @@ pub(super) async fn preview(
         body["note"] = json!(format!("only the oldest {} records that wait are summed up", preview::MAX_SCANNED));
     }
     Ok(Json(body))
+}
+
+/// The customer's number at the hub, as text as the document has it; null from a hub that does not tell it.
+fn customer_id(number: u64) -> Option<String> {
+    (number != 0).then(|| number.to_string())
 }

@@ -69,6 +69,7 @@ fn every_answer_has_the_documented_fields() {
     ] {
         is_like(&get(&mut admin, path), &document(path), path);
     }
+    assert_eq!(get(&mut admin, "/preview")["customer_id"], json!("1"), "the customer's number at the hub");
     let (status, sent) = call(&mut admin, "POST", "/send-now");
     assert_eq!(status, 200, "{sent}");
     is_like(&sent, &document("/send-now"), "send-now");
