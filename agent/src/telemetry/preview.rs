@@ -7,7 +7,7 @@ use super::Telemetry;
 use crate::journal::Journal;
 use serde_json::{Value as Json, json};
 use sitewarden_protocol::chain::Position;
-use sitewarden_protocol::record::{Body, Event, HostSample, MonitorChange, Record, Value, kind};
+use sitewarden_protocol::record::{Body, Event, Record, Value, kind};
 use std::collections::BTreeSet;
 
 /// Records that one preview reads: some seconds of a slow disk.
@@ -159,45 +159,8 @@ fn shown(position: Position, record: &Record) -> Json {
         "seq": position.seq,
         "at": record.at.to_string(),
         "kind": kind::name(record.kind),
-        "body": record.decode_body().map_or(Json::Null, |body| body_shown(&body)),
+        "body": record.decode_body().map_or(Json::Null, |body| body.shown()),
     })
-}
-
-fn body_shown(body: &Body) -> Json {
-    match body {
-        Body::Event(event) => json!({
-            "app": event.app, "kind": event.kind, "environment": event.environment, "outcome": event.outcome,
-            "count": event.count,
-            "attributes": event.attributes.iter().map(|(name, value)| (name.clone(), attribute(value))).collect::<serde_json::Map<_, _>>(),
-        }),
-        Body::Host(HostSample {
-            cpu_permille,
-            memory_used,
-            memory_total,
-            disk_free,
-            disk_total,
-            uptime,
-            agent_memory,
-        }) => json!({
-            "cpu_permille": cpu_permille, "memory_used": memory_used, "memory_total": memory_total,
-            "disk_free": disk_free, "disk_total": disk_total, "uptime": uptime, "agent_memory": agent_memory,
-        }),
-        Body::MonitorReserved(MonitorChange { app, monitor })
-        | Body::MonitorReleased(MonitorChange { app, monitor }) => {
-            json!({"app": app, "monitor": monitor})
-        }
-        // In the words of the program: all that is in it, with its names.
-        other => json!({"text": format!("{other:?}")}),
-    }
-}
-
-fn attribute(value: &Value) -> Json {
-    match value {
-        Value::Text(text) => json!(text),
-        Value::Integer(number) => json!(number),
-        Value::Number(number) => json!(number),
-        Value::Flag(flag) => json!(flag),
-    }
 }
 
 #[cfg(test)]

@@ -26,8 +26,6 @@ mod users;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use records::{measured, shown};
-
 use crate::keys::SealingKeys;
 use crate::store::{Act, Store};
 use axum::{

@@ -10,10 +10,10 @@ use super::{
 use crate::store::{RecordFilter, RecordOrder, StoredRecord};
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use sitewarden_protocol::{
     id::{AgentId, SiteId},
-    record::{self, Body, HostHour, Measured, Measurement, Record, SessionEnd, kind},
+    record::{Record, kind},
 };
 
 #[derive(Debug, Deserialize)]
@@ -90,134 +90,7 @@ impl From<StoredRecord> for View {
             kind: kind::name(stored.kind),
             kind_number: stored.kind,
             app: stored.app,
-            body: record.decode_body().map_or(Value::Null, |body| shown(&body)),
+            body: record.decode_body().map_or(Value::Null, |body| body.shown()),
         }
     }
-}
-
-/// A record's body, as people and programs read it.
-pub(crate) fn shown(body: &Body) -> Value {
-    match body {
-        Body::Event(event) => json!({
-            "app": event.app, "kind": event.kind, "environment": event.environment, "outcome": event.outcome,
-            "count": event.count, "attributes": attributes(&event.attributes),
-        }),
-        Body::Host(host) => json!({
-            "cpu_permille": host.cpu_permille, "memory_used": host.memory_used, "memory_total": host.memory_total,
-            "disk_free": host.disk_free, "disk_total": host.disk_total, "uptime": host.uptime,
-            "agent_memory": host.agent_memory,
-        }),
-        Body::HostHourly(hour) => host_hour(hour),
-        Body::MonitorReserved(change) | Body::MonitorReleased(change) => {
-            json!({ "app": change.app, "monitor": change.monitor })
-        }
-        Body::LicenseActivated(activation) => {
-            json!({ "license": activation.license, "replaces": activation.replaces, "by": activation.by })
-        }
-        Body::Denial(denial) => json!({ "app": denial.app, "action": denial.action, "cause": denial.cause }),
-        Body::EpochBegun(begun) => json!({
-            "previous": begun.previous, "kept": begun.kept, "written": begun.written, "cause": begun.cause,
-        }),
-        Body::Denials(denials) => json!({
-            "app": denials.app, "action": denials.action, "user": denials.user, "cause": denials.cause,
-            "count": denials.count, "since": time::text(denials.since),
-        }),
-        Body::Clock(change) => json!({
-            "cause": change.cause, "wall": time::text(change.wall), "before": time::text(change.before),
-            "after": time::text(change.after),
-        }),
-        Body::Fingerprint(change) => json!({
-            "same_machine": change.same_machine, "matched": change.matched, "of": change.of, "changed": change.changed,
-        }),
-        Body::Override(begun) => json!({
-            "days": begun.days, "until": time::text(begun.until), "reason": begun.reason, "by": begun.by,
-        }),
-        Body::Overage(over) => json!({
-            "app": over.app, "license": over.license, "in_use": over.in_use, "quota": over.quota,
-        }),
-        Body::Excess(excess) => json!({
-            "app": excess.app, "license": excess.license, "in_use": excess.in_use, "permitted": excess.permitted,
-        }),
-        Body::MachineActivated(_) | Body::MachineDeactivated(_) | Body::Heartbeat(_) | Body::SessionEnded(_) => {
-            floating(body)
-        }
-        Body::Measurement(sent) => measurement(sent),
-        Body::Transmission(sent) => json!({
-            "number": sent.number, "due": time::text(sent.due), "manual": sent.manual,
-            "started": time::text(sent.started), "records": sent.records, "retries": sent.retries, "error": sent.error,
-        }),
-        Body::Unknown => Value::Null,
-    }
-}
-
-fn host_hour(hour: &HostHour) -> Value {
-    json!({
-        "hour": time::text(hour.hour), "samples": hour.samples,
-        "cpu_average_permille": hour.cpu_average_permille, "cpu_max_permille": hour.cpu_max_permille,
-        "memory_average": hour.memory_average, "memory_max": hour.memory_max, "memory_total": hour.memory_total,
-        "disk_free_min": hour.disk_free_min, "disk_total": hour.disk_total, "uptime": hour.uptime,
-        "agent_uptime": hour.agent_uptime, "agent_memory_max": hour.agent_memory_max,
-        "backlog_max": hour.backlog_max, "journal_bytes_max": hour.journal_bytes_max,
-        "wall_offset_ms": hour.wall_offset,
-    })
-}
-
-fn measurement(measurement: &Measurement) -> Value {
-    let reading = match measurement {
-        Measurement::Sent(sent) => &sent.reading,
-        Measurement::Rest(rest) => return json!({ "rest_of": rest.back, "text": rest.text }),
-    };
-    let errors = reading.problems.iter().map(|(field, problem)| (field.name(), problem.message(*field)));
-    json!({
-        "group": reading.group, "value": measured(&reading.value), "product": reading.product,
-        "version": reading.version, "user": reading.user, "activation": reading.activation,
-        "errors": errors.collect::<Vec<_>>(), "raw": reading.raw,
-    })
-}
-
-/// What was measured.
-pub(crate) fn measured(value: &Measured) -> Value {
-    match value {
-        Measured::Point { x, y } => json!({ "x": x, "y": y }),
-        Measured::Number(number) => json!(number),
-        Measured::Text(text) => json!(text),
-        Measured::Nothing => Value::Null,
-    }
-}
-
-/// What machines with floating users did.
-fn floating(body: &Body) -> Value {
-    match body {
-        Body::MachineActivated(machine) => json!({
-            "license": machine.license, "activation": machine.activation, "machine": machine.machine,
-            "app_version": machine.app_version,
-        }),
-        Body::MachineDeactivated(machine) => json!({
-            "license": machine.license, "activation": machine.activation, "reason": machine.reason,
-        }),
-        Body::Heartbeat(beat) => json!({
-            "license": beat.license, "activation": beat.activation, "users": beat.users,
-            "features": beat.features.iter().map(|(name, count)| (name.clone(), (*count).into())).collect::<Map<_, Value>>(),
-        }),
-        Body::SessionEnded(ended) => {
-            let (cause, by) = match &ended.cause {
-                SessionEnd::Lapsed => ("lapsed", None),
-                SessionEnd::Released { by } => ("released", Some(by)),
-            };
-            json!({
-                "license": ended.license, "activation": ended.activation, "users": ended.users, "cause": cause, "by": by,
-            })
-        }
-        _ => Value::Null,
-    }
-}
-
-fn attributes(attributes: &[(String, record::Value)]) -> Map<String, Value> {
-    let value = |value: &record::Value| match value {
-        record::Value::Text(text) => text.clone().into(),
-        record::Value::Integer(number) => (*number).into(),
-        record::Value::Number(number) => (*number).into(),
-        record::Value::Flag(flag) => (*flag).into(),
-    };
-    attributes.iter().map(|(name, attribute)| (name.clone(), value(attribute))).collect()
 }

@@ -7,6 +7,7 @@
 mod body;
 mod measurement;
 mod run;
+mod shown;
 
 pub use body::{
     Activation, Body, Denial, Denials, EpochBegun, Event, Excess, FingerprintChange, Heartbeat, HostHour, HostSample,

@@ -6,8 +6,8 @@ use sitewarden_protocol::id::{ActivationId, LicenseId, SiteId};
 use sitewarden_protocol::license::KeyDigest;
 use sitewarden_protocol::record::{
     Activation, Body, Denial, Denials, EpochBegun, Event, Excess, FingerprintChange, Heartbeat, HostHour, HostSample,
-    MachineActivated, MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, Record, Run, Sent,
-    SessionEnd, SessionEnded, Transmission, Value, kind,
+    MachineActivated, MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, Part, Record, Rest,
+    Run, Sent, SessionEnd, SessionEnded, Transmission, Value, kind,
 };
 use sitewarden_protocol::telemetry::{Field, Problem, Reading};
 use sitewarden_protocol::time::UnixMillis;
@@ -126,6 +126,16 @@ fn bodies_of_version_2() -> Vec<Body> {
     ]
 }
 
+/// The rest of a measurement that did not fit into its record: the same kind, so that it has no vector in [`bodies`].
+fn rests() -> [(&'static str, Body); 3] {
+    let rest = |part, text: &str| Body::Measurement(Measurement::Rest(Rest { back: 300, part, text: text.into() }));
+    [
+        ("v2/record-measurement-rest-text", rest(Part::Text, "größer 😀")),
+        ("v2/record-measurement-rest-user", rest(Part::User, "a user")),
+        ("v2/record-measurement-rest-raw", rest(Part::Raw, r#"","data_type":"?"}"#)),
+    ]
+}
+
 const fn host_hour() -> HostHour {
     HostHour {
         hour: AT,
@@ -176,7 +186,8 @@ fn name(body: &Body) -> String {
 }
 
 pub(crate) fn names() -> Vec<String> {
-    bodies().iter().map(name).chain(["v1/run".to_owned()]).collect()
+    let rests = rests().map(|(name, _)| name.to_owned());
+    bodies().iter().map(name).chain(rests).chain(["v1/run".to_owned()]).collect()
 }
 
 /// Those of version 1 as one run.
@@ -190,8 +201,9 @@ pub(crate) fn run() -> Run {
 fn every_kind_of_record_is_written_and_read_as_recorded() {
     let bodies = bodies();
     assert_eq!(bodies.len(), kind::ALL.len(), "a kind has no vector");
-    for body in bodies {
-        let (name, written) = (name(&body), Record::encode(AT, &body).unwrap());
+    let named = bodies.into_iter().map(|body| (name(&body), body));
+    for (name, body) in named.chain(rests().map(|(name, body)| (name.to_owned(), body))) {
+        let written = Record::encode(AT, &body).unwrap();
         let recorded = recorded(&name, || written.clone());
         expect(&name, &written, &recorded);
         let read = Record::decode(&recorded).unwrap();
@@ -206,4 +218,27 @@ fn a_run_is_written_and_read_as_recorded() {
     let recorded = recorded("v1/run", || run.as_bytes().to_vec());
     expect("v1/run", run.as_bytes(), &recorded);
     assert_eq!(Run::from_bytes(recorded).unwrap(), run);
+}
+
+/// What people see has every field of the record, by its name, and nothing in the program's own words.
+#[test]
+fn every_kind_is_shown_with_all_its_fields() {
+    let rests = rests().map(|(_, body)| body);
+    for body in bodies().into_iter().chain(rests) {
+        let shown = body.shown();
+        let text = shown.to_string();
+        assert!(shown.is_object(), "{text}");
+        let debug = format!("{body:?}");
+        for before in debug.split(": ") {
+            let name: String = before.chars().rev().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            let name: String = name.chars().rev().collect();
+            let is = match name.as_str() {
+                "reading" => continue, // Its fields stand beside those of what carries it.
+                "problems" => "errors",
+                "back" => "rest_of",
+                other => other,
+            };
+            assert!(text.contains(is), "{is} of {debug} is missing in {text}");
+        }
+    }
 }

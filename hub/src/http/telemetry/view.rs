@@ -1,6 +1,5 @@
 //! One row, as JSON and as CSV. The columns of both are the same.
 
-use crate::admin::{measured, shown};
 use crate::store::{MeasuredRow, ReportedRow, TelemetryRow};
 use chrono::SecondsFormat;
 use serde::Serialize;
@@ -59,7 +58,7 @@ impl View {
             seq: row.place.map(|(_, seq)| seq),
             app: Some(row.app).filter(|app| !app.is_empty()),
             group: Some(row.group),
-            value: measured(&row.value),
+            value: row.value.shown(),
             flagged: !row.signs.is_empty(),
             flags: row.signs,
             body: json!({
@@ -87,7 +86,7 @@ impl View {
             value: Value::Null,
             flagged: false,
             flags: Vec::new(),
-            body: record.decode_body().map_or(Value::Null, |body| shown(&body)),
+            body: record.decode_body().map_or(Value::Null, |body| body.shown()),
         }
     }
 

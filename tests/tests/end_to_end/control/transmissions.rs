@@ -56,6 +56,11 @@ fn nothing_leaves_before_it_is_sent_and_then_all_of_it_does() {
     let records = raw["records"].as_array().unwrap();
     let events: Vec<&Value> = records.iter().filter(|record| record["kind"] == "event").collect();
     assert_eq!((events.len(), &events[0]["body"]["attributes"]["id"]), (21, &json!("0")), "{raw}");
+    // What the agent recorded of itself is shown by its fields too.
+    for record in records {
+        let body = record["body"].as_object().unwrap_or_else(|| panic!("{record}"));
+        assert!(!body.contains_key("text") && body.len() > 1, "{record}");
+    }
     let page = get(&mut admin, "/preview?raw=true&skip=1&limit=2");
     assert_eq!(page["records"].as_array().unwrap()[..], records[1..3]);
     let ids = line.ids_at_hub().unwrap();
