@@ -13,7 +13,7 @@ use super::{
     page::{Limit, Page},
     time,
 };
-use crate::store::{Issued, LicenseRow, LicenseSelector, NewLicense, PolicyEdit};
+use crate::store::{Holder, Issued, LicenseRow, LicenseSelector, NewLicense, PolicyEdit};
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::{
@@ -44,6 +44,8 @@ pub(super) struct New {
     #[serde(default)]
     policy: PolicyEdit,
     #[serde(default)]
+    thresholds: Vec<u16>,
+    #[serde(default)]
     description: String,
 }
 
@@ -60,7 +62,7 @@ pub(super) struct Query {
 pub(super) struct View {
     id: i64,
     uuid: LicenseId,
-    site: SiteId,
+    site: Option<SiteId>,
     customer: i64,
     app: String,
     name: String,
@@ -75,6 +77,7 @@ pub(super) struct View {
     activations: Option<u32>,
     features: Vec<String>,
     policy: Policy,
+    thresholds: Vec<u16>,
     activated_at: Option<String>,
     expires_at: Option<String>,
     revision: u32,
@@ -113,7 +116,7 @@ impl New {
         let term = term(self.validity, self.from.as_deref(), self.until.as_deref())?.unwrap_or(Term::Endless);
         let kind = self.kind.unwrap_or(if term == Term::Endless { Kind::Perpetual } else { Kind::Subscription });
         Ok(NewLicense {
-            site: self.site,
+            holder: Holder::Site(self.site),
             app: self.app,
             name: self.name,
             kind,
@@ -121,6 +124,7 @@ impl New {
             limits: Limits { monitors: self.quota, users: self.users, activations: self.activations },
             features: self.features,
             policy: self.policy.of(Policy::default()),
+            thresholds: self.thresholds,
             description: self.description,
         })
     }
@@ -168,6 +172,7 @@ impl View {
             activations: license.limits.activations,
             features: license.features,
             policy: license.policy,
+            thresholds: license.thresholds,
             activated_at: license.activated_at.map(time::text),
             expires_at: license.expires_at.map(time::text),
             revision: license.revision,

@@ -15,6 +15,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0007_site_override.sql")),
     M::up(include_str!("migrations/0008_telemetry.sql")),
     M::up(include_str!("migrations/0009_overages.sql")),
+    M::up(include_str!("migrations/0010_machines.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.
@@ -101,7 +102,8 @@ mod tests {
             SELECT n, randomblob(16), zeroblob(16), 1, 'EMS', 'L' || n, 'trial', '', '[]', '', 'Active', 4 - n, x'', randomblob(32), 0
             FROM n;
         INSERT INTO license_revisions (license, revision, at, by, state)
-            SELECT id, 1, 0, 'tester', '{\"status\":\"Active\",\"revision\":1}' FROM licenses;";
+            SELECT id, 1, 0, 'tester', '{\"status\":\"Active\",\"revision\":1}' FROM licenses;
+        INSERT INTO activations (id, license, activated_by, activated_at) SELECT randomblob(16), id, 'bob', 4 - id FROM licenses;";
 
     #[test]
     fn of_several_active_licences_the_one_activated_last_stays() {
@@ -115,5 +117,8 @@ mod tests {
         let state = text("SELECT state FROM license_revisions WHERE license = 2 AND revision = 2");
         assert_eq!(state, r#"{"status":"Deactivated","revision":2}"#);
         assert_eq!(text("SELECT revision || '' FROM sites"), "2");
+        assert_eq!(text("SELECT group_concat(license || by) FROM license_starts"), "3bob,2bob,1bob");
+        let tallies = "SELECT group_concat(scope || ' ' || status || licenses) FROM (SELECT * FROM license_tallies WHERE scope = 'all')";
+        assert_eq!(text(tallies), "all Active1,all Deactivated2");
     }
 }

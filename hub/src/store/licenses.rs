@@ -18,20 +18,20 @@ pub use rules::Refusal as LicenseRefusal;
 pub use seen::{SeenLicense, SiteInForce};
 
 use super::{
-    Act, Store, customers::checked_name, error::Error, error::found, page_size, secrets, secrets::StoreSecrets,
-    writer::Tx,
+    Act, Store, customers, customers::checked_name, error::Error, error::found, page_size, secrets,
+    secrets::StoreSecrets, writer::Tx,
 };
 
 pub(super) use change::{AtSite, save};
 pub(super) use expire::expire;
-pub(super) use row::{COLUMNS, license_row};
+pub(super) use row::{COLUMNS, NOWHERE, license_row};
 pub(super) use rules::end_of;
 use rusqlite::{Connection, OptionalExtension, params};
 pub(super) use seen::check_place;
 use sitewarden_protocol::{
     codec,
     id::{LicenseId, SiteId},
-    license::{KeyDigest, Kind, Limits, Policy, Term, key_hint, random_key},
+    license::{KeyDigest, Kind, Limits, Policy, Term, key_hint, random_key, short_key},
 };
 use std::{fmt, sync::Arc};
 
@@ -41,14 +41,29 @@ const MAX_OF_SITE: i64 = 500;
 /// The most features of one licence.
 const MAX_FEATURES: usize = 100;
 
+/// The most thresholds of one licence.
+const MAX_THRESHOLDS: usize = 10;
+
+/// The highest threshold, per cent: overages go beyond the whole.
+const MAX_THRESHOLD: u16 = 1_000;
+
+/// Whose a licence is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// A site's: its agent decides by it, offline. The key has the plant licence API's form.
+    Site(SiteId),
+    /// A customer's, for apps that call the hub themselves. The key has the licence server's form.
+    Customer(i64),
+}
+
 /// A licence to be issued.
 #[derive(Debug, Clone)]
 pub struct NewLicense {
-    /// For which site.
-    pub site: SiteId,
+    /// Whose.
+    pub holder: Holder,
     /// For which app; one that is not known yet becomes known.
     pub app: String,
-    /// Unique at the site.
+    /// Unique at the site, if it has one.
     pub name: String,
     /// How it is sold.
     pub kind: Kind,
@@ -60,6 +75,8 @@ pub struct NewLicense {
     pub features: Vec<String>,
     /// What happens when it ends.
     pub policy: Policy,
+    /// Shares of its limits at which the vendor wants to be told: per cent.
+    pub thresholds: Vec<u16>,
     /// In the vendor's words.
     pub description: String,
 }
@@ -92,12 +109,15 @@ impl Store {
     /// Issues a licence with a new random key.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the site, [`Error::Conflict`] if it has a licence of this name, [`Error::Invalid`].
+    /// [`Error::NotFound`] for the site or the customer, [`Error::Conflict`] if it has a licence of this name, [`Error::Invalid`].
     pub async fn issue_license(&self, act: &Act, new: NewLicense) -> Result<Issued, Error> {
         let new = checked(new)?;
         let uuid = LicenseId::new(act.at, secrets::random()?);
-        // Sixteen times the bytes that a key needs: so many are skipped as unfair about never.
-        let key = random_key(secrets::random::<512>()?);
+        let key = match new.holder {
+            // Sixteen times the bytes that a key needs: so many are skipped as unfair about never.
+            Holder::Site(_) => random_key(secrets::random::<512>()?),
+            Holder::Customer(_) => short_key(secrets::random()?),
+        };
         let (act, store_secrets) = (act.clone(), Arc::clone(&self.0.secrets));
         self.write(move |tx| {
             let id = insert(tx, &act, &new, uuid, &key, &store_secrets)?;
@@ -192,16 +212,43 @@ fn checked(new: NewLicense) -> Result<NewLicense, Error> {
     if new.kind == Kind::Trial && new.term == Term::Endless {
         return Err(Error::Invalid { what: "term", allowed: "one with an end, for a trial" });
     }
-    Ok(NewLicense { name: checked_name(&new.name)?, app, ..new })
+    let thresholds = checked_thresholds(new.thresholds)?;
+    Ok(NewLicense { name: checked_name(&new.name)?, app, thresholds, ..new })
+}
+
+/// In their order, each once.
+fn checked_thresholds(mut thresholds: Vec<u16>) -> Result<Vec<u16>, Error> {
+    thresholds.sort_unstable();
+    thresholds.dedup();
+    let fits = thresholds.len() <= MAX_THRESHOLDS && thresholds.iter().all(|one| (1..=MAX_THRESHOLD).contains(one));
+    let invalid = Error::Invalid { what: "thresholds", allowed: "at most 10 numbers from 1 to 1000, per cent" };
+    if fits { Ok(thresholds) } else { Err(invalid) }
 }
 
 /// A changed licence is bound by what a new one is.
 fn checked_row(row: LicenseRow) -> Result<LicenseRow, Error> {
-    let (site, app, name, description) = (row.site, row.app.clone(), row.name.clone(), row.description.clone());
-    let features = row.features.clone();
+    let (app, name, description) = (row.app.clone(), row.name.clone(), row.description.clone());
+    let (features, thresholds) = (row.features.clone(), row.thresholds.clone());
     let (kind, term, limits, policy) = (row.kind, row.term, row.limits, row.policy);
-    let new = checked(NewLicense { site, app, name, kind, term, limits, features, policy, description })?;
-    Ok(LicenseRow { name: new.name, app: new.app, ..row })
+    let holder = row.site.map_or(Holder::Customer(row.customer), Holder::Site);
+    let new = NewLicense { holder, app, name, kind, term, limits, features, policy, thresholds, description };
+    let new = checked(new)?;
+    Ok(LicenseRow { name: new.name, app: new.app, thresholds: new.thresholds, ..row })
+}
+
+/// The site and the customer of a licence to be.
+fn place(tx: &Tx<'_>, holder: Holder) -> Result<(Option<SiteId>, i64), Error> {
+    match holder {
+        Holder::Customer(id) => Ok((None, customers::find(tx, id)?.id)),
+        Holder::Site(site) => {
+            let mut query = tx.prepare_cached(
+                "SELECT plants.customer FROM sites JOIN plants ON plants.id = sites.plant WHERE sites.id = ?",
+            )?;
+            let customer = query.query_row([site.as_bytes()], |row| row.get(0)).optional()?;
+            check_room(tx, site)?;
+            Ok((Some(site), found(customer, "site")?))
+        }
+    }
 }
 
 fn insert(
@@ -212,22 +259,18 @@ fn insert(
     key: &str,
     store_secrets: &StoreSecrets,
 ) -> Result<i64, Error> {
-    let site = new.site.as_bytes();
-    let mut query = tx.prepare_cached(
-        "SELECT plants.customer FROM sites JOIN plants ON plants.id = sites.plant WHERE sites.id = ?",
-    )?;
-    let customer: i64 = found(query.query_row([site], |row| row.get(0)).optional()?, "site")?;
-    check_room(tx, new.site)?;
+    let (site, customer) = place(tx, new.holder)?;
     tx.prepare_cached("INSERT OR IGNORE INTO apps (code, name, created_at) VALUES (?1, ?1, ?2)")?
         .execute(params![new.app, act.at.0])?;
     tx.prepare_cached(
         "INSERT INTO licenses (uuid, site, customer, app, name, description, kind, term, max_monitors, max_users,
-            max_activations, features, policy, status, key_sealed, key_lookup, key_digest, key_hint, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'Inactive', ?, ?, ?, ?, ?)",
+            max_activations, features, policy, thresholds, status, key_sealed, key_lookup, key_digest, key_hint,
+            created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'Inactive', ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         uuid.as_bytes(),
-        site,
+        site.map(|id| *id.as_bytes()),
         customer,
         new.app,
         new.name,
@@ -239,9 +282,10 @@ fn insert(
         new.limits.activations,
         row::json(&new.features)?,
         row::json(&new.policy)?,
+        row::json(&new.thresholds)?,
         store_secrets.seal(uuid, key)?,
         store_secrets.lookup(key),
-        codec::encode(&KeyDigest::of(new.site, key)),
+        codec::encode(&KeyDigest::of(site.unwrap_or(NOWHERE), key)),
         key_hint(key),
         act.at.0,
     ])

@@ -41,8 +41,8 @@ pub use error::Error;
 pub use flags::RedFlag;
 pub use ingest::{IngestOutcome, OpenedRecords, VerifiedBatch};
 pub use licenses::{
-    Issued, LicenseChange, LicenseEdit, LicenseRefusal, LicenseRevision, LicenseRow, LicenseSelector, NewLicense,
-    PolicyEdit, SeenLicense, SiteInForce,
+    Holder, Issued, LicenseChange, LicenseEdit, LicenseRefusal, LicenseRevision, LicenseRow, LicenseSelector,
+    NewLicense, PolicyEdit, SeenLicense, SiteInForce,
 };
 pub use monitors::{Monitor, MonitorCursor, MonitorFilter, MonitorPage};
 pub use plants::Plant;

@@ -1,6 +1,6 @@
 //! A store in a temporary folder, with a site, and an agent that signs.
 
-use super::{Act, NewEnrolment, NewLicense, Redeemed, Redemption, Store, StoreSecrets, VerifiedBatch};
+use super::{Act, Holder, NewEnrolment, NewLicense, Redeemed, Redemption, Store, StoreSecrets, VerifiedBatch};
 use sitewarden_certs::token::secret_digest;
 use sitewarden_protocol::{
     batch::{Draft, Signed},
@@ -54,7 +54,7 @@ impl Fixture {
 
     pub(super) fn license(&self, name: &str) -> NewLicense {
         NewLicense {
-            site: self.site,
+            holder: Holder::Site(self.site),
             app: "EMS".into(),
             name: name.into(),
             kind: Kind::Subscription,
@@ -62,6 +62,7 @@ impl Fixture {
             limits: Limits { monitors: Some(100), ..Limits::default() },
             features: vec![],
             policy: Policy::default(),
+            thresholds: vec![],
             description: String::new(),
         }
     }

@@ -6,6 +6,7 @@ mod ingesting;
 mod license_life;
 mod licensing;
 mod monitors;
+mod of_customers;
 mod overages;
 mod paging;
 mod telemetry;

@@ -101,7 +101,8 @@ impl Scope {
 
     /// Whether a licence may be seen.
     pub fn covers(&self, license: &LicenseRow) -> bool {
-        self.customer.is_none_or(|only| only == license.customer) && self.site.is_none_or(|only| only == license.site)
+        self.customer.is_none_or(|only| only == license.customer)
+            && self.site.is_none_or(|only| license.site == Some(only))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::support::{Line, PATIENCE, TestHub, act, config, now};
 use argon2::{Argon2, PasswordHasher};
 use reqwest::Method;
 use serde_json::{Value, json};
-use sitewarden_hub::store::{Act, LicenseSelector, NewLicense, Role, Scope, Store, User};
+use sitewarden_hub::store::{Act, Holder, LicenseSelector, NewLicense, Role, Scope, Store, User};
 use sitewarden_protocol::id::{LicenseId, PlantId, SiteId};
 use sitewarden_protocol::license::{Kind, License, Limits, Policy, Status, Term};
 use sitewarden_protocol::message::{LiveStatus, Quota, ToAgent, ToHub};
@@ -128,7 +128,7 @@ impl World {
     pub async fn ended(&self, name: &str, app: &str, validity: &str, days_ago: i64) -> LicenseId {
         let then = Act { at: UnixMillis(now().0 - days_ago * DAY), ..act() };
         let new = NewLicense {
-            site: self.site,
+            holder: Holder::Site(self.site),
             app: app.to_owned(),
             name: name.to_owned(),
             kind: Kind::Subscription,
@@ -136,6 +136,7 @@ impl World {
             limits: Limits::default(),
             features: vec![],
             policy: Policy::default(),
+            thresholds: vec![],
             description: String::new(),
         };
         let issued = self.store().issue_license(&then, new).await.unwrap();

@@ -1,7 +1,7 @@
 //! What agents ask in a session, and what they tell that the vendor has to look at.
 
 use crate::support::{Agent, Line, PATIENCE, TestHub, act, now};
-use sitewarden_hub::store::{Issued, LicenseEdit, LicenseSelector, NewLicense, Scope, SiteEdit};
+use sitewarden_hub::store::{Holder, Issued, LicenseEdit, LicenseSelector, NewLicense, Scope, SiteEdit};
 use sitewarden_protocol::hub_time;
 use sitewarden_protocol::id::SiteId;
 use sitewarden_protocol::license::{ActivationError, Kind, Limits, Policy, Rule, Rung, Status, Term, Verdict};
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 fn license(site: SiteId, name: &str, quota: u32) -> NewLicense {
     NewLicense {
-        site,
+        holder: Holder::Site(site),
         app: "EMS".to_owned(),
         name: name.to_owned(),
         kind: Kind::Subscription,
@@ -21,6 +21,7 @@ fn license(site: SiteId, name: &str, quota: u32) -> NewLicense {
         limits: Limits { monitors: Some(quota), ..Limits::default() },
         features: vec![],
         policy: Policy::default(),
+        thresholds: vec![],
         description: String::new(),
     }
 }

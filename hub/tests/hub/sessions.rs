@@ -3,7 +3,7 @@
 use crate::support::{TestHub, act, dial, endpoint, until};
 use quinn::ConnectionError;
 use sitewarden_hub::metrics::{Outcome, Reason};
-use sitewarden_hub::store::NewLicense;
+use sitewarden_hub::store::{Holder, NewLicense};
 use sitewarden_protocol::chain::Cursor;
 use sitewarden_protocol::id::SiteId;
 use sitewarden_protocol::license::{Kind, Limits, Policy, Term};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 fn license(site: SiteId, name: &str) -> NewLicense {
     NewLicense {
-        site,
+        holder: Holder::Site(site),
         app: "EMS".to_owned(),
         name: name.to_owned(),
         kind: Kind::Perpetual,
@@ -20,6 +20,7 @@ fn license(site: SiteId, name: &str) -> NewLicense {
         limits: Limits::default(),
         features: vec![],
         policy: Policy::default(),
+        thresholds: vec![],
         description: String::new(),
     }
 }

@@ -35,6 +35,8 @@ pub(in crate::admin) struct Edit {
     features: Option<Vec<String>>,
     #[serde(default)]
     policy: PolicyEdit,
+    /// Per cent.
+    thresholds: Option<Vec<u16>>,
     /// Inactive, Active, Expired, Deactivated or Invalid.
     status: Option<String>,
 }
@@ -90,6 +92,7 @@ impl Edit {
             activations: self.activations,
             features: self.features,
             policy: self.policy,
+            thresholds: self.thresholds,
             status: self.status.as_ref().map(status).transpose()?,
             ..LicenseEdit::default()
         })

@@ -6,7 +6,7 @@ use super::{
     error::Error,
     who::Vendor,
 };
-use crate::store::{self, NewLicense, Store};
+use crate::store::{self, Holder, NewLicense, Store};
 use axum::{
     Json,
     body::Bytes,
@@ -65,7 +65,7 @@ async fn checked(store: &Store, fields: &Fields) -> Result<NewLicense, Error> {
         Err(error) => return Err(error.into()),
     }
     Ok(NewLicense {
-        site,
+        holder: Holder::Site(site),
         app: app.to_owned(),
         name: name.to_owned(),
         kind: Kind::Subscription,
@@ -73,6 +73,7 @@ async fn checked(store: &Store, fields: &Fields) -> Result<NewLicense, Error> {
         limits: Limits { monitors: Some(monitors), ..Limits::default() },
         features: Vec::new(),
         policy: Policy::default(),
+        thresholds: Vec::new(),
         description: description.to_owned(),
     })
 }

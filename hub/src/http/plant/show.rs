@@ -54,12 +54,8 @@ pub(super) async fn list(
 }
 
 fn shown(seen: SeenLicense, caller: &Caller) -> Shown {
-    let place = shown::Place {
-        site: seen.license.site,
-        site_name: &seen.site_name,
-        plant: seen.plant,
-        plant_name: &seen.plant_name,
-    };
+    let place =
+        shown::Place { site: seen.site, site_name: &seen.site_name, plant: seen.plant, plant_name: &seen.plant_name };
     let key = if caller.sees_keys() { seen.key } else { String::new() };
     Shown::of(seen.license.into(), &place, key, seen.latest.then_some(seen.used), crate::wall_clock())
 }

@@ -107,14 +107,14 @@ impl Arrival<'_> {
     fn active_for(&self, tx: &Tx<'_>, license: &LicenseRow) -> Result<Option<LicenseRow>, Error> {
         let mut query =
             tx.prepare_cached("SELECT id FROM licenses WHERE site = ? AND app = ? AND status = 'Active' AND id != ?")?;
-        let other = query.query_row(params![license.site.as_bytes(), license.app, license.id], |row| row.get(0));
+        let other = query.query_row(params![self.sender.site.as_bytes(), license.app, license.id], |row| row.get(0));
         other.optional()?.map(|id| licenses::find(tx, LicenseSelector::Number(id))).transpose()
     }
 
     /// A licence of the agent's own site.
     fn license(&self, tx: &Tx<'_>, id: LicenseId) -> Result<Option<LicenseRow>, Error> {
         match licenses::find(tx, LicenseSelector::Uuid(id)) {
-            Ok(license) => Ok(Some(license).filter(|license| license.site == self.sender.site)),
+            Ok(license) => Ok(Some(license).filter(|license| license.site == Some(self.sender.site))),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -122,7 +122,7 @@ impl Arrival<'_> {
 
     /// Whether the licence was activated by an agent, or at the hub itself if none is named.
     fn activated_by(&self, tx: &Tx<'_>, license: i64, agent: Option<i64>) -> Result<bool, Error> {
-        let mut query = tx.prepare_cached("SELECT 1 FROM activations WHERE license = ? AND agent IS ? LIMIT 1")?;
+        let mut query = tx.prepare_cached("SELECT 1 FROM license_starts WHERE license = ? AND agent IS ? LIMIT 1")?;
         Ok(query.query_row(params![license, agent], |_| Ok(())).optional()?.is_some())
     }
 

@@ -1,6 +1,8 @@
 //! A key is typed in at the hub. The same rule decides as at the plant: `protocol::license::activate`.
 
-use super::{AtSite, LicenseSelector, change, expire::expire, find, of_site, row::LicenseRow, rules, usage};
+use super::{
+    AtSite, LicenseSelector, NOWHERE, change, expire::expire_around, find, of_site, row::LicenseRow, rules, usage,
+};
 use crate::store::{Act, Scope, Store, error::Error, error::found, writer::Tx};
 use rusqlite::{OptionalExtension, params};
 use sitewarden_protocol::{
@@ -37,7 +39,7 @@ impl Store {
             if !scope.covers(&license) {
                 return Ok(Err(ActivationError::Unknown));
             }
-            let in_use = usage::reported(tx, license.site)?;
+            let in_use = license.site.map_or_else(|| Ok(vec![]), |site| usage::reported(tx, site))?;
             let typed = Typed { key: &key, replace, at_site: None };
             activate(tx, &act, &license, &typed, |app| usage::of(&in_use, app))
         })
@@ -83,6 +85,7 @@ struct Typed<'a> {
     at_site: Option<AtSite<'a>>,
 }
 
+/// Of a licence without a site no other one is looked at: a customer may have several in force for one app.
 fn activate(
     tx: &Tx<'_>,
     act: &Act,
@@ -91,10 +94,14 @@ fn activate(
     in_use: impl Fn(&str) -> u32,
 ) -> Result<Result<LicenseRow, ActivationError>, Error> {
     // First, so that one whose time is over is Expired, not given up.
-    expire(tx, act.at, Some(license.site))?;
-    let rows = of_site(tx, license.site)?;
+    expire_around(tx, act.at, license)?;
+    let rows = match license.site {
+        Some(site) => of_site(tx, site)?,
+        None => vec![find(tx, LicenseSelector::Number(license.id))?],
+    };
     let licenses: Vec<License> = rows.iter().cloned().map(License::from).collect();
-    let allowed = license::activate(&licenses, license.site, typed.key, typed.replace, act.at, in_use);
+    let allowed =
+        license::activate(&licenses, license.site.unwrap_or(NOWHERE), typed.key, typed.replace, act.at, in_use);
     let allowed = match allowed {
         Ok(allowed) => allowed,
         Err(refused) => return Ok(Err(refused)),

@@ -1,8 +1,8 @@
-//! How a licence changes: the next revision, the audit row, the activations and the site's new snapshot, all in one
+//! How a licence changes: the next revision, the audit row, who put it in force and the site's new snapshot, all in one
 //! transaction. Every change of a stored licence goes through here.
 
 use super::row::{self, LicenseRow};
-use crate::store::{Act, audit, error::Error, secrets, sites, writer::Tx};
+use crate::store::{Act, audit, error::Error, sites, writer::Tx};
 use rusqlite::params;
 use sitewarden_protocol::{codec, license::Status};
 
@@ -28,26 +28,20 @@ pub(in crate::store) fn save(
     let opened = after.activated_at != before.activated_at && after.activated_at.is_some()
         || before.status == Status::Deactivated && after.status == Status::Active;
     if opened {
-        tx.prepare_cached(
-            "INSERT INTO activations (id, license, agent, activated_by, activated_at) VALUES (?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            secrets::random::<16>()?,
-            after.id,
-            at_site.map(|site| site.agent),
-            at_site.map_or(act.by.as_str(), |site| site.by),
-            after.activated_at.map(|at| at.0),
-        ])?;
+        tx.prepare_cached("INSERT INTO license_starts (license, agent, by, at) VALUES (?, ?, ?, ?)")?.execute(
+            params![
+                after.id,
+                at_site.map(|site| site.agent),
+                at_site.map_or(act.by.as_str(), |site| site.by),
+                after.activated_at.map(|at| at.0),
+            ],
+        )?;
     }
     let moved = before.status != after.status;
-    if moved && matches!(after.status, Status::Deactivated | Status::Invalid) {
-        tx.prepare_cached("UPDATE activations SET deactivated_at = ? WHERE license = ? AND deactivated_at IS NULL")?
-            .execute(params![act.at.0, after.id])?;
-    }
     let action = if moved { format!("license.{}", after.status.name().to_lowercase()) } else { "license.edit".into() };
     record(tx, act, &action, Some(before), &after)?;
-    if after.site != before.site {
-        sites::bump(tx, before.site)?;
+    if let Some(left) = before.site.filter(|_| after.site != before.site) {
+        sites::bump(tx, left)?;
     }
     Ok(after)
 }
@@ -57,11 +51,11 @@ fn write(tx: &Tx<'_>, after: &LicenseRow) -> Result<(), Error> {
         .execute(params![after.app, after.created_at.0])?;
     tx.prepare_cached(
         "UPDATE licenses SET site = ?, customer = ?, app = ?, name = ?, description = ?, kind = ?, term = ?,
-            max_monitors = ?, max_users = ?, max_activations = ?, features = ?, policy = ?, status = ?,
-            activated_at = ?, expires_at = ?, revision = ?, key_digest = ? WHERE id = ?",
+            max_monitors = ?, max_users = ?, max_activations = ?, features = ?, policy = ?, thresholds = ?,
+            status = ?, activated_at = ?, expires_at = ?, revision = ?, key_digest = ? WHERE id = ?",
     )?
     .execute(params![
-        after.site.as_bytes(),
+        after.site.map(|id| *id.as_bytes()),
         after.customer,
         after.app,
         after.name,
@@ -73,6 +67,7 @@ fn write(tx: &Tx<'_>, after: &LicenseRow) -> Result<(), Error> {
         after.limits.activations,
         row::json(&after.features)?,
         row::json(&after.policy)?,
+        row::json(&after.thresholds)?,
         after.status.name(),
         after.activated_at.map(|at| at.0),
         after.expires_at.map(|at| at.0),
@@ -97,5 +92,5 @@ pub(super) fn record(
         .execute(params![after.id, after.revision, act.at.0, act.by, state.to_string()])?;
     let before = before.map(|before| serde_json::json!(before));
     audit::write(tx, act, action, &format!("license {}", after.id), before.as_ref(), Some(&state))?;
-    sites::bump(tx, after.site)
+    after.site.map_or(Ok(()), |site| sites::bump(tx, site))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     LicenseSelector, change, check_room, checked_row,
-    expire::expire,
+    expire::{expire, expire_around},
     find,
     row::LicenseRow,
     rules::{self, Refusal, Stop},
@@ -44,6 +44,8 @@ pub struct LicenseEdit {
     pub activations: Option<Option<u32>>,
     /// What happens when it ends.
     pub policy: PolicyEdit,
+    /// Shares of its limits at which the vendor wants to be told, per cent.
+    pub thresholds: Option<Vec<u16>>,
     /// Where it is in its life.
     pub status: Option<Status>,
 }
@@ -103,7 +105,7 @@ fn change_one(
     secrets: &StoreSecrets,
 ) -> Result<LicenseRow, Stop> {
     // First, so that the rules see no Active licence whose time is over.
-    expire(tx, act.at, Some(find(tx, which)?.site))?;
+    expire_around(tx, act.at, &find(tx, which)?)?;
     if let Some(site) = edit.site {
         expire(tx, act.at, Some(site))?;
     }
@@ -119,7 +121,7 @@ fn change_one(
     }
     // A renewal stops nothing that runs, as a lowered quota does not.
     if after.status == Status::Active && before.activated_at.is_none() {
-        let in_use = usage::monitors(tx, after.site, &after.app)?;
+        let in_use = after.site.map_or(Ok(0), |site| usage::monitors(tx, site, &after.app))?;
         if let Some(permitted) = after.limits.monitors.filter(|permitted| in_use > *permitted) {
             return Err(Refusal::QuotaTooSmall { in_use, permitted }.into());
         }
@@ -139,27 +141,30 @@ fn placed(
         Error::NotFound { .. } => Refusal::Place.into(),
         error => Stop::Failed(error),
     };
-    let site = sites::find(tx, after.site).map_err(absent)?;
+    let Some(id) = after.site else { return if plant.is_none() { Ok(after) } else { Err(Refusal::Place.into()) } };
+    let site = sites::find(tx, id).map_err(absent)?;
     if plant.is_some_and(|plant| plant != site.plant) {
         return Err(Refusal::Place.into());
     }
     if after.site == before.site {
         return Ok(after);
     }
-    check_room(tx, after.site)?;
+    check_room(tx, id)?;
     let customer = plants::find(tx, site.plant).map_err(absent)?.customer;
     let sealed: Vec<u8> = tx
         .prepare_cached("SELECT key_sealed FROM licenses WHERE id = ?")
         .and_then(|mut query| query.query_row([after.id], |row| row.get(0)))
         .map_err(Error::from)?;
-    let key = KeyDigest::of(after.site, &secrets.open(after.uuid, &sealed)?);
+    let key = KeyDigest::of(id, &secrets.open(after.uuid, &sealed)?);
     Ok(LicenseRow { customer, key, ..after })
 }
 
+/// Licences of no site may share a name: nothing tells them apart by it.
 fn check_name(tx: &Tx<'_>, after: &LicenseRow) -> Result<(), Stop> {
     let mut query =
         tx.prepare_cached("SELECT 1 FROM licenses WHERE site = ? AND name = ? AND id != ?").map_err(Error::from)?;
-    let same = query.query_row(params![after.site.as_bytes(), after.name, after.id], |_| Ok(())).optional();
+    let site = after.site.map(|id| *id.as_bytes());
+    let same = query.query_row(params![site, after.name, after.id], |_| Ok(())).optional();
     match same.map_err(Error::from)? {
         Some(()) => Err(Refusal::NameTaken(after.name.clone()).into()),
         None => Ok(()),
@@ -169,7 +174,8 @@ fn check_name(tx: &Tx<'_>, after: &LicenseRow) -> Result<(), Stop> {
 fn check_alone(tx: &Tx<'_>, after: &LicenseRow) -> Result<(), Stop> {
     let sql = "SELECT name FROM licenses WHERE site = ? AND app = ? AND status = 'Active' AND id != ?";
     let mut query = tx.prepare_cached(sql).map_err(Error::from)?;
-    let other = query.query_row(params![after.site.as_bytes(), after.app, after.id], |row| row.get(0)).optional();
+    let site = after.site.map(|id| *id.as_bytes());
+    let other = query.query_row(params![site, after.app, after.id], |row| row.get(0)).optional();
     match other.map_err(Error::from)? {
         Some(name) => Err(Refusal::AnotherActive(name).into()),
         None => Ok(()),

@@ -32,6 +32,19 @@ pub(in crate::store) fn expire(tx: &Tx<'_>, now: UnixMillis, site: Option<SiteId
     Ok(due.len())
 }
 
+/// Expires what is due of what a decision on this licence looks at: its site's licences, or itself where it has none.
+pub(in crate::store) fn expire_around(tx: &Tx<'_>, now: UnixMillis, license: &LicenseRow) -> Result<(), Error> {
+    match license.site {
+        Some(site) => expire(tx, now, Some(site)).map(drop),
+        None if license.status_at(now) != license.status => {
+            let (act, after) =
+                (Act { by: "hub".to_owned(), at: now }, LicenseRow { status: Status::Expired, ..license.clone() });
+            change::save(tx, &act, license, after, None).map(drop)
+        }
+        None => Ok(()),
+    }
+}
+
 fn due(
     connection: &rusqlite::Connection,
     now: UnixMillis,

@@ -10,6 +10,9 @@ use sitewarden_protocol::{
     time::UnixMillis,
 };
 
+/// The site in the digest of a key whose licence has no site. No agent has it.
+pub(in crate::store) const NOWHERE: SiteId = SiteId::from_bytes([0; 16]);
+
 /// A licence as it is stored, without its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LicenseRow {
@@ -17,8 +20,8 @@ pub struct LicenseRow {
     pub id: i64,
     /// Its name in snapshots and records.
     pub uuid: LicenseId,
-    /// For which site.
-    pub site: SiteId,
+    /// For which site; `None`: sold to the customer, for apps that call the hub themselves.
+    pub site: Option<SiteId>,
     /// Whose.
     pub customer: i64,
     /// For which app.
@@ -37,6 +40,8 @@ pub struct LicenseRow {
     pub features: Vec<String>,
     /// What happens when it ends.
     pub policy: Policy,
+    /// Shares of its limits at which the vendor wants to be told: per cent, ascending.
+    pub thresholds: Vec<u16>,
     /// Where it is in its life, as far as the hub has decided.
     pub status: Status,
     /// When it was activated.
@@ -47,7 +52,7 @@ pub struct LicenseRow {
     pub revision: u32,
     /// When it was issued.
     pub created_at: UnixMillis,
-    /// What the site recognises its key by.
+    /// What its site recognises its key by; see [`NOWHERE`] for one of no site.
     #[serde(skip)]
     pub key: KeyDigest,
     /// The key's last characters; empty for one issued before they were kept.
@@ -88,14 +93,15 @@ impl From<LicenseRow> for License {
 
 /// In the order in which [`license_row`] reads them.
 pub(in crate::store) const COLUMNS: &str = "id, uuid, site, customer, app, name, description, kind, term, max_monitors, \
-     max_users, max_activations, features, policy, status, activated_at, expires_at, revision, created_at, key_digest, key_hint";
+     max_users, max_activations, features, policy, status, activated_at, expires_at, revision, created_at, key_digest, key_hint, \
+     thresholds";
 
-/// Reads one licence of a site.
+/// Reads one licence.
 pub(in crate::store) fn license_row(row: &Row<'_>) -> Result<LicenseRow, Error> {
     Ok(LicenseRow {
         id: row.get(0)?,
         uuid: LicenseId::from_bytes(row.get(1)?),
-        site: SiteId::from_bytes(row.get(2)?),
+        site: row.get::<_, Option<[u8; 16]>>(2)?.map(SiteId::from_bytes),
         customer: row.get(3)?,
         app: row.get(4)?,
         name: row.get(5)?,
@@ -112,6 +118,7 @@ pub(in crate::store) fn license_row(row: &Row<'_>) -> Result<LicenseRow, Error> 
         created_at: UnixMillis(row.get(18)?),
         key: codec::decode(&row.get::<_, Vec<u8>>(19)?).map_err(|_| DAMAGED)?,
         key_hint: row.get(20)?,
+        thresholds: from_json(row, 21)?,
     })
 }
 

@@ -112,7 +112,7 @@ fn with_values(before: &LicenseRow, edit: &LicenseEdit) -> LicenseRow {
     set(&mut after.name, &edit.name);
     set(&mut after.description, &edit.description);
     set(&mut after.app, &edit.app);
-    after.site = edit.site.unwrap_or(before.site);
+    after.site = edit.site.or(before.site);
     after.kind = edit.kind.unwrap_or(before.kind);
     after.term = edit.term.unwrap_or(before.term);
     after.limits.monitors = edit.monitors.unwrap_or(before.limits.monitors);
@@ -121,6 +121,9 @@ fn with_values(before: &LicenseRow, edit: &LicenseEdit) -> LicenseRow {
     after.policy = edit.policy.of(before.policy);
     if let Some(features) = &edit.features {
         after.features.clone_from(features);
+    }
+    if let Some(thresholds) = &edit.thresholds {
+        after.thresholds.clone_from(thresholds);
     }
     after
 }

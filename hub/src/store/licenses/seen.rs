@@ -16,6 +16,8 @@ const MAX_LOOKED_THROUGH: i64 = 10_000;
 pub struct SeenLicense {
     /// What is stored.
     pub license: LicenseRow,
+    /// Its site.
+    pub site: SiteId,
     /// What the customer types in.
     pub key: String,
     /// Whether it is the newest activated one of its site and app.
@@ -53,7 +55,9 @@ impl Store {
             if !scope.covers(&license) {
                 return Err(Error::NotFound { what: "license" });
             }
-            let all = seen(connection, license.site, Some(id), &secrets)?;
+            // In the words of this API there is no licence without a site.
+            let site = license.site.ok_or(Error::NotFound { what: "license" })?;
+            let all = seen(connection, site, Some(id), &secrets)?;
             all.into_iter().next().ok_or(Error::NotFound { what: "license" })
         })
         .await
@@ -141,6 +145,7 @@ fn seen(
             key: secrets.open(row.uuid, &sealed)?,
             latest,
             used: if latest { usage::of(&quotas, &row.app) } else { 0 },
+            site: id,
             site_name: site.name.clone(),
             plant: plant.id,
             plant_name: plant.name.clone(),
@@ -157,7 +162,7 @@ pub(super) fn in_force(
     site: Option<SiteId>,
 ) -> Result<Vec<SiteInForce>, Error> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM licenses WHERE status IN ('Active', 'Expired')
+        "SELECT {COLUMNS} FROM licenses WHERE status IN ('Active', 'Expired') AND site IS NOT NULL
             AND (?1 IS NULL OR customer = ?1) AND (?2 IS NULL OR site = ?2) AND (?3 IS NULL OR site = ?3)
             AND (?4 IS NULL OR site IN (SELECT id FROM sites WHERE plant = ?4)) ORDER BY site, id LIMIT ?5"
     );
@@ -168,9 +173,10 @@ pub(super) fn in_force(
     let mut found: Vec<SiteInForce> = Vec::new();
     while let Some(row) = rows.next()? {
         let row = license_row(row)?;
-        if found.last().is_none_or(|last| last.site != row.site) {
-            let plant_name = plants::find(connection, sites::find(connection, row.site)?.plant)?.name;
-            found.push(SiteInForce { site: row.site, plant_name, licenses: Vec::new() });
+        let Some(site) = row.site else { continue };
+        if found.last().is_none_or(|last| last.site != site) {
+            let plant_name = plants::find(connection, sites::find(connection, site)?.plant)?.name;
+            found.push(SiteInForce { site, plant_name, licenses: Vec::new() });
         }
         if let Some(last) = found.last_mut() {
             last.licenses.push(row.into());

@@ -156,7 +156,7 @@ async fn an_activation_is_applied_once_and_not_before_its_time() {
     assert_eq!((old.status, old.revision), (Status::Deactivated, 3));
     assert_eq!((new.status, new.revision, new.activated_at), (Status::Active, 2, Some(hub_time)));
     assert_eq!(new.expires_at, new.term.expiry(hub_time));
-    assert_eq!(fixture.number("SELECT count(*) FROM activations").await, 2);
+    assert_eq!(fixture.number("SELECT count(*) FROM license_starts").await, 2);
     assert_eq!(fixture.number("SELECT count(*) FROM red_flags").await, 0);
     assert_eq!(fixture.store.snapshot_of(fixture.site).await.unwrap().revision, 6);
     assert_eq!(fixture.store.broken_audit_row().await.unwrap(), None);
