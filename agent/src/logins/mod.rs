@@ -5,19 +5,19 @@
 //! the session, because two know it then; there are at most a hundred sessions, and the oldest go
 //! first.
 
-mod token;
-
-pub use token::ACCESS_LIFE;
+pub use sitewarden_protocol::login::token::ACCESS_LIFE;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sitewarden_certs::secret_file;
-use sitewarden_protocol::time::UnixMillis;
+use sitewarden_protocol::{
+    login::token::{Claims, Signer},
+    time::UnixMillis,
+};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use token::{Claims, Signer};
 use zeroize::Zeroizing;
 
 /// Logins at the same time.

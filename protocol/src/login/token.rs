@@ -1,13 +1,13 @@
 //! Access tokens: JSON Web Tokens (RFC 7519) with HMAC-SHA256 (`HS256`).
 //!
-//! Written here, in few lines, because the token has one maker and one reader, both this agent: the header is a
-//! constant that is compared to the byte, so no token can choose its algorithm.
+//! Written here, in few lines, because a token has one maker and one reader, which are the same hub or the same agent: the
+//! header is a constant that is compared to the byte, so no token can choose its algorithm.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// How long an access token is good.
 pub const ACCESS_LIFE: Duration = Duration::from_secs(15 * 60);
@@ -18,25 +18,29 @@ const MAX_TOKEN: usize = 2_048;
 
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Claims {
+pub struct Claims {
     /// The user.
-    pub(super) sub: String,
+    pub sub: String,
     /// The session.
-    pub(super) sid: String,
+    pub sid: String,
     /// When it was made, Unix seconds.
-    pub(super) iat: i64,
+    pub iat: i64,
     /// From when on it is not good any more, Unix seconds.
-    pub(super) exp: i64,
+    pub exp: i64,
 }
 
-pub(super) struct Signer(hmac::Key);
+/// Makes and reads tokens. Does not print.
+#[derive(Clone)]
+pub struct Signer(hmac::Key);
 
 impl Signer {
-    pub(super) fn new(key: &[u8; 32]) -> Self {
+    /// With a secret key, of 32 random bytes in any but a development system.
+    pub fn new(key: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    pub(super) fn sign(&self, claims: &Claims) -> String {
+    /// The token that says so.
+    pub fn sign(&self, claims: &Claims) -> String {
         // Texts and numbers always have a JSON form.
         let claims = URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims).unwrap_or_default());
         let signed = format!("{HEADER}.{claims}");
@@ -45,7 +49,7 @@ impl Signer {
     }
 
     /// What the token says, if it is ours and good at `now`, Unix seconds.
-    pub(super) fn verify(&self, token: &str, now: i64) -> Option<Claims> {
+    pub fn verify(&self, token: &str, now: i64) -> Option<Claims> {
         if token.len() > MAX_TOKEN {
             return None;
         }
@@ -54,6 +58,12 @@ impl Signer {
         hmac::verify(&self.0, signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
         (now < claims.exp).then_some(claims)
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signer(…)")
     }
 }
 
