@@ -100,7 +100,7 @@ async fn fill(beside: &Beside, plan: &Plan, password_hash: &str) -> Result<(), E
     let settings = settings(&plan.hostnames);
     secret_file::write(&beside.folder.path().join(CONFIGURATION), settings.as_bytes())?;
     let store = Store::create(&beside.folder.database(), keys.store_secrets()).await?;
-    let act = Act { by: ADMINISTRATOR.to_owned(), at: now };
+    let act = Act::local(now);
     let added = store.add_first_administrator(&act, ADMINISTRATOR, password_hash).await;
     // Closed in any case, so that no half-written log is renamed, nor a file removed under the writer.
     store.close().await;

@@ -219,7 +219,7 @@ async fn open(config: &Config) -> Result<(Folder, Keys, Store), Error> {
 /// snapshots get old.
 async fn tell_of_first_sealing_key(keys: &Keys, store: &Store) -> Result<(), Error> {
     if keys.sealing.is_new {
-        let act = Act { by: "hub".to_owned(), at: crate::wall_clock() };
+        let act = Act::hub(crate::wall_clock());
         store.new_sealing_key(&act, keys.sealing.newest()).await?;
     }
     Ok(())

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
+#[path = "hub/auth.rs"]
+mod auth;
 #[path = "hub/bad_input.rs"]
 mod bad_input;
 #[path = "hub/command.rs"]

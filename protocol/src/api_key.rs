@@ -1,16 +1,24 @@
-//! API keys: what programs come with that send telemetry. Made by the hub, recognised by a digest at hub and site.
+//! API keys: what programs come with that send telemetry, or that use the hub's API. Made by the hub, recognised by a
+//! digest: the former at hub and site, the latter at the hub only.
 
 use crate::codec::{Decode, Encode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
 
-/// What every key begins with, so that people and scanners for lost secrets recognise one.
+/// What every key for telemetry begins with, so that people and scanners for lost secrets recognise one.
 const PREFIX: &str = "swk_";
+/// What every key for the API begins with: it opens more than one for telemetry, and is not to be taken for it.
+const ACCESS_PREFIX: &str = "swa_";
 
-/// A key from 32 random bytes: `swk_` and 43 characters of base64url.
+/// A key for telemetry from 32 random bytes: `swk_` and 43 characters of base64url.
 pub fn api_key(random: &[u8; 32]) -> String {
     format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random))
+}
+
+/// A key for the API from 32 random bytes: `swa_` and 43 characters of base64url.
+pub fn access_key(random: &[u8; 32]) -> String {
+    format!("{ACCESS_PREFIX}{}", URL_SAFE_NO_PAD.encode(random))
 }
 
 /// Recognises an API key without revealing it. Needs no salt: a key has 256 random bits.

@@ -1,7 +1,7 @@
 //! Agents.
 
 use super::{
-    AdminState, act,
+    AdminState, Caller,
     error::Error,
     extract::{Id, Parameters},
     page::{Limit, Page},
@@ -84,8 +84,12 @@ pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<AgentId>) -
     Ok(Json(View { epochs: Some(epochs.into_iter().map(Epoch::from).collect()), ..View::from(agent) }))
 }
 
-pub(super) async fn revoke(State(state): State<AdminState>, Id(id): Id<AgentId>) -> Result<Json<View>, Error> {
-    Ok(Json(state.store.revoke_agent(&act(), id).await?.into()))
+pub(super) async fn revoke(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<AgentId>,
+) -> Result<Json<View>, Error> {
+    Ok(Json(state.store.revoke_agent(&caller.act(), id).await?.into()))
 }
 
 impl From<Agent> for View {

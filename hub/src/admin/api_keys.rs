@@ -1,13 +1,13 @@
 //! API keys. A key is shown when it is made, and never again.
 
 use super::{
-    AdminState, act,
+    AdminState, Caller,
     error::Error,
     extract::{Body, CREATED, Id, Parameters},
     page::{Limit, Page},
     time,
 };
-use crate::store::{ApiKey, NewApiKey};
+use crate::store::{ApiKey, NewApiKey, Purpose, Role};
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::id::SiteId;
@@ -19,10 +19,25 @@ const MAX_OVERLAP: u32 = 366 * 24;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct New {
-    customer: i64,
+    #[serde(default)]
+    purpose: Wanted,
+    /// Of a key for the API; viewer if not given.
+    role: Option<Role>,
+    customer: Option<i64>,
     site: Option<SiteId>,
     name: Option<String>,
     expires: Option<String>,
+}
+
+/// For telemetry, if nothing else is said.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+struct Wanted(Purpose);
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self(Purpose::Telemetry)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -36,6 +51,7 @@ pub(super) struct Rotation {
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     customer: Option<i64>,
+    purpose: Option<Purpose>,
     after: Option<i64>,
     #[serde(default)]
     limit: Limit,
@@ -45,7 +61,10 @@ pub(super) struct Query {
 pub(super) struct View {
     id: i64,
     name: String,
-    customer: i64,
+    purpose: Purpose,
+    /// Null for a telemetry key, with which nothing can be read.
+    role: Option<Role>,
+    customer: Option<i64>,
     site: Option<SiteId>,
     hint: String,
     status: &'static str,
@@ -67,25 +86,35 @@ pub(super) struct Made {
 }
 
 pub(super) async fn add(
+    caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<Made>), Error> {
     let expires_at = new.expires.map(|text| time::parse("expires", &text)).transpose()?;
-    let name = new.name.unwrap_or_else(|| "telemetry".to_owned());
-    let new = NewApiKey { name, customer: new.customer, site: new.site, expires_at };
-    let (key, made) = state.store.add_api_key(&act(), new).await?;
+    let (purpose, role) = match (new.purpose.0, new.role) {
+        (Purpose::Telemetry, Some(_)) => return Err(Error::invalid("role", "a telemetry key has no role")),
+        (purpose, role) => (purpose, role.unwrap_or(Role::Viewer)),
+    };
+    let name = new.name.unwrap_or_else(|| purpose.name().to_owned());
+    let new = NewApiKey { name, purpose, role, customer: new.customer, site: new.site, expires_at };
+    let (key, made) = state.store.add_api_key(&caller.act(), new).await?;
     Ok((CREATED, Json(Made { key: key.to_string(), view: made.into(), replaces: None })))
 }
 
 pub(super) async fn list(
+    caller: Caller,
     State(state): State<AdminState>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Json<Page<View>>, Error> {
-    let keys = state.store.list_api_keys(query.customer, query.after, query.limit.rows()).await?;
+    let keys = state
+        .store
+        .list_api_keys(caller.scope(), (query.customer, query.purpose), query.after, query.limit.rows())
+        .await?;
     Ok(Json(Page::of(keys, query.limit, |key| key.id.to_string(), View::from)))
 }
 
 pub(super) async fn rotate(
+    caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<i64>,
     Body(rotation): Body<Rotation>,
@@ -94,13 +123,17 @@ pub(super) async fn rotate(
         return Err(Error::invalid("overlap", format!("overlap must be 0 to {MAX_OVERLAP} hours")));
     }
     let overlap = Duration::from_secs(u64::from(rotation.overlap) * 3_600);
-    let rotated = state.store.rotate_api_key(&act(), id, overlap).await?;
+    let rotated = state.store.rotate_api_key(&caller.act(), id, overlap).await?;
     let replaces = Some(rotated.old.into());
     Ok((CREATED, Json(Made { key: rotated.key.to_string(), view: rotated.new.into(), replaces })))
 }
 
-pub(super) async fn revoke(State(state): State<AdminState>, Id(id): Id<i64>) -> Result<Json<View>, Error> {
-    Ok(Json(state.store.revoke_api_key(&act(), id).await?.into()))
+pub(super) async fn revoke(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<i64>,
+) -> Result<Json<View>, Error> {
+    Ok(Json(state.store.revoke_api_key(&caller.act(), id).await?.into()))
 }
 
 impl From<ApiKey> for View {
@@ -113,6 +146,8 @@ impl From<ApiKey> for View {
         Self {
             id: key.id,
             name: key.name,
+            purpose: key.purpose,
+            role: Some(key.role).filter(|_| key.purpose == Purpose::Api),
             customer: key.customer,
             site: key.site,
             hint: key.hint,

@@ -1,7 +1,7 @@
 //! Apps, their numbers, and the versions that were released of them.
 
 use super::{
-    AdminState, act,
+    AdminState, Caller,
     error::Error,
     extract::{Body, CREATED, Id},
 };
@@ -25,10 +25,11 @@ pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Value>,
 }
 
 pub(super) async fn add_version(
+    caller: Caller,
     State(state): State<AdminState>,
     Id(code): Id<String>,
     Body(new): Body<NewVersion>,
 ) -> Result<(StatusCode, Json<Value>), Error> {
-    state.store.add_app_version(&act(), &code, &new.version).await?;
+    state.store.add_app_version(&caller.act(), &code, &new.version).await?;
     Ok((CREATED, Json(json!({ "app": code, "version": new.version.trim() }))))
 }

@@ -1,7 +1,7 @@
 //! Customers.
 
 use super::{
-    AdminState, act,
+    AdminState, Caller,
     error::Error,
     extract::{Body, CREATED, Id, Parameters},
     page::{Limit, Page},
@@ -35,10 +35,11 @@ pub(super) struct View {
 }
 
 pub(super) async fn add(
+    caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<View>), Error> {
-    let customer = state.store.add_customer(&act(), &new.name, new.email.as_deref()).await?;
+    let customer = state.store.add_customer(&caller.act(), &new.name, new.email.as_deref()).await?;
     Ok((CREATED, Json(customer.into())))
 }
 
@@ -66,11 +67,12 @@ pub(super) async fn retention(State(state): State<AdminState>, Id(id): Id<i64>) 
 }
 
 pub(super) async fn keep(
+    caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<i64>,
     Body(retention): Body<Retention>,
 ) -> Result<Json<Retention>, Error> {
-    state.store.set_raw_days(&act(), id, retention.raw_days).await?;
+    state.store.set_raw_days(&caller.act(), id, retention.raw_days).await?;
     Ok(Json(retention))
 }
 

@@ -1,7 +1,7 @@
 //! Red flags.
 
 use super::{
-    AdminState, act,
+    AdminState, Caller,
     error::Error,
     extract::{Body, Id, Parameters},
     page::{Limit, Page},
@@ -59,11 +59,12 @@ pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<i64>) -> Re
 }
 
 pub(super) async fn resolve(
+    caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<i64>,
     Body(resolution): Body<Resolution>,
 ) -> Result<Json<View>, Error> {
-    Ok(Json(state.store.resolve_flag(&act(), id, &resolution.note).await?.into()))
+    Ok(Json(state.store.resolve_flag(&caller.act(), id, &resolution.note).await?.into()))
 }
 
 impl From<RedFlag> for View {

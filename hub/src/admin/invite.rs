@@ -1,7 +1,7 @@
 //! Invitations: one-time tokens that bring agents to the hub.
 
 use super::{
-    AdminState, act,
+    AdminState, Caller,
     error::Error,
     extract::{Body, CREATED},
     time,
@@ -37,10 +37,11 @@ pub(super) struct View {
 }
 
 pub(super) async fn invite(
+    caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<View>), Error> {
-    let act = act();
+    let act = caller.act();
     let seconds = new.valid_for.unwrap_or(DEFAULT_SECONDS);
     if !(1..=MAX_SECONDS).contains(&seconds) {
         return Err(Error::invalid("valid_for", format!("valid_for must be 1 to {MAX_SECONDS} seconds")));

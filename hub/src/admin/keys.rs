@@ -1,6 +1,6 @@
 //! The keys that agents seal batches to.
 
-use super::{AdminState, act, error::Error, extract::CREATED};
+use super::{AdminState, Caller, error::Error, extract::CREATED};
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -25,11 +25,11 @@ pub(super) async fn list(State(state): State<AdminState>) -> Json<Value> {
 }
 
 /// Makes the next one and has all sites told.
-pub(super) async fn rotate(State(state): State<AdminState>) -> Result<(StatusCode, Json<View>), Error> {
+pub(super) async fn rotate(caller: Caller, State(state): State<AdminState>) -> Result<(StatusCode, Json<View>), Error> {
     let sealing = Arc::clone(&state.sealing);
     let made = spawn_blocking(move || sealing.rotate()).await.map_err(|error| Error::internal(&error))?;
     let key = made.map_err(|error| Error::internal(&error))?;
-    state.store.new_sealing_key(&act(), key).await?;
+    state.store.new_sealing_key(&caller.act(), key).await?;
     Ok((CREATED, Json(View::of(key, key.id))))
 }
 

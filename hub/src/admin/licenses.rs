@@ -7,7 +7,7 @@ pub(super) use edit::{edit, history, revoke};
 pub(super) use explain::explain;
 
 use super::{
-    AdminState, act,
+    AdminState, Caller,
     error::Error,
     extract::{Body, CREATED, Id, Parameters},
     page::{Limit, Page},
@@ -90,10 +90,11 @@ pub(super) struct View {
 pub(super) struct Selector(LicenseSelector);
 
 pub(super) async fn issue(
+    caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<View>), Error> {
-    let act = act();
+    let act = caller.act();
     let issued = state.store.issue_license(&act, new.read()?).await?;
     Ok((CREATED, Json(View::with_key(issued, act.at))))
 }

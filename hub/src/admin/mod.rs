@@ -1,7 +1,8 @@
-//! The administration API: JSON over the socket that only the hub's owner can open. What the command line talks to.
+//! The administration API: JSON over HTTPS for users and programs, and over the socket that only the hub's owner can open,
+//! which is what the command line talks to. The same handlers for both; [`http::api`](crate::http::api) says who calls.
 //!
-//! Always true: whoever gets here is the owner of the data folder, so nobody is asked for a password; every list is
-//! bounded; a field that is not known is refused by its name; what went wrong inside is in the log, never in an answer.
+//! Always true: every list is bounded; a field that is not known is refused by its name; what went wrong inside is in the
+//! log, never in an answer.
 //!
 //! One resource a file. A handler extracts, makes one call to the store, and maps the result.
 
@@ -9,29 +10,25 @@ mod agents;
 mod api_keys;
 mod apps;
 mod customers;
-mod error;
-mod extract;
 mod flags;
 mod invite;
 mod keys;
 mod licenses;
 mod monitors;
-mod page;
 mod plants;
 mod records;
 mod sites;
-mod time;
 mod users;
 
 #[cfg(test)]
 mod tests;
 
+use crate::http::api::{Access, Caller, LocalAdministrator, Needs, Routes, auth, error, extract, page, time};
 use crate::keys::SealingKeys;
-use crate::store::{Act, Store};
+use crate::store::Store;
 use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    routing::{get, patch, post},
+    Extension, Router,
+    extract::{DefaultBodyLimit, FromRef},
 };
 use sitewarden_certs::{fingerprint::Fingerprint, hub_address::HubAddress};
 use std::sync::Arc;
@@ -39,73 +36,98 @@ use std::sync::Arc;
 /// The most bytes of a request's body. The largest is a licence with its features.
 const MAX_BODY: usize = 64 << 10;
 
-/// Who is named in the audit log: the socket tells no more.
-const ADMINISTRATOR: &str = "local administrator";
-
 /// What the handlers work with.
 #[derive(Debug, Clone)]
-pub struct AdminState {
+pub(crate) struct AdminState {
+    /// Who calls.
+    pub(crate) access: Arc<Access>,
     /// The store.
-    pub store: Store,
+    pub(crate) store: Store,
     /// What goes into enrolment tokens.
-    pub invite: InviteSettings,
+    pub(crate) invite: InviteSettings,
     /// How long a snapshot may be relied on, days.
-    pub fresh_days: u16,
+    pub(crate) fresh_days: u16,
     /// What agents seal batches to.
-    pub sealing: Arc<SealingKeys>,
+    pub(crate) sealing: Arc<SealingKeys>,
 }
 
 /// What goes into enrolment tokens.
 #[derive(Debug, Clone)]
-pub struct InviteSettings {
+pub(crate) struct InviteSettings {
     /// Where agents find the hub over HTTPS, unless the administrator says otherwise.
-    pub hub_host_port: HubAddress,
+    pub(crate) hub_host_port: HubAddress,
     /// The authority that the hub's certificate is from.
-    pub ca: Fingerprint,
+    pub(crate) ca: Fingerprint,
 }
 
-/// All routes of the administration API.
-pub fn router(state: AdminState) -> Router {
-    let api = Router::new()
-        .route("/customers", get(customers::list).post(customers::add))
-        .route("/customers/{id}", get(customers::show))
-        .route("/customers/{id}/retention", get(customers::retention).post(customers::keep))
-        .route("/api-keys", get(api_keys::list).post(api_keys::add))
-        .route("/api-keys/{id}/rotate", post(api_keys::rotate))
-        .route("/api-keys/{id}/revoke", post(api_keys::revoke))
-        .route("/apps", get(apps::list))
-        .route("/apps/{code}/versions", post(apps::add_version))
-        .route("/plants", get(plants::list).post(plants::add))
-        .route("/plants/{id}", get(plants::show))
-        .route("/sites", get(sites::list).post(sites::add))
-        .route("/sites/{id}", get(sites::show).patch(sites::edit))
-        .route("/licenses", get(licenses::list).post(licenses::issue))
-        .route("/licenses/explain", get(licenses::explain))
-        .route("/licenses/{id}", get(licenses::show).patch(licenses::edit))
-        .route("/licenses/{id}/revoke", post(licenses::revoke))
-        .route("/licenses/{id}/history", get(licenses::history))
-        .route("/agents", get(agents::list))
-        .route("/agents/invite", post(invite::invite))
-        .route("/agents/{id}", get(agents::show))
-        .route("/agents/{id}/revoke", post(agents::revoke))
-        .route("/records", get(records::list))
-        .route("/flags", get(flags::list))
-        .route("/flags/{id}", get(flags::show))
-        .route("/flags/{id}/resolve", post(flags::resolve))
-        .route("/keys/sealing", get(keys::list))
-        .route("/keys/sealing/rotate", post(keys::rotate))
-        .route("/monitors", get(monitors::list))
-        .route("/users", get(users::list).post(users::add))
-        .route("/users/{name}", patch(users::edit).delete(users::remove));
-    Router::new()
-        .nest("/api/v1/admin", api)
-        .fallback(error::no_such_path)
-        .method_not_allowed_fallback(error::no_such_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(state)
+/// All routes of the API for administrators and integrators, with what each needs.
+///
+/// What is of no single customer, and what is not yet limited to the caller's scope, needs the whole hub.
+pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
+    let (look, change) = (Needs::SURVEY, Needs::WHOLE_HUB);
+    let admin = Routes::new(access)
+        .get("/customers", look, customers::list)
+        .post("/customers", change, customers::add)
+        .get("/customers/{id}", look, customers::show)
+        .get("/customers/{id}/retention", look, customers::retention)
+        .post("/customers/{id}/retention", change, customers::keep)
+        .get("/api-keys", change, api_keys::list)
+        .post("/api-keys", change, api_keys::add)
+        .post("/api-keys/{id}/rotate", change, api_keys::rotate)
+        .post("/api-keys/{id}/revoke", change, api_keys::revoke)
+        .get("/apps", look, apps::list)
+        .post("/apps/{code}/versions", change, apps::add_version)
+        .get("/plants", look, plants::list)
+        .post("/plants", change, plants::add)
+        .get("/plants/{id}", look, plants::show)
+        .get("/sites", look, sites::list)
+        .post("/sites", change, sites::add)
+        .get("/sites/{id}", look, sites::show)
+        .patch("/sites/{id}", change, sites::edit)
+        .get("/licenses", look, licenses::list)
+        .post("/licenses", change, licenses::issue)
+        .get("/licenses/explain", look, licenses::explain)
+        .get("/licenses/{id}", change, licenses::show)
+        .patch("/licenses/{id}", change, licenses::edit)
+        .post("/licenses/{id}/revoke", change, licenses::revoke)
+        .get("/licenses/{id}/history", look, licenses::history)
+        .get("/agents", look, agents::list)
+        .post("/agents/invite", change, invite::invite)
+        .get("/agents/{id}", look, agents::show)
+        .post("/agents/{id}/revoke", change, agents::revoke)
+        .get("/records", look, records::list)
+        .get("/flags", look, flags::list)
+        .get("/flags/{id}", look, flags::show)
+        .post("/flags/{id}/resolve", change, flags::resolve)
+        .get("/keys/sealing", look, keys::list)
+        .post("/keys/sealing/rotate", change, keys::rotate)
+        .get("/monitors", look, monitors::list)
+        .get("/users", change, users::list)
+        .post("/users", change, users::add)
+        .patch("/users/{name}", change, users::edit)
+        .delete("/users/{name}", change, users::remove);
+    Routes::new(access).nest("/api/v1/auth", auth::routes(access)).nest("/api/v1/admin", admin)
 }
 
-/// What is done now, by whom.
-fn act() -> Act {
-    Act { by: ADMINISTRATOR.to_owned(), at: crate::wall_clock() }
+/// The API, to be served over HTTPS beside other paths.
+pub(crate) fn router(state: AdminState) -> Router {
+    let (routes, _) = routes(&state.access).into_parts();
+    routes.method_not_allowed_fallback(error::no_such_method).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(state)
+}
+
+/// The API, to be served on the socket that only the owner of the data folder can open.
+pub(crate) fn local(router: Router) -> Router {
+    router.fallback(error::no_such_path).layer(Extension(LocalAdministrator))
+}
+
+impl FromRef<AdminState> for Arc<Access> {
+    fn from_ref(state: &AdminState) -> Self {
+        Self::clone(&state.access)
+    }
+}
+
+impl FromRef<AdminState> for Store {
+    fn from_ref(state: &AdminState) -> Self {
+        state.store.clone()
+    }
 }

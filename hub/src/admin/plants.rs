@@ -1,7 +1,7 @@
 //! Plants.
 
 use super::{
-    AdminState, act,
+    AdminState, Caller,
     error::Error,
     extract::{Body, CREATED, Id, Parameters},
     page::{Limit, Page},
@@ -37,10 +37,11 @@ pub(super) struct View {
 }
 
 pub(super) async fn add(
+    caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<View>), Error> {
-    let plant = state.store.add_plant(&act(), &new.name, new.customer).await?;
+    let plant = state.store.add_plant(&caller.act(), &new.name, new.customer).await?;
     Ok((CREATED, Json(plant.into())))
 }
 

@@ -1,7 +1,7 @@
 //! Sites.
 
 use super::{
-    AdminState, act,
+    AdminState, Caller,
     error::Error,
     extract::{Body, CREATED, Id, Parameters, given},
     page::{Limit, Page},
@@ -53,10 +53,11 @@ pub(super) struct Edit {
 }
 
 pub(super) async fn add(
+    caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<View>), Error> {
-    let site = state.store.add_site(&act(), &new.name, new.plant).await?;
+    let site = state.store.add_site(&caller.act(), &new.name, new.plant).await?;
     Ok((CREATED, Json(site.into())))
 }
 
@@ -73,12 +74,13 @@ pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<SiteId>) ->
 }
 
 pub(super) async fn edit(
+    caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<SiteId>,
     Body(Edit { name, fresh_days, override_days }): Body<Edit>,
 ) -> Result<Json<View>, Error> {
     let edit = SiteEdit { name, fresh_days, override_days };
-    Ok(Json(state.store.edit_site(&act(), id, edit).await?.into()))
+    Ok(Json(state.store.edit_site(&caller.act(), id, edit).await?.into()))
 }
 
 impl From<Site> for View {

@@ -1,4 +1,7 @@
-use super::{AdminState, InviteSettings, router};
+mod access;
+
+use super::{AdminState, InviteSettings, local, router};
+use crate::http::{Basic, api::Access};
 use crate::keys::SealingKeys;
 use crate::store::{Store, StoreSecrets};
 use axum::{
@@ -14,7 +17,11 @@ use tower::ServiceExt;
 use zeroize::Zeroizing;
 
 struct Api {
+    /// As on the socket.
     router: Router,
+    /// As over HTTPS.
+    https: Router,
+    access: Arc<Access>,
     _folder: TempDir,
 }
 
@@ -26,7 +33,11 @@ impl Api {
         let hub_host_port = "hub.example.com:8443".parse().unwrap();
         let invite = InviteSettings { hub_host_port, ca: Fingerprint::of(b"ca") };
         let sealing = Arc::new(SealingKeys::load(folder.path()).unwrap());
-        Self { router: router(AdminState { store, invite, fresh_days: 30, sealing }), _folder: folder }
+        let basic = Arc::new(Basic::new(store.clone()).unwrap());
+        let access = Arc::new(Access::new(store.clone(), basic, &[2; 32]));
+        let state = AdminState { access: Arc::clone(&access), store, invite, fresh_days: 30, sealing };
+        let https = router(state);
+        Self { router: local(https.clone()), https, access, _folder: folder }
     }
 
     async fn call(&self, method: Method, path: &str, body: Body) -> (StatusCode, Value) {

@@ -1,7 +1,7 @@
 //! Users. A password comes as its hash: it stays in the command that was given it.
 
 use super::{
-    AdminState, act,
+    AdminState, Caller,
     error::Error,
     extract::{Body, CREATED, Id, Parameters},
     page::{Limit, Page},
@@ -55,6 +55,7 @@ pub(super) struct View {
 }
 
 pub(super) async fn add(
+    caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<View>), Error> {
@@ -64,7 +65,7 @@ pub(super) async fn add(
     let scope = Scope { customer: new.customer, site: new.site };
     let password_hash = checked(new.password_hash)?;
     let user = User { name: new.name, role: new.role, scope, password_hash };
-    Ok((CREATED, Json(state.store.add_user(&act(), user, new.on_site).await??.into())))
+    Ok((CREATED, Json(state.store.add_user(&caller.act(), user, new.on_site).await??.into())))
 }
 
 pub(super) async fn list(
@@ -76,17 +77,22 @@ pub(super) async fn list(
 }
 
 pub(super) async fn edit(
+    caller: Caller,
     State(state): State<AdminState>,
     Id(name): Id<String>,
     Body(edit): Body<Edit>,
 ) -> Result<Json<View>, Error> {
     let password_hash = edit.password_hash.map(checked).transpose()?;
     let edit = UserEdit { role: edit.role, password_hash, enabled: edit.enabled, on_site: edit.on_site };
-    Ok(Json(state.store.edit_user(&act(), &name, edit).await??.into()))
+    Ok(Json(state.store.edit_user(&caller.act(), &name, edit).await??.into()))
 }
 
-pub(super) async fn remove(State(state): State<AdminState>, Id(name): Id<String>) -> Result<Json<View>, Error> {
-    Ok(Json(state.store.remove_user(&act(), &name).await??.into()))
+pub(super) async fn remove(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(name): Id<String>,
+) -> Result<Json<View>, Error> {
+    Ok(Json(state.store.remove_user(&caller.act(), &name).await??.into()))
 }
 
 fn checked(hash: String) -> Result<String, Error> {

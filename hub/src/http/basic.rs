@@ -102,12 +102,36 @@ impl Basic {
 
     /// The user that an `Authorization` header's value proves.
     pub(crate) async fn authenticate(&self, header: &[u8], address: IpAddr) -> Result<User, Refused> {
-        let Credential { name, password } = basic::parse(header).ok_or(Refused::Wrong)?;
-        let user = self.store.user(&name).await?;
+        let credential = basic::parse(header).ok_or(Refused::Wrong)?;
+        let user = self.store.user(&credential.name).await?;
         let digest = self.digest(header, user.as_ref());
         if let Some(user) = user.as_ref().filter(|_| self.remembers(&digest)) {
             return Ok(user.clone());
         }
+        let user = self.prove(credential, user, address, Some(&digest)).await?;
+        self.remember(digest);
+        Ok(user)
+    }
+
+    /// The user whose password it is; nothing of it is remembered, because a login gives him tokens.
+    pub(crate) async fn log_in(
+        &self,
+        name: String,
+        password: Zeroizing<String>,
+        address: IpAddr,
+    ) -> Result<User, Refused> {
+        let user = self.store.user(&name).await?;
+        self.prove(Credential { name, password }, user, address, None).await
+    }
+
+    /// Compares the password in its turn. `digest` may settle it while others are waited for.
+    async fn prove(
+        &self,
+        Credential { name, password }: Credential,
+        user: Option<User>,
+        address: IpAddr,
+        digest: Option<&[u8; 32]>,
+    ) -> Result<User, Refused> {
         self.patience.check(&name, address, self.began.elapsed()).map_err(Refused::Wait)?;
         if !self.rate.take(address, Instant::now()) {
             return Err(Refused::Wait(Duration::from_secs(1)));
@@ -115,7 +139,7 @@ impl Basic {
         let turn = timeout(TURN_TIMEOUT, Arc::clone(&self.hashing).acquire_owned()).await;
         let turn = turn.map_err(|_| Refused::Busy)?.map_err(|_| Refused::Busy)?;
         // Again: of many requests that waited side by side, the first has settled it for the others.
-        if let Some(user) = user.as_ref().filter(|_| self.remembers(&digest)) {
+        if let Some(user) = user.as_ref().filter(|_| digest.is_some_and(|digest| self.remembers(digest))) {
             return Ok(user.clone());
         }
         self.patience.check(&name, address, self.began.elapsed()).map_err(Refused::Wait)?;
@@ -124,7 +148,6 @@ impl Basic {
         match user.filter(|_| right) {
             Some(user) => {
                 self.patience.forget(&name, address);
-                self.remember(digest);
                 Ok(user)
             }
             None => {

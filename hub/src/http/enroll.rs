@@ -3,14 +3,14 @@
 //! The body is a [`Request`]'s frame, the answer an [`Answer`]'s, with an HTTP status that says the same; both
 //! `application/octet-stream`. Only what is no request at all is answered in JSON.
 
-use super::{error::Error, rate::Rate};
+use super::{address, error::Error, rate::Rate};
 use crate::metrics::{Metrics, Reason};
 use crate::store::{self, Redeemed, Redemption, Store};
 use crate::sync::{Addressee, Signer};
 use axum::{
     body::Bytes,
-    extract::{ConnectInfo, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header},
+    extract::{State, rejection::BytesRejection},
+    http::{Extensions, HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use sitewarden_certs::authority::{self, Authority};
@@ -19,7 +19,7 @@ use sitewarden_protocol::fingerprint::MAX_PARTS;
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::message::NEWEST_VERSION;
 use sitewarden_protocol::time::UnixMillis;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
@@ -47,10 +47,11 @@ pub(crate) struct Enrolment {
 /// The handler.
 pub(super) async fn enroll(
     State(enrolment): State<Arc<Enrolment>>,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    extensions: Extensions,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Error> {
+    let address = address::client(&extensions);
     if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != BINARY) {
         return Err(Error::MediaType);
     }
@@ -92,8 +93,8 @@ enum Failure {
 }
 
 impl Enrolment {
-    async fn answer(&self, address: SocketAddr, request: Request) -> Answer {
-        if !self.rate.take(address.ip(), Instant::now().into_std()) {
+    async fn answer(&self, address: IpAddr, request: Request) -> Answer {
+        if !self.rate.take(address, Instant::now().into_std()) {
             self.metrics.refuse(Reason::RateLimit);
             return Answer::Refused(Refused::Unavailable);
         }
@@ -117,7 +118,7 @@ impl Enrolment {
         }
     }
 
-    fn refuse(&self, address: SocketAddr, refused: Refused) -> Answer {
+    fn refuse(&self, address: IpAddr, refused: Refused) -> Answer {
         let reason = if matches!(refused, Refused::Invalid(_)) { Reason::BadEnrolment } else { Reason::BadToken };
         self.metrics.refuse(reason);
         tracing::warn!(%address, reason = reason.name(), %refused, "refused an enrolment");

@@ -1,4 +1,4 @@
-//! What a refused request gets: `{"error": {"code", "message"}}` with fixed words. What exactly was wrong inside goes to
+//! What a refused request gets: `{"error": {"code", "message", "details"}}` with fixed words. What exactly was wrong inside goes to
 //! the log, where it happened.
 
 use axum::{
@@ -44,7 +44,7 @@ impl Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code, message) = self.parts();
-        (status, Json(json!({ "error": { "code": code, "message": message } }))).into_response()
+        (status, Json(json!({ "error": { "code": code, "message": message, "details": {} } }))).into_response()
     }
 }
 

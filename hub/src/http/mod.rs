@@ -1,5 +1,7 @@
 //! The hub's HTTP face. All routes are in `router`.
 
+mod address;
+pub(crate) mod api;
 mod basic;
 mod capped;
 mod enroll;
@@ -21,6 +23,7 @@ pub(crate) use serve::{Server, serve_https, serve_plain, serve_socket};
 
 use crate::metrics::Metrics;
 use crate::store::Store;
+use api::Access;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef, Request},
@@ -40,6 +43,7 @@ const MAX_BODY: usize = 64 << 10;
 /// What the handlers have; each takes its own part.
 #[derive(Clone)]
 pub(crate) struct Parts {
+    pub(crate) access: Arc<Access>,
     pub(crate) enrolment: Arc<Enrolment>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) plant: Arc<Plant>,
@@ -49,8 +53,8 @@ pub(crate) struct Parts {
     pub(crate) serving: watch::Receiver<bool>,
 }
 
-/// All routes.
-pub(crate) fn router(parts: Parts) -> Router {
+/// All routes; those of the administration are made elsewhere.
+pub(crate) fn router(parts: Parts, administration: Router) -> Router {
     let router = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -63,7 +67,8 @@ pub(crate) fn router(parts: Parts) -> Router {
         .fallback(plant::elsewhere)
         .method_not_allowed_fallback(async || Error::Method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(parts);
+        .with_state(parts)
+        .merge(administration);
     timed(router)
 }
 
@@ -86,4 +91,4 @@ macro_rules! part {
     )+};
 }
 
-part!(enrolment: Arc<Enrolment>, metrics: Arc<Metrics>, plant: Arc<Plant>, send_telemetry: Arc<SendTelemetry>, store: Store);
+part!(access: Arc<Access>, enrolment: Arc<Enrolment>, metrics: Arc<Metrics>, plant: Arc<Plant>, send_telemetry: Arc<SendTelemetry>, store: Store);

@@ -5,12 +5,12 @@
 
 mod rate;
 
-use super::Rate;
-use crate::store::{self, ApiKey, Store};
+use super::{Rate, address};
+use crate::store::{self, ApiKey, Purpose, Store};
 use crate::sync::Signer;
 use axum::{
     body::Bytes,
-    extract::{ConnectInfo, FromRequest, Request, State},
+    extract::{FromRequest, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -21,7 +21,7 @@ use sitewarden_protocol::{
     time::UnixMillis,
 };
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -54,8 +54,7 @@ impl SendTelemetry {
     }
 
     async fn answer(&self, request: Request, now: UnixMillis) -> Result<Answer, Refused> {
-        let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
+        let address = address::client(request.extensions());
         let headers = request.headers().clone();
         let body = timeout(PATIENCE, Bytes::from_request(request, &())).await.map_err(|_| Refused::Slow)?;
         let body = body.map_err(|rejection| match rejection.into_response().status() {
@@ -81,7 +80,7 @@ impl SendTelemetry {
     ) -> Result<ApiKey, Refused> {
         let given = fields.api_key().or_else(|| text(headers, API_KEY).filter(|key| !key.trim().is_empty()));
         let known = match given {
-            Some(key) => self.store.recognise_api_key(key, now).await?,
+            Some(key) => self.store.recognise_api_key(key, Purpose::Telemetry, now).await?,
             None => None,
         };
         match known {

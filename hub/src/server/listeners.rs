@@ -6,7 +6,8 @@ use crate::admin::{self, AdminState, InviteSettings};
 use crate::config::Config;
 use crate::folder::Folder;
 use crate::http::{
-    self, Basic, Enrolment, Parts, Plant, Rate, SendTelemetry, Server, serve_https, serve_plain, serve_socket,
+    self, Basic, Enrolment, Parts, Plant, Rate, SendTelemetry, Server, api::Access, serve_https, serve_plain,
+    serve_socket,
 };
 use crate::ingest::Ingest;
 use crate::keys::Keys;
@@ -56,7 +57,7 @@ pub(super) struct Running {
 
 impl Listeners<'_> {
     pub(super) fn start(self) -> Result<Running, Error> {
-        let Keys { authority, signing, quic_reset, quic_token, sealing, .. } = self.keys;
+        let Keys { authority, signing, quic_reset, quic_token, sealing, store: store_secret } = self.keys;
         let authority = Arc::new(authority);
         let Config { fresh_days, override_days, .. } = *self.config;
         let promises = Promises { fresh_days, override_days };
@@ -86,7 +87,8 @@ impl Listeners<'_> {
             sync_port: sync_addr.port(),
             rate: Rate::default(),
         };
-        let basic = Basic::new(self.store.clone())?;
+        let basic = Arc::new(Basic::new(self.store.clone())?);
+        let access = Arc::new(Access::new(self.store.clone(), Arc::clone(&basic), &store_secret));
         let plant = Plant {
             store: self.store.clone(),
             basic,
@@ -94,6 +96,7 @@ impl Listeners<'_> {
             fresh_days: self.config.fresh_days,
         };
         let parts = Parts {
+            access: Arc::clone(&access),
             enrolment: Arc::new(enrolment),
             metrics: Arc::clone(self.metrics),
             plant: Arc::new(plant),
@@ -106,20 +109,21 @@ impl Listeners<'_> {
             ca: authority.fingerprint(),
         };
         let admin = admin::router(AdminState {
+            access,
             store: self.store.clone(),
             invite,
             fresh_days: self.config.fresh_days,
             sealing,
         });
 
-        let router = http::router(parts);
+        let router = http::router(parts, admin.clone());
         let tls = RustlsConfig::from_config(Arc::clone(&issued.https));
         let (stop, stopped) = watch::channel(false);
         let endpoint = sync.endpoint().clone();
         Ok(Running {
             https: (https.address, serve_https(https.listener, tls.clone(), router.clone())?),
             http: http.map(|http| Ok::<_, Error>((http.address, serve_plain(http.listener, router)?))).transpose()?,
-            admin: serve_socket(admin_listener, admin)?,
+            admin: serve_socket(admin_listener, admin::local(admin))?,
             sync: (sync_addr, tokio::spawn(sync.serve(stopped, SYNC_GRACE))),
             certificate: tokio::spawn(certificate.keep(issued, tls, endpoint)),
             serving,

@@ -7,6 +7,9 @@ use serde_json::Value;
 /// What one row says.
 struct Entry<'a> {
     at: i64,
+    /// Kind of actor and address; rows of before they were kept have no kind.
+    actor: Option<&'a str>,
+    address: Option<&'a str>,
     by: &'a str,
     action: &'a str,
     subject: &'a str,
@@ -25,25 +28,43 @@ pub(super) fn write(
 ) -> Result<(), Error> {
     let (before, after) = (before.map(Value::to_string), after.map(Value::to_string));
     let (before, after) = (before.as_deref(), after.as_deref());
-    let entry = Entry { at: act.at.0, by: &act.by, action, subject, before, after };
+    let (actor, address) = (act.actor.name(), act.address.map(|address| address.to_string()));
+    let address = address.as_deref();
+    let entry = Entry { at: act.at.0, actor: Some(actor), address, by: &act.by, action, subject, before, after };
     let previous = tx
         .prepare_cached("SELECT hash FROM audit_log ORDER BY id DESC LIMIT 1")?
         .query_row([], |row| row.get::<_, [u8; 32]>(0))
         .optional()?
         .unwrap_or_default();
     tx.prepare_cached(
-        "INSERT INTO audit_log (at, by, action, subject, before, after, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO audit_log (at, actor, address, by, action, subject, before, after, previous, hash)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
-    .execute(params![entry.at, entry.by, action, subject, before, after, previous, entry.hash(&previous)])?;
+    .execute(params![
+        entry.at,
+        actor,
+        address,
+        entry.by,
+        action,
+        subject,
+        before,
+        after,
+        previous,
+        entry.hash(&previous)
+    ])?;
     Ok(())
 }
 
 impl Entry<'_> {
     /// Each part behind its length, so that no two rows have the same bytes.
     fn hash(&self, previous: &[u8; 32]) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("sitewarden hub audit log 1");
+        let context = if self.actor.is_some() { "sitewarden hub audit log 2" } else { "sitewarden hub audit log 1" };
+        let mut hasher = blake3::Hasher::new_derive_key(context);
         hasher.update(previous).update(&self.at.to_le_bytes());
-        for part in [Some(self.by), Some(self.action), Some(self.subject), self.before, self.after] {
+        let from = [self.actor, self.address];
+        let from = if self.actor.is_some() { from.as_slice() } else { &[] };
+        let what = [Some(self.by), Some(self.action), Some(self.subject), self.before, self.after];
+        for part in from.iter().copied().chain(what) {
             let length = part.map_or(u64::MAX, |text| u64::try_from(text.len()).unwrap_or(u64::MAX));
             hasher.update(&length.to_le_bytes()).update(part.unwrap_or_default().as_bytes());
         }
@@ -64,7 +85,7 @@ impl Store {
 
 fn first_broken(connection: &Connection) -> Result<Option<i64>, Error> {
     let mut query = connection.prepare_cached(
-        "SELECT id, at, by, action, subject, before, after, previous, hash FROM audit_log ORDER BY id",
+        "SELECT id, at, by, action, subject, before, after, previous, hash, actor, address FROM audit_log ORDER BY id",
     )?;
     let (mut rows, mut previous) = (query.query([])?, [0; 32]);
     while let Some(row) = rows.next()? {
@@ -73,6 +94,8 @@ fn first_broken(connection: &Connection) -> Result<Option<i64>, Error> {
         };
         let entry = Entry {
             at: row.get(1)?,
+            actor: text(9)?,
+            address: text(10)?,
             by: text(2)?.unwrap_or_default(),
             action: text(3)?.unwrap_or_default(),
             subject: text(4)?.unwrap_or_default(),

@@ -16,6 +16,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0008_telemetry.sql")),
     M::up(include_str!("migrations/0009_overages.sql")),
     M::up(include_str!("migrations/0010_machines.sql")),
+    M::up(include_str!("migrations/0011_actors.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.

@@ -194,7 +194,7 @@ fn enrol(
         .prepare_cached("UPDATE enrolments SET used_at = ?, agent = ? WHERE token = ? AND agent IS NULL")?
         .execute(params![now.0, tx.last_insert_rowid(), redemption.token])?;
     found((changed == 1).then_some(()), "token")?;
-    let act = Act { by: format!("agent {}", redemption.agent), at: now };
+    let act = Act::agent(redemption.agent, now);
     let after =
         serde_json::json!({ "site": site, "hostname": redemption.hostname, "signing_key": redemption.signing_key });
     audit::write(tx, &act, "agent.enrol", &format!("agent {}", redemption.agent), None, Some(&after))?;

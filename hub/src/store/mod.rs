@@ -5,6 +5,7 @@
 //! is an argument. Read it in this order: `writer` (how many writes share one commit), `ingest` (a batch's way in),
 //! then one file a noun. The layout is in `migrations/`.
 
+mod act;
 mod agents;
 mod api_keys;
 mod apps;
@@ -22,6 +23,7 @@ mod readers;
 mod records;
 mod sealing;
 mod secrets;
+mod sessions;
 mod sites;
 mod snapshots;
 mod telemetry;
@@ -33,8 +35,9 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use act::{Act, Actor};
 pub use agents::{Agent, AgentPage, AgentStatus, EpochState, Standing};
-pub use api_keys::{ApiKey, NewApiKey, RotatedApiKey};
+pub use api_keys::{ApiKey, NewApiKey, Purpose, RotatedApiKey};
 pub use customers::Customer;
 pub use enrolments::{NewEnrolment, Redeemed, Redemption};
 pub use error::Error;
@@ -48,6 +51,7 @@ pub use monitors::{Monitor, MonitorCursor, MonitorFilter, MonitorPage};
 pub use plants::Plant;
 pub use records::{RecordCursor, RecordFilter, RecordOrder, RecordPage, StoredRecord};
 pub use secrets::StoreSecrets;
+pub use sessions::{Begun, Refresh, SessionId};
 pub use sites::{Site, SiteEdit};
 pub use snapshots::SnapshotParts;
 pub use telemetry::{
@@ -58,7 +62,7 @@ pub use users::{Account, MAX_ON_SITE, Role, Scope, User, UserEdit, UserRefusal};
 
 use readers::Readers;
 use rusqlite::Connection;
-use sitewarden_protocol::{id::SiteId, time::UnixMillis};
+use sitewarden_protocol::id::SiteId;
 use std::{path::Path, sync::Arc};
 use tokio::sync::broadcast;
 use writer::{Tx, Writer};
@@ -68,15 +72,6 @@ pub const MAX_PAGE: usize = 1_000;
 
 /// Changes that a slow listener may be behind; one that is further behind is told so, and looks at everything anew.
 const CHANGES: usize = 1_024;
-
-/// Who changes something, and when.
-#[derive(Debug, Clone)]
-pub struct Act {
-    /// The administrator's name.
-    pub by: String,
-    /// The hub's time.
-    pub at: UnixMillis,
-}
 
 /// The store. Clones share it.
 #[derive(Clone)]

@@ -25,7 +25,7 @@ pub(super) struct Fixture {
 }
 
 pub(super) fn act() -> Act {
-    Act { by: "tester".into(), at: NOW }
+    Act::user("tester", NOW)
 }
 
 fn secrets() -> StoreSecrets {

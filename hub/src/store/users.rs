@@ -11,6 +11,7 @@ mod read;
 pub use change::{Refusal as UserRefusal, UserEdit};
 pub use on_site::MAX_ON_SITE;
 pub(super) use on_site::administrators as on_site;
+pub(super) use read::{enabled, of_session};
 
 use super::{Act, LicenseRow, Store, error::Error};
 use serde::{Deserialize, Serialize};
@@ -107,14 +108,24 @@ impl Scope {
 }
 
 impl Role {
+    /// Whether it permits all that another one does.
+    pub const fn covers(self, other: Self) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Operator => !matches!(other, Self::Admin),
+            Self::Viewer => matches!(other, Self::Viewer),
+        }
+    }
+
     const ALL: [(Self, &'static str); 3] =
         [(Self::Admin, "admin"), (Self::Operator, "operator"), (Self::Viewer, "viewer")];
 
-    fn name(self) -> &'static str {
+    /// The name, as it is stored and shown.
+    pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(role, _)| *role == self).map_or("viewer", |(_, name)| name)
     }
 
-    fn by_name(name: &str) -> Option<Self> {
+    pub(super) fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(role, _)| role)
     }
 }
@@ -144,7 +155,7 @@ impl Store {
     /// What the database says.
     pub async fn user(&self, name: &str) -> Result<Option<User>, Error> {
         let name = name.to_owned();
-        self.read(move |connection| read::enabled(connection, &name)).await
+        self.read(move |connection| enabled(connection, &name)).await
     }
 
     /// Users in the order of their names, after one of them.

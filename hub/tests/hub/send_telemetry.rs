@@ -179,7 +179,10 @@ async fn plain_http_takes_it_too_and_it_is_there_after_a_restart() {
             .store()
             .add_api_key(
                 &act(),
-                sitewarden_hub::store::NewApiKey { name: "x".into(), customer: 1, site: None, expires_at: Some(now()) }
+                sitewarden_hub::store::NewApiKey {
+                    expires_at: Some(now()),
+                    ..sitewarden_hub::store::NewApiKey::telemetry("x", 1, None)
+                }
             )
             .await
             .is_err()

@@ -37,7 +37,7 @@ pub fn now() -> UnixMillis {
 }
 
 pub fn act() -> Act {
-    Act { by: "admin".to_owned(), at: now() }
+    Act::user("admin", now())
 }
 
 /// Waits until something holds.

@@ -23,7 +23,12 @@ async fn take(world: &World, key: &ApiKey, at: i64, change: (&str, &str)) {
 
 async fn api_key(world: &World) -> ApiKey {
     let text = key(world).await;
-    world.store().recognise_api_key(&text, UnixMillis(THEN)).await.unwrap().unwrap()
+    world
+        .store()
+        .recognise_api_key(&text, sitewarden_hub::store::Purpose::Telemetry, UnixMillis(THEN))
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 fn items(answer: &Answer) -> &Vec<Value> {
@@ -42,16 +47,16 @@ async fn a_user_sees_his_customer_or_site_and_nothing_else() {
     let (store, act) = (world.store(), crate::support::act());
     let ours = api_key(&world).await;
     let other = store.add_customer(&act, "Another", None).await.unwrap();
-    let new = NewApiKey { name: "theirs".into(), customer: other.id, site: None, expires_at: None };
+    let new = NewApiKey::telemetry("theirs", other.id, None);
     let (_, theirs) = store.add_api_key(&act, new).await.unwrap();
-    let new = NewApiKey { name: "here".into(), customer: ours.customer, site: Some(world.site), expires_at: None };
+    let new = NewApiKey::telemetry("here", ours.customer.unwrap(), Some(world.site));
     let (_, here) = store.add_api_key(&act, new).await.unwrap();
     for key in [&ours, &theirs, &here] {
         take(&world, key, THEN, ("data_group", "temperature")).await;
     }
     let mut agent = world.hub().agent_at(world.site).await;
     agent.good_session(world.hub()).await;
-    user(&world, "customers", Scope { customer: Some(ours.customer), site: None }).await;
+    user(&world, "customers", Scope { customer: ours.customer, site: None }).await;
     user(&world, "others", Scope { customer: Some(other.id), site: None }).await;
     user(&world, "sites", Scope { customer: None, site: Some(world.site) }).await;
     let ask = async |user: &str, path: &str| {

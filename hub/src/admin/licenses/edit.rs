@@ -2,7 +2,7 @@
 
 use super::{Selector, View, term};
 use crate::admin::{
-    AdminState, act,
+    AdminState, Caller,
     error::Error,
     extract::{Body, Id, given},
     time,
@@ -50,18 +50,20 @@ pub(in crate::admin) struct Revision {
 }
 
 pub(in crate::admin) async fn edit(
+    caller: Caller,
     State(state): State<AdminState>,
     Id(which): Id<Selector>,
     Body(edit): Body<Edit>,
 ) -> Result<Json<View>, Error> {
-    change(&state, which.0, edit.read()?).await
+    change(&caller, &state, which.0, edit.read()?).await
 }
 
 pub(in crate::admin) async fn revoke(
+    caller: Caller,
     State(state): State<AdminState>,
     Id(which): Id<Selector>,
 ) -> Result<Json<View>, Error> {
-    change(&state, which.0, LicenseEdit { status: Some(Status::Invalid), ..LicenseEdit::default() }).await
+    change(&caller, &state, which.0, LicenseEdit { status: Some(Status::Invalid), ..LicenseEdit::default() }).await
 }
 
 pub(in crate::admin) async fn history(
@@ -71,8 +73,13 @@ pub(in crate::admin) async fn history(
     Ok(Json(state.store.license_history(which.0).await?.into_iter().map(Revision::from).collect()))
 }
 
-async fn change(state: &AdminState, which: LicenseSelector, edit: LicenseEdit) -> Result<Json<View>, Error> {
-    let act = act();
+async fn change(
+    caller: &Caller,
+    state: &AdminState,
+    which: LicenseSelector,
+    edit: LicenseEdit,
+) -> Result<Json<View>, Error> {
+    let act = caller.act();
     Ok(Json(View::of(state.store.edit_license(&act, which, edit).await??, act.at)))
 }
 

@@ -29,7 +29,7 @@ use axum::{
 };
 use error::Error;
 use sitewarden_protocol::id::LicenseId;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 use who::Caller;
 
@@ -41,7 +41,7 @@ const MAX_BODY: usize = 16 << 10;
 /// What the operations have.
 pub(crate) struct Plant {
     pub(crate) store: Store,
-    pub(crate) basic: Basic,
+    pub(crate) basic: Arc<Basic>,
     /// How long before its end a licence is about to expire, days.
     pub(crate) ahead_days: u16,
     /// How long a snapshot may be relied on, days.
@@ -87,7 +87,7 @@ async fn in_time(request: Request, next: Next) -> Response {
 
 /// What is done now, by whom.
 fn act(caller: &Caller) -> Act {
-    Act { by: caller.0.name.clone(), at: crate::wall_clock() }
+    Act { address: Some(caller.1), ..Act::user(&caller.0.name, crate::wall_clock()) }
 }
 
 /// The licence in a path; `None` for what is no id, which no licence has.

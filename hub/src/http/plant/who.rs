@@ -1,16 +1,16 @@
 //! Who calls, and what he may do. A handler that takes a [`Caller`] first refuses strangers before anything else.
 
 use super::{Plant, error::Error};
-use crate::http::{Parts, basic::Refused};
+use crate::http::{Parts, address, basic::Refused};
 use crate::store::{Role, User};
 use axum::{
-    extract::{ConnectInfo, FromRequestParts},
+    extract::FromRequestParts,
     http::{header::AUTHORIZATION, request},
 };
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 
-/// Any user.
-pub(super) struct Caller(pub(super) User);
+/// Any user, and the address that he calls from.
+pub(super) struct Caller(pub(super) User, pub(super) IpAddr);
 
 /// An administrator of the vendor, who is limited to nothing. Others get the 401 that a stranger gets: the document
 /// knows no other word for "you may not".
@@ -37,10 +37,9 @@ impl FromRequestParts<Parts> for Caller {
     async fn from_request_parts(request: &mut request::Parts, parts: &Parts) -> Result<Self, Error> {
         let plant: &Plant = &parts.plant;
         let header = request.headers.get(AUTHORIZATION).ok_or_else(Error::unauthorised)?;
-        let address = request.extensions.get::<ConnectInfo<SocketAddr>>();
-        let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
+        let address = address::client(&request.extensions);
         match plant.basic.authenticate(header.as_bytes(), address).await {
-            Ok(user) => Ok(Self(user)),
+            Ok(user) => Ok(Self(user, address)),
             Err(Refused::Wrong) => Err(Error::unauthorised()),
             Err(Refused::Wait(how_long)) => Err(Error::wait(how_long)),
             Err(Refused::Busy) => Err(Error::busy()),

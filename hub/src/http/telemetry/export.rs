@@ -4,7 +4,7 @@
 //! memory, and nothing of the database's.
 
 use super::{
-    error::Error,
+    Error,
     parameters::{Asked, Parameters},
     view::{HEAD, View},
     who::Caller,
@@ -37,7 +37,7 @@ enum Format {
 }
 
 pub(super) async fn export(
-    Caller(user): Caller,
+    Caller(scope): Caller,
     State(store): State<Store>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Response, Error> {
@@ -49,7 +49,7 @@ pub(super) async fn export(
     if asked.cursor.is_some() || asked.limit.is_some() {
         return Err(Error::invalid("cursor", "an export is whole: it takes neither cursor nor limit"));
     }
-    let filter = asked.filter(user.scope)?;
+    let filter = asked.filter(scope)?;
     let (pages, taken) = mpsc::channel(1);
     tokio::spawn(write(store, filter, format, pages));
     Ok(([(CONTENT_TYPE, content_type), (CONTENT_DISPOSITION, name)], Body::new(Pages(taken))).into_response())

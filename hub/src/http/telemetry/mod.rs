@@ -3,7 +3,6 @@
 //! Always true: who calls is settled before anything else; a user who is limited to a customer or a site gets the answers
 //! that he would get if nothing else existed; a page costs the same however much there is; an export holds one page.
 
-mod error;
 mod export;
 mod parameters;
 mod records;
@@ -12,9 +11,11 @@ mod transmissions;
 mod view;
 mod who;
 
-use super::Parts;
+use super::{
+    Parts,
+    api::{Error, error},
+};
 use axum::{Router, routing::get};
-use error::Error;
 use who::Caller;
 
 /// All routes below `/api/v1/telemetry`.
@@ -24,6 +25,6 @@ pub(super) fn routes() -> Router<Parts> {
         .route("/series", get(series::series))
         .route("/export", get(export::export))
         .route("/transmissions", get(transmissions::transmissions))
-        .fallback(async |_: Caller| Error::not_found())
-        .method_not_allowed_fallback(async |_: Caller| Error::method())
+        .fallback(async |_: Caller| error::no_such_path().await)
+        .method_not_allowed_fallback(async |_: Caller| error::no_such_method().await)
 }

@@ -1,6 +1,6 @@
 //! The parts of a URL behind the question mark. What is not known is refused by its name.
 
-use super::error::Error;
+use super::Error;
 use crate::store::{Scope, TelemetryFilter};
 use axum::{
     extract::{FromRequestParts, Query},

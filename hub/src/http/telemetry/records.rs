@@ -1,7 +1,7 @@
 //! `GET records?site=&plant=&customer=&app=&kind=&group=&from=&to=&flagged=&cursor=&limit=`
 
 use super::{
-    error::Error,
+    Error,
     parameters::{Asked, Parameters},
     view::View,
     who::Caller,
@@ -21,7 +21,7 @@ pub(super) struct Page {
 }
 
 pub(super) async fn records(
-    Caller(user): Caller,
+    Caller(scope): Caller,
     State(store): State<Store>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Json<Page>, Error> {
@@ -34,7 +34,7 @@ pub(super) async fn records(
     }
     let after = asked.cursor.as_deref().map(str::parse).transpose();
     let after = after.map_err(|error| Error::invalid("cursor", format!("{error}")))?;
-    let page = store.list_telemetry(asked.filter(user.scope)?, after, limit).await?;
+    let page = store.list_telemetry(asked.filter(scope)?, after, limit).await?;
     let next = page.next.map(|cursor| cursor.to_string());
     Ok(Json(Page { items: page.rows.into_iter().map(View::from).collect(), next }))
 }

@@ -1,7 +1,7 @@
 //! `GET series?group=&granularity=hour|day|week|month&from=&to=&site=&customer=&flagged=`
 
 use super::{
-    error::Error,
+    Error,
     parameters::{Parameters, moment},
     view::time,
     who::Caller,
@@ -34,7 +34,7 @@ enum Span {
 }
 
 pub(super) async fn series(
-    Caller(user): Caller,
+    Caller(scope): Caller,
     State(store): State<Store>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Json<Value>, Error> {
@@ -45,7 +45,7 @@ pub(super) async fn series(
         Span::Month => (Granularity::Month, "month"),
     };
     let query = SeriesQuery {
-        scope: user.scope,
+        scope,
         group: asked.group.clone(),
         granularity,
         from: moment("from", asked.from.as_deref())?,

@@ -1,6 +1,6 @@
 //! `GET transmissions?site=&cursor=&limit=`
 
-use super::{error::Error, parameters::Parameters, view::time, who::Caller};
+use super::{Error, parameters::Parameters, view::time, who::Caller};
 use crate::store::{MAX_PAGE, Store, TransmissionRow};
 use axum::{Json, extract::State};
 use serde::Deserialize;
@@ -18,7 +18,7 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn transmissions(
-    Caller(user): Caller,
+    Caller(scope): Caller,
     State(store): State<Store>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Json<Value>, Error> {
@@ -28,7 +28,7 @@ pub(super) async fn transmissions(
     }
     let after = asked.cursor.as_deref().map(Store::transmission_cursor).transpose();
     let after = after.map_err(|error| Error::invalid("cursor", error.to_string()))?;
-    if !store.covers_site(user.scope, asked.site).await? {
+    if !store.covers_site(scope, asked.site).await? {
         return Ok(Json(json!({ "items": [], "next": null })));
     }
     let page = store.list_transmissions(asked.site, after, limit).await?;

@@ -1,11 +1,11 @@
 //! API keys are made, replaced and revoked.
 
-use super::{ApiKey, bump, check_room, read, untell};
-use crate::store::{Act, Store, audit, customers, customers::checked_name, error::Error, secrets, writer::Tx};
+use super::{ApiKey, Purpose, bump, check_room, read, untell};
+use crate::store::{Act, Role, Store, audit, customers, customers::checked_name, error::Error, secrets, writer::Tx};
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 use sitewarden_protocol::{
-    api_key::{ApiKeyDigest, api_key},
+    api_key::{ApiKeyDigest, access_key, api_key},
     id::SiteId,
     license::key_hint,
     time::UnixMillis,
@@ -18,12 +18,24 @@ use zeroize::Zeroizing;
 pub struct NewApiKey {
     /// What the vendor calls it.
     pub name: String,
-    /// Whose programs get it.
-    pub customer: i64,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What may be done with it; a telemetry key's has no meaning.
+    pub role: Role,
+    /// Whose programs get it; `None` for the vendor's own, which a telemetry key cannot be.
+    pub customer: Option<i64>,
     /// At which site alone.
     pub site: Option<SiteId>,
     /// When it stops counting.
     pub expires_at: Option<UnixMillis>,
+}
+
+impl NewApiKey {
+    /// A key with which a customer's programs send telemetry.
+    pub fn telemetry(name: impl Into<String>, customer: i64, site: Option<SiteId>) -> Self {
+        let (purpose, role) = (Purpose::Telemetry, Role::Viewer);
+        Self { name: name.into(), purpose, role, customer: Some(customer), site, expires_at: None }
+    }
 }
 
 /// A key that took another's place.
@@ -54,7 +66,10 @@ impl Store {
         if new.expires_at.is_some_and(|end| end <= act.at) {
             return Err(Error::Invalid { what: "expires", allowed: "in the future" });
         }
-        let key = Zeroizing::new(api_key(&secrets::random()?));
+        if new.purpose == Purpose::Telemetry && new.customer.is_none() {
+            return Err(Error::Invalid { what: "customer", allowed: "given for a telemetry key" });
+        }
+        let key = new_key(new.purpose)?;
         self.write(move |tx| {
             check_place(tx, new.customer, new.site)?;
             let made = insert(tx, &act, &NewApiKey { name, ..new }, &key)?;
@@ -70,15 +85,22 @@ impl Store {
     /// many.
     pub async fn rotate_api_key(&self, act: &Act, id: i64, overlap: Duration) -> Result<RotatedApiKey, Error> {
         let act = act.clone();
-        let key = Zeroizing::new(api_key(&secrets::random()?));
+        let random = Zeroizing::new(secrets::random()?);
         self.write(move |tx| {
             let before = read::find(tx, id)?;
             if !before.counts(act.at) {
                 return Err(Error::Conflict { what: "end of this API key" });
             }
             // One that ends anyway leaves no successor that ends at once with it.
-            let successor =
-                NewApiKey { name: before.name.clone(), customer: before.customer, site: before.site, expires_at: None };
+            let key = shaped(before.purpose, &random);
+            let successor = NewApiKey {
+                name: before.name.clone(),
+                purpose: before.purpose,
+                role: before.role,
+                customer: before.customer,
+                site: before.site,
+                expires_at: None,
+            };
             let end = act.at.after(overlap);
             let end = before.expires_at.map_or(end, |earlier| earlier.min(end));
             tx.prepare_cached("UPDATE api_keys SET expires_at = ? WHERE id = ?")?.execute(params![end.0, id])?;
@@ -117,15 +139,21 @@ impl Store {
 }
 
 fn insert(tx: &Tx<'_>, act: &Act, new: &NewApiKey, key: &str) -> Result<ApiKey, Error> {
-    check_room(tx, new.customer, new.site)?;
+    let told = new.purpose == Purpose::Telemetry;
+    if let (true, Some(customer)) = (told, new.customer) {
+        check_room(tx, customer, new.site)?;
+    }
     tx.prepare_cached(
         "INSERT INTO api_keys (name, digest, role, purpose, hint, told, customer, site, created_at, expires_at)
-         VALUES (?, ?, 'viewer', 'telemetry', ?, 1, ?, ?, ?, ?)",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         new.name,
         ApiKeyDigest::of(key).as_bytes(),
+        new.role.name(),
+        new.purpose.name(),
         key_hint(key),
+        told,
         new.customer,
         new.site.map(|id| *id.as_bytes()),
         act.at.0,
@@ -133,12 +161,27 @@ fn insert(tx: &Tx<'_>, act: &Act, new: &NewApiKey, key: &str) -> Result<ApiKey, 
     ])?;
     let made = read::find(tx, tx.last_insert_rowid())?;
     audit::write(tx, act, "apikey.add", &format!("apikey {}", made.id), None, Some(&json!(made)))?;
-    bump(tx, &made)?;
+    if told {
+        bump(tx, &made)?;
+    }
     Ok(made)
 }
 
-fn check_place(tx: &Tx<'_>, customer: i64, site: Option<SiteId>) -> Result<(), Error> {
-    customers::find(tx, customer)?;
+fn new_key(purpose: Purpose) -> Result<Zeroizing<String>, Error> {
+    Ok(shaped(purpose, &Zeroizing::new(secrets::random()?)))
+}
+
+fn shaped(purpose: Purpose, random: &[u8; 32]) -> Zeroizing<String> {
+    Zeroizing::new(match purpose {
+        Purpose::Telemetry => api_key(random),
+        Purpose::Api => access_key(random),
+    })
+}
+
+fn check_place(tx: &Tx<'_>, customer: Option<i64>, site: Option<SiteId>) -> Result<(), Error> {
+    if let Some(customer) = customer {
+        customers::find(tx, customer)?;
+    }
     let Some(site) = site else { return Ok(()) };
     let owner = tx
         .prepare_cached("SELECT p.customer FROM sites s JOIN plants p ON p.id = s.plant WHERE s.id = ?")?
@@ -146,7 +189,9 @@ fn check_place(tx: &Tx<'_>, customer: i64, site: Option<SiteId>) -> Result<(), E
         .optional()?;
     match owner {
         None => Err(Error::NotFound { what: "site" }),
-        Some(owner) if owner != customer => Err(Error::Invalid { what: "site", allowed: "one of this customer's" }),
+        Some(owner) if customer.is_some_and(|customer| customer != owner) => {
+            Err(Error::Invalid { what: "site", allowed: "one of this customer's" })
+        }
         Some(_) => Ok(()),
     }
 }

@@ -1,14 +1,14 @@
 //! Reading API keys.
 
-use super::ApiKey;
-use crate::store::{error::Error, error::found, page_size};
+use super::{ApiKey, Purpose};
+use crate::store::{Role, Scope, error::Error, error::found, page_size};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sitewarden_protocol::{api_key::ApiKeyDigest, id::SiteId, snapshot::MAX_API_KEYS, time::UnixMillis};
 
-const COLUMNS: &str = "id, name, customer, site, hint, created_at, expires_at, last_used, revoked_at";
+const COLUMNS: &str = "id, name, customer, site, hint, created_at, expires_at, last_used, revoked_at, purpose, role";
 
 pub(super) fn find(connection: &Connection, id: i64) -> Result<ApiKey, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM api_keys WHERE id = ? AND purpose = 'telemetry'");
+    let sql = format!("SELECT {COLUMNS} FROM api_keys WHERE id = ?");
     found(connection.prepare_cached(&sql)?.query_row([id], api_key).optional()?, "API key")
 }
 
@@ -16,10 +16,13 @@ pub(super) fn find(connection: &Connection, id: i64) -> Result<ApiKey, Error> {
 pub(in crate::store) fn of_digest(
     connection: &Connection,
     digest: &ApiKeyDigest,
+    purpose: Purpose,
 ) -> Result<Option<(ApiKeyDigest, ApiKey)>, Error> {
-    let sql = format!("SELECT {COLUMNS}, digest FROM api_keys WHERE digest = ? AND purpose = 'telemetry'");
+    let sql = format!("SELECT {COLUMNS}, digest FROM api_keys WHERE digest = ? AND purpose = ?");
     let mut query = connection.prepare_cached(&sql)?;
-    let row = query.query_row([digest.as_bytes()], |row| Ok((ApiKeyDigest::from_bytes(row.get(9)?), api_key(row)?)));
+    let row = query.query_row(params![digest.as_bytes(), purpose.name()], |row| {
+        Ok((ApiKeyDigest::from_bytes(row.get(11)?), api_key(row)?))
+    });
     Ok(row.optional()?)
 }
 
@@ -41,16 +44,20 @@ pub(in crate::store) fn of_site(
 
 pub(super) fn list(
     connection: &Connection,
-    customer: Option<i64>,
+    scope: Scope,
+    (customer, purpose): (Option<i64>, Option<Purpose>),
     after: Option<i64>,
     limit: usize,
 ) -> Result<Vec<ApiKey>, Error> {
     let sql = format!(
         "SELECT {COLUMNS} FROM api_keys
-         WHERE id > ?1 AND (?2 IS NULL OR customer = ?2) AND purpose = 'telemetry' ORDER BY id LIMIT ?3"
+         WHERE id > ?1 AND (?2 IS NULL OR customer = ?2) AND (?3 IS NULL OR purpose = ?3)
+            AND (?4 IS NULL OR customer = ?4) AND (?5 IS NULL OR site = ?5) ORDER BY id LIMIT ?6"
     );
     let mut query = connection.prepare_cached(&sql)?;
-    let rows = query.query_map(params![after.unwrap_or(0), customer, page_size(limit)], api_key)?;
+    let (purpose, site) = (purpose.map(Purpose::name), scope.site.map(|id| *id.as_bytes()));
+    let asked = params![after.unwrap_or(0), customer, purpose, scope.customer, site, page_size(limit)];
+    let rows = query.query_map(asked, api_key)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -67,6 +74,12 @@ fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
     Ok(ApiKey {
         id: row.get(0)?,
         name: row.get(1)?,
+        purpose: match row.get_ref(9)?.as_str()? {
+            "api" => Purpose::Api,
+            _ => Purpose::Telemetry,
+        },
+        // The table holds no other than the three.
+        role: Role::by_name(row.get_ref(10)?.as_str()?).unwrap_or(Role::Viewer),
         customer: row.get(2)?,
         site: row.get::<_, Option<[u8; 16]>>(3)?.map(SiteId::from_bytes),
         hint: row.get(4)?,

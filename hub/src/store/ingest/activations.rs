@@ -135,6 +135,6 @@ impl Arrival<'_> {
     }
 
     fn act(&self) -> Act {
-        Act { by: format!("agent {}", self.sender.id), at: self.now }
+        Act::agent(self.sender.id, self.now)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Arrival, OpenedRecords};
 use crate::store::{
-    api_keys,
+    Purpose, api_keys,
     error::Error,
     telemetry::{self, Judge, KeySent, Origin, Sums},
     writer::Tx,
@@ -59,9 +59,9 @@ impl Arrival<'_> {
     }
 
     fn api_key(&self, tx: &Tx<'_>, customer: i64, digest: &ApiKeyDigest) -> Result<Option<i64>, Error> {
-        let found = api_keys::of_digest(tx, digest)?.map(|(_, key)| key);
+        let found = api_keys::of_digest(tx, digest, Purpose::Telemetry)?.map(|(_, key)| key);
         // One of another customer cannot have come with the site's snapshot.
-        Ok(found.filter(|key| key.customer == customer).map(|key| key.id))
+        Ok(found.filter(|key| key.customer == Some(customer)).map(|key| key.id))
     }
 
     fn origin(&self, customer: i64, api_key: Option<i64>, place: (u64, u64), at: UnixMillis) -> Origin {

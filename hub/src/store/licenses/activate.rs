@@ -67,7 +67,7 @@ impl Store {
                 return Ok(Err(ActivationError::Unknown));
             };
             let license = find(tx, LicenseSelector::Number(id))?;
-            let act = Act { by: format!("agent {agent}"), at: now };
+            let act = Act::agent(agent, now);
             let by: String = ask.by.chars().take(MAX_BY).collect();
             let at_site = Some(AtSite { agent: agent_row, by: &by });
             let typed = Typed { key: &ask.key, replace: ask.replace, at_site };

@@ -25,7 +25,7 @@ impl Store {
 /// Expires what is due, of one site if given, and answers how many; at most so many as go into one transaction.
 pub(in crate::store) fn expire(tx: &Tx<'_>, now: UnixMillis, site: Option<SiteId>) -> Result<usize, Error> {
     let due = due(tx, now, site, AT_ONCE)?;
-    let act = Act { by: "hub".to_owned(), at: now };
+    let act = Act::hub(now);
     for before in &due {
         change::save(tx, &act, before, LicenseRow { status: Status::Expired, ..before.clone() }, None)?;
     }
@@ -37,8 +37,7 @@ pub(in crate::store) fn expire_around(tx: &Tx<'_>, now: UnixMillis, license: &Li
     match license.site {
         Some(site) => expire(tx, now, Some(site)).map(drop),
         None if license.status_at(now) != license.status => {
-            let (act, after) =
-                (Act { by: "hub".to_owned(), at: now }, LicenseRow { status: Status::Expired, ..license.clone() });
+            let (act, after) = (Act::hub(now), LicenseRow { status: Status::Expired, ..license.clone() });
             change::save(tx, &act, license, after, None).map(drop)
         }
         None => Ok(()),

@@ -1,7 +1,7 @@
 //! Measurements that programs send straight to the hub.
 
 use super::{Judge, KeySent, Origin, Sums, rows};
-use crate::store::{ApiKey, Store, error::Error};
+use crate::store::{ApiKey, Store, api_keys::LAST_USED, error::Error};
 use rusqlite::params;
 use sitewarden_protocol::{
     telemetry::{Field, Parsed, Problem},
@@ -11,9 +11,6 @@ use std::sync::Arc;
 
 /// Rows that one makes, about.
 const ROWS: usize = 3;
-
-/// How exact the last use of a key is, milliseconds: a row that many measurements share is not written for each.
-const LAST_USED: i64 = 60_000;
 
 impl Store {
     /// Stores a measurement, in the right format or not. Answers what is wrong with it when it is on disk.
@@ -29,7 +26,7 @@ impl Store {
         let secrets = Arc::clone(&self.0.secrets);
         let sent = parsed.license_key.map_or(KeySent::Nothing, |key| KeySent::Lookup(secrets.lookup(&key)));
         let (mut reading, id) = (parsed.reading, key.id);
-        let (customer, site) = (key.customer, key.site);
+        let (customer, site) = (key.customer.ok_or(Error::Damaged { what: "API key" })?, key.site);
         let origin = Origin { customer, site, api_key: Some(id), agent: None, place: None, at: now, received_at: now };
         let work = move |tx: &crate::store::writer::Tx<'_>| {
             let (mut judge, mut sums) = (Judge::new(tx), Sums::default());

@@ -18,7 +18,7 @@ fn days(count: u64) -> UnixMillis {
 }
 
 fn at(at: UnixMillis) -> Act {
-    Act { by: "tester".into(), at }
+    Act::user("tester", at)
 }
 
 fn term(validity: &str) -> Term {

@@ -2,7 +2,7 @@
 
 use crate::store::testing::{Fixture, NOW, act, event};
 use crate::store::{
-    ApiKey, Error, Granularity, NewApiKey, Scope, SeriesQuery, TelemetryFilter, TelemetryRow, telemetry,
+    ApiKey, Error, Granularity, NewApiKey, Purpose, Scope, SeriesQuery, TelemetryFilter, TelemetryRow, telemetry,
 };
 use sitewarden_protocol::{
     api_key::ApiKeyDigest,
@@ -23,7 +23,7 @@ fn body(change: &str) -> String {
 }
 
 async fn key(fixture: &Fixture) -> (String, ApiKey) {
-    let new = NewApiKey { name: "programs".into(), customer: 1, site: None, expires_at: None };
+    let new = NewApiKey::telemetry("programs", 1, None);
     let (key, made) = fixture.store.add_api_key(&act(), new).await.unwrap();
     (key.to_string(), made)
 }
@@ -64,7 +64,8 @@ async fn measured(fixture: &Fixture, filter: TelemetryFilter) -> Vec<telemetry::
 async fn a_key_counts_until_it_is_rotated_revoked_or_over_and_snapshots_know_it() {
     let fixture = Fixture::new().await;
     let (store, later) = (&fixture.store, UnixMillis(NOW.0 + 3_600_000));
-    let recognised = async |key: &str, at| store.recognise_api_key(key, at).await.unwrap().is_some();
+    let recognised =
+        async |key: &str, at| store.recognise_api_key(key, Purpose::Telemetry, at).await.unwrap().is_some();
     let told = async || store.snapshot_of(fixture.site).await.unwrap().api_keys;
     let (first, made) = key(&fixture).await;
     assert!(recognised(&first, NOW).await && !recognised("swk_wrong", NOW).await);
@@ -95,10 +96,10 @@ async fn a_site_is_told_of_a_hundred_keys_at_most() {
     let fixture = Fixture::new().await;
     for number in 0..100 {
         let site = (number % 2 == 0).then_some(fixture.site);
-        let new = NewApiKey { name: "n".into(), customer: 1, site, expires_at: None };
+        let new = NewApiKey::telemetry("n", 1, site);
         fixture.store.add_api_key(&act(), new).await.unwrap();
     }
-    let more = NewApiKey { name: "n".into(), customer: 1, site: Some(fixture.site), expires_at: None };
+    let more = NewApiKey::telemetry("n", 1, Some(fixture.site));
     assert!(matches!(fixture.store.add_api_key(&act(), more).await, Err(Error::Invalid { .. })));
     assert_eq!(fixture.store.snapshot_of(fixture.site).await.unwrap().api_keys.len(), 100);
 }

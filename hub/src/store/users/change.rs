@@ -1,7 +1,7 @@
 //! Users are added, changed and removed. What the rules forbid is found before anything is written.
 
 use super::{Account, MAX_ON_SITE, Role, User, on_site, read};
-use crate::store::{Act, Store, audit, customers, customers::checked_name, error::Error, sites, writer::Tx};
+use crate::store::{Act, Store, audit, customers, customers::checked_name, error::Error, sessions, sites, writer::Tx};
 use rusqlite::params;
 use serde_json::json;
 
@@ -145,6 +145,9 @@ fn change(tx: &Tx<'_>, act: &Act, name: &str, edit: &UserEdit) -> Result<Account
     })
     .map_err(Error::from)?;
     record(tx, act, "user.edit", Some(&before), Some(&after))?;
+    if edit.password_hash.is_some() || !after.enabled {
+        sessions::end_all(tx, name)?;
+    }
     if edit.password_hash.is_some() {
         // What it was and is stands nowhere.
         audit::write(tx, act, "user.password", &format!("user {name}"), None, None)?;

@@ -2,17 +2,33 @@
 
 use super::{Account, Role, Scope, User};
 use crate::store::{error::Error, page_size};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
 use sitewarden_protocol::{id::SiteId, time::UnixMillis};
 
 const COLUMNS: &str = "name, role, customer, site, enabled, on_site, created_at";
 
 const DAMAGED: Error = Error::Damaged { what: "user" };
 
-pub(super) fn enabled(connection: &Connection, name: &str) -> Result<Option<User>, Error> {
+pub(in crate::store) fn enabled(connection: &Connection, name: &str) -> Result<Option<User>, Error> {
     let mut query = connection
         .prepare_cached("SELECT name, role, customer, site, password_hash FROM users WHERE name = ? AND enabled = 1")?;
-    let mut rows = query.query([name])?;
+    user(query.query([name])?)
+}
+
+/// An enabled user by his session, if it is not over.
+pub(in crate::store) fn of_session(
+    connection: &Connection,
+    session: [u8; 16],
+    now: UnixMillis,
+) -> Result<Option<User>, Error> {
+    let mut query = connection.prepare_cached(
+        "SELECT u.name, u.role, u.customer, u.site, u.password_hash FROM sessions s JOIN users u ON u.id = s.user
+         WHERE s.id = ? AND s.expires_at > ? AND u.enabled = 1",
+    )?;
+    user(query.query(params![session, now.0])?)
+}
+
+fn user(mut rows: Rows<'_>) -> Result<Option<User>, Error> {
     let Some(row) = rows.next()? else { return Ok(None) };
     let scope = Scope { customer: row.get(2)?, site: site(row)? };
     Ok(Some(User { name: row.get(0)?, role: role(row)?, scope, password_hash: row.get(4)? }))

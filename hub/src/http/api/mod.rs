@@ -1,0 +1,31 @@
+//! The API for administrators and integrators: one set of handlers, reached over HTTPS by users and programs, and over the
+//! administration socket by the owner of the data folder.
+//!
+//! Always true: who calls is settled before the body is read, and from the table of routes alone one sees who may do what
+//! ([`Routes`]); what another customer owns is answered like what does not exist; every refusal is `{"error": {"code",
+//! "message", "details"}}` ([`Error`]); what went wrong inside is in the log, never in an answer.
+//!
+//! **To add a resource**: one file with its handlers, and its routes in a table as `admin::routes` has them:
+//!
+//! - a route names what it needs: [`Needs::LOOK`], [`Needs::OPERATE`], [`Needs::ADMINISTER`] (within the caller's scope),
+//!   [`Needs::SURVEY`] and [`Needs::WHOLE_HUB`] (for what is of no single customer);
+//! - the handler takes a [`Caller`]: `caller.scope()` goes with every question to the store, `caller.act()` with every
+//!   change, so that the audit log knows who did it and from where;
+//! - [`Id`](extract::Id), [`Parameters`](extract::Parameters) and [`Body`](extract::Body) become values that cannot be
+//!   wrong. Request types of ours have `deny_unknown_fields`; those of the documented APIs ignore what they do not know;
+//! - a list of ours has a cursor ([`Page`](page::Page)), a documented one has pages by number ([`Numbered`](page::Numbered));
+//! - a store's refusal becomes an [`Error`] by `From`; a code of its own is made with [`Error::new`].
+
+pub(crate) mod access;
+pub(crate) mod auth;
+mod caller;
+pub(crate) mod error;
+pub(crate) mod extract;
+pub(crate) mod page;
+mod routes;
+pub(crate) mod time;
+
+pub(crate) use access::{Access, LocalAdministrator};
+pub(crate) use caller::{Caller, Needs};
+pub(crate) use error::Error;
+pub(crate) use routes::Routes;

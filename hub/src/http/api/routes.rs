@@ -1,0 +1,104 @@
+//! A table of routes that says of each who may call it, and sees to it.
+
+use super::{Access, Error, Needs};
+use axum::{
+    Router,
+    extract::{Request, State},
+    handler::Handler,
+    http::Method,
+    middleware::{self, Next},
+    response::Response,
+    routing::{MethodFilter, on},
+};
+use std::sync::Arc;
+
+/// Routes, each with what it needs of a caller.
+pub(crate) struct Routes<S> {
+    access: Arc<Access>,
+    router: Router<S>,
+    listed: Vec<Listed>,
+}
+
+/// One of them.
+#[cfg_attr(not(test), allow(dead_code, reason = "read by the test of who may call what"))]
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) method: Method,
+    /// As the router has it, with `{id}` and the like.
+    pub(crate) path: String,
+    /// `None` if nobody is asked who he is.
+    pub(crate) needs: Option<Needs>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    pub(crate) fn new(access: &Arc<Access>) -> Self {
+        Self { access: Arc::clone(access), router: Router::new(), listed: Vec::new() }
+    }
+
+    pub(crate) fn get<H: Handler<T, S>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+        self.add((Method::GET, MethodFilter::GET), path, Some(needs), handler)
+    }
+
+    pub(crate) fn post<H: Handler<T, S>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+        self.add((Method::POST, MethodFilter::POST), path, Some(needs), handler)
+    }
+
+    #[allow(dead_code, reason = "for resources that are being added")]
+    pub(crate) fn put<H: Handler<T, S>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+        self.add((Method::PUT, MethodFilter::PUT), path, Some(needs), handler)
+    }
+
+    pub(crate) fn patch<H: Handler<T, S>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+        self.add((Method::PATCH, MethodFilter::PATCH), path, Some(needs), handler)
+    }
+
+    pub(crate) fn delete<H: Handler<T, S>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+        self.add((Method::DELETE, MethodFilter::DELETE), path, Some(needs), handler)
+    }
+
+    /// A route that asks nobody who he is.
+    pub(crate) fn post_public<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
+        self.add((Method::POST, MethodFilter::POST), path, None, handler)
+    }
+
+    fn add<H: Handler<T, S>, T: 'static>(
+        mut self,
+        (method, filter): (Method, MethodFilter),
+        path: &str,
+        needs: Option<Needs>,
+        handler: H,
+    ) -> Self {
+        let route = on(filter, handler);
+        let route = match needs {
+            Some(needs) => route.route_layer(middleware::from_fn_with_state((Arc::clone(&self.access), needs), guard)),
+            None => route,
+        };
+        self.router = self.router.route(path, route);
+        self.listed.push(Listed { method, path: path.to_owned(), needs });
+        self
+    }
+
+    /// Puts a table below a path.
+    pub(crate) fn nest(mut self, below: &str, routes: Self) -> Self {
+        self.router = self.router.nest(below, routes.router);
+        let moved = routes.listed.into_iter().map(|route| Listed { path: format!("{below}{}", route.path), ..route });
+        self.listed.extend(moved);
+        self
+    }
+
+    /// The routes themselves, and the list of them.
+    pub(crate) fn into_parts(self) -> (Router<S>, Vec<Listed>) {
+        (self.router, self.listed)
+    }
+}
+
+async fn guard(
+    State((access, needs)): State<(Arc<Access>, Needs)>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Error> {
+    let caller = access.caller(request.headers(), request.extensions()).await?;
+    needs.check(&caller)?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}

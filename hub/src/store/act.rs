@@ -1,0 +1,70 @@
+//! Who changes something, when, and from where: what goes into the audit log with every change.
+
+use sitewarden_protocol::{id::AgentId, time::UnixMillis};
+use std::net::IpAddr;
+
+/// Who changes something, when, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Act {
+    /// What kind of actor it is.
+    pub actor: Actor,
+    /// The name: a user's, an API key's with its number, an agent's id.
+    pub by: String,
+    /// The hub's time.
+    pub at: UnixMillis,
+    /// The client's address, where there is one.
+    pub address: Option<IpAddr>,
+}
+
+/// Kinds of actors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// The owner of the data folder, by the command line.
+    Local,
+    /// A user who logged in.
+    User,
+    /// A program with an API key.
+    ApiKey,
+    /// An agent, by what it signed.
+    Agent,
+    /// The hub itself, such as when a licence expires.
+    Hub,
+}
+
+impl Actor {
+    /// All of them, with the names that are stored and shown.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Local, "local"),
+        (Self::User, "user"),
+        (Self::ApiKey, "api_key"),
+        (Self::Agent, "agent"),
+        (Self::Hub, "hub"),
+    ];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(actor, _)| *actor == self).map_or("hub", |(_, name)| name)
+    }
+}
+
+impl Act {
+    /// The owner of the data folder does it.
+    pub fn local(at: UnixMillis) -> Self {
+        Self { actor: Actor::Local, by: "local administrator".to_owned(), at, address: None }
+    }
+
+    /// A user does it.
+    pub fn user(name: impl Into<String>, at: UnixMillis) -> Self {
+        Self { actor: Actor::User, by: name.into(), at, address: None }
+    }
+
+    /// An agent says that it was done.
+    pub fn agent(agent: AgentId, at: UnixMillis) -> Self {
+        Self { actor: Actor::Agent, by: format!("agent {agent}"), at, address: None }
+    }
+
+    /// The hub does it.
+    pub fn hub(at: UnixMillis) -> Self {
+        Self { actor: Actor::Hub, by: "hub".to_owned(), at, address: None }
+    }
+}
