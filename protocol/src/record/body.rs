@@ -4,6 +4,7 @@
 //! layout. What has to say more gets a new kind at the end of the table.
 
 use super::measurement::Measurement;
+use super::totals::{Dropped, Folded};
 use crate::codec::{self, Decode, Encode};
 use crate::id::{ActivationId, LicenseId};
 use crate::time::UnixMillis;
@@ -107,6 +108,10 @@ bodies! {
     19 HOST_HOURLY "host_hourly" => HostHourly(HostHour),
     /// More monitors run than a licence permits, its overage included, or no longer.
     20 EXCESS "excess" => Excess(Excess),
+    /// What apps reported in an hour, summed because there was no room for each report.
+    21 FOLDED "folded" => Folded(Folded),
+    /// Reports were refused because quota or disk was full.
+    22 DROPPED "dropped" => Dropped(Dropped),
 }
 
 /// What an app reported.

@@ -8,6 +8,7 @@ mod body;
 mod measurement;
 mod run;
 mod shown;
+mod totals;
 
 pub use body::{
     Activation, Body, Denial, Denials, EpochBegun, Event, Excess, FingerprintChange, Heartbeat, HostHour, HostSample,
@@ -16,6 +17,7 @@ pub use body::{
 };
 pub use measurement::{Measured, Measurement, Part, Rest, Sent};
 pub use run::{NotARun, Run};
+pub use totals::{Dropped, EventTotal, Folded, ReadingTotal, Total};
 
 use crate::codec::{self, Decode, Encode};
 use crate::time::UnixMillis;

@@ -5,9 +5,9 @@ use sitewarden_protocol::api_key::ApiKeyDigest;
 use sitewarden_protocol::id::{ActivationId, LicenseId, SiteId};
 use sitewarden_protocol::license::KeyDigest;
 use sitewarden_protocol::record::{
-    Activation, Body, Denial, Denials, EpochBegun, Event, Excess, FingerprintChange, Heartbeat, HostHour, HostSample,
-    MachineActivated, MachineDeactivated, Measured, Measurement, MonitorChange, Overage, Override, Part, Record, Rest,
-    Run, Sent, SessionEnd, SessionEnded, Transmission, Value, kind,
+    Activation, Body, Denial, Denials, Dropped, EpochBegun, Event, Excess, FingerprintChange, Folded, Heartbeat,
+    HostHour, HostSample, MachineActivated, MachineDeactivated, Measured, Measurement, MonitorChange, Overage,
+    Override, Part, ReadingTotal, Record, Rest, Run, Sent, SessionEnd, SessionEnded, Total, Transmission, Value, kind,
 };
 use sitewarden_protocol::telemetry::{Field, Problem, Reading};
 use sitewarden_protocol::time::UnixMillis;
@@ -53,6 +53,7 @@ pub(crate) fn bodies() -> Vec<Body> {
     ]
     .into_iter()
     .chain(bodies_of_version_2())
+    .chain(bodies_of_version_3())
     .collect()
 }
 
@@ -136,6 +137,28 @@ fn rests() -> [(&'static str, Body); 3] {
     ]
 }
 
+fn bodies_of_version_3() -> Vec<Body> {
+    let readings = ReadingTotal {
+        hour: AT,
+        key: ApiKeyDigest::of("an API key"),
+        license: Some(KeyDigest::of(SiteId::from_bytes([1; 16]), "a key")),
+        product: "EMS".into(),
+        version: "1.0.1".into(),
+        group: "test_group".into(),
+        points: true,
+        count: 300,
+        sum: 10.5,
+        min: -2.5,
+        max: 70_000.0,
+        last: 1.0,
+        last_at: UnixMillis(AT.0 + 1),
+    };
+    vec![
+        Body::Folded(Folded { set: 2, place: 300, total: Total::Readings(Box::new(readings)) }),
+        Body::Dropped(Dropped { since: AT, until: UnixMillis(AT.0 + 1), counts: vec![(kind::EVENT, 300)] }),
+    ]
+}
+
 const fn host_hour() -> HostHour {
     HostHour {
         hour: AT,
@@ -178,10 +201,16 @@ fn name(body: &Body) -> String {
         Body::Transmission(_) => kind::TRANSMISSION,
         Body::HostHourly(_) => kind::HOST_HOURLY,
         Body::Excess(_) => kind::EXCESS,
+        Body::Folded(_) => kind::FOLDED,
+        Body::Dropped(_) => kind::DROPPED,
         Body::Unknown => panic!("an unknown body is not written"),
     };
     assert_eq!(body.kind(), Some(kind));
-    let version = if kind <= kind::EPOCH_BEGUN { "v1" } else { "v2" };
+    let version = match kind {
+        ..=kind::EPOCH_BEGUN => "v1",
+        ..=kind::EXCESS => "v2",
+        _ => "v3",
+    };
     format!("{version}/record-{}", kind::name(kind).replace('_', "-"))
 }
 
