@@ -98,6 +98,8 @@ impl Metrics {
             "Records refused because quota or disk is full",
             journal.refused_full.clone(),
         );
+        registry.register("journal_dropped", "Reports refused that nobody brings again", journal.dropped.clone());
+        registry.register("journal_folded", "Reports that became part of totals", journal.folded.clone());
         registry.register("journal_set_aside", "Damaged generations set aside", journal.set_aside.clone());
         registry.register("journal_backlog", "Records that the hub has not acknowledged", self.backlog.clone());
         registry.register("journal_bytes", "Bytes of the journal on disk", self.journal_bytes.clone());

@@ -178,6 +178,9 @@ impl Anonymity {
             | Body::Overage(_)
             | Body::Excess(_)
             | Body::Heartbeat(_)
+            // Sums of what was made anonymous before.
+            | Body::Folded(_)
+            | Body::Dropped(_)
             // Made anonymous as a whole, by `reading`: its long texts may be in several records.
             | Body::Measurement(_)
             | Body::Unknown => return None,

@@ -1,7 +1,7 @@
 //! What commands print: text for people, JSON for programs, errors on standard error.
 
 use super::{Failure, explanation, text};
-use crate::http::{LicenseLine, Status, Told};
+use crate::http::{JournalStatus, LicenseLine, Status, Told};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -89,7 +89,21 @@ fn warnings(status: &Status) -> Vec<String> {
              vendor is told; enrol an agent anew where it is to stay"
         )),
     };
-    over.into_iter().chain(clock).chain(machine).collect()
+    over.into_iter().chain(clock).chain(machine).chain(room(&status.journal)).collect()
+}
+
+/// What has no room on disk.
+fn room(journal: &JournalStatus) -> Option<String> {
+    let why = journal.room_trouble.as_ref()?;
+    let what = if journal.room == "full" {
+        format!(
+            "WARNING: nothing is taken: {why}; {} reports were refused. Free space, or bring a line to the hub",
+            journal.dropped
+        )
+    } else {
+        format!("WARNING: {why}: what apps report is summed by the hour ({} reports so far)", journal.folded)
+    };
+    Some(format!("Disk      {what}"))
 }
 
 fn concern(line: &LicenseLine) -> Option<String> {

@@ -7,6 +7,7 @@ use super::licenses::AppName;
 use super::monitors::{self, check_names};
 use super::standing::{self, ClockStatus, Concern, OverrideStatus};
 use crate::anonymity::OPERATOR;
+use crate::journal::Pressure;
 use crate::machine::Standing;
 use crate::telemetry::ChangeError;
 use axum::Json;
@@ -16,6 +17,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sitewarden_protocol::license::License;
+use sitewarden_protocol::record::Total;
 use std::fmt;
 
 /// How the agent stands.
@@ -84,6 +86,14 @@ pub struct JournalStatus {
     pub oldest_unacknowledged: Option<String>,
     /// Bytes on disk.
     pub bytes: u64,
+    /// `room`, `folding` (what apps report is summed up) or `full` (nothing is taken).
+    pub room: String,
+    /// Why it is not `room`.
+    pub room_trouble: Option<String>,
+    /// Reports in totals that wait for room.
+    pub folded: u64,
+    /// Reports refused since the agent's start.
+    pub dropped: u64,
 }
 
 /// The line in a status.
@@ -105,7 +115,9 @@ pub struct SyncStatus {
 
 pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant> {
     let journal = api.journal.clone();
-    let oldest = tokio::task::spawn_blocking(move || journal.oldest_unacknowledged()).await.ok().flatten();
+    let look = move || (journal.oldest_unacknowledged(), Some(journal.pressure()));
+    let (oldest, pressure) = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+    let pressure = pressure.unwrap_or(Pressure::Room);
     let (state, head, size) = (api.enforcement.state(), *api.journal.head().borrow(), api.journal.size());
     let (snapshot, clock) = (&state.snapshot, api.clock.standing());
     let line = |license: &License| LicenseLine {
@@ -136,6 +148,10 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Plant
             backlog: size.backlog,
             oldest_unacknowledged: oldest.map(|at| at.to_string()),
             bytes: size.bytes,
+            room: pressure.name().to_owned(),
+            room_trouble: pressure.why().map(str::to_owned),
+            folded: api.journal.folded().iter().map(Total::reports).fold(0, u64::saturating_add),
+            dropped: api.metrics.journal.dropped.get(),
         },
         sync: api.line.status(),
     }))

@@ -67,7 +67,7 @@ async fn take(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejection
     let (at, problems) = (api.clock.now(), reading.problems.clone());
     let license = license_key.map(|license_key| KeyDigest::of(api.names.site, &license_key));
     let records = Sent { key, license, reading: api.anonymity.reading(reading) }.into_records(at)?;
-    api.journal.append(records).await?;
+    api.journal.report(records).await?;
     Ok(Answer::saved(&problems, at))
 }
 

@@ -68,8 +68,12 @@ pub(super) async fn events(
         // The app has done its part and is not to try again; what is not recorded cannot leave later.
         return Ok((StatusCode::ACCEPTED, Json(json!({"accepted": 0, "recorded": false}))));
     }
-    api.journal.append(records).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({"accepted": accepted}))))
+    let folded = api.journal.report(records).await?;
+    let mut answer = json!({"accepted": accepted});
+    if folded {
+        answer["folded"] = true.into();
+    }
+    Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
 fn too_large_or_cut(status: StatusCode) -> String {

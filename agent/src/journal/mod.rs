@@ -4,20 +4,27 @@
 //! drained sled database never gives its space back, and a removed folder does. In a generation: pages of at most
 //! 4 KiB, keyed by their first record's number, each carrying the chain before it.
 //!
+//! Beside them: a mark, the counts of what was refused (`dropped`), and totals of what was folded (`totals`).
+//!
 //! Always true: an append is answered only after `flush` and `fdatasync`; one thread writes; records have consecutive
 //! numbers within an epoch; a generation is removed only when its records are acknowledged by the hub *and* held by a
-//! checkpoint of what was derived from them, and after the time for which the site keeps what was sent; a mark outside sled tells a journal that has lost its end; a failed sync
-//! ends the process, because nothing says what is on disk after one.
+//! checkpoint of what was derived from them, and after the time for which the site keeps what was sent; a mark outside
+//! sled tells a journal that has lost its end; a failed sync ends the process, because nothing says what is on disk after
+//! one; what is refused for want of room is counted, and a record says so as soon as there is room.
 
+mod drops;
+mod folding;
 mod generation;
 mod mark;
 mod page;
 mod recovery;
 mod retention;
+mod room;
 mod shelf;
 mod store;
 mod writer;
 
+pub use room::Pressure;
 pub use store::Error as StoreError;
 pub use writer::AppendError;
 
@@ -26,7 +33,7 @@ use sitewarden_protocol::batch::Draft;
 use sitewarden_protocol::chain::{Chain, Position};
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::message::EpochExtent;
-use sitewarden_protocol::record::Run;
+use sitewarden_protocol::record::{Run, Total};
 use sitewarden_protocol::time::UnixMillis;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +43,8 @@ use tokio::sync::watch;
 /// Sizes that a site may choose.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// The most bytes that the journal may take on disk; past it, appends are refused.
+    /// The most bytes that the journal may take on disk; past three quarters of it reports are folded, past it appends are
+    /// refused.
     pub quota: u64,
     /// Bytes that are left free on the disk whatever the quota says.
     pub reserve: u64,
@@ -48,6 +56,7 @@ pub struct Journal {
     shelf: Arc<Shelf>,
     writer: writer::Handle,
     head: watch::Receiver<Position>,
+    settings: Settings,
 }
 
 /// How much there is.
@@ -68,6 +77,10 @@ pub struct Counters {
     pub records: prometheus_client::metrics::counter::Counter,
     /// Appends refused because the disk or the quota is full.
     pub refused_full: prometheus_client::metrics::counter::Counter,
+    /// Those of them that nobody brings again: what apps reported, and looks at the machine.
+    pub dropped: prometheus_client::metrics::counter::Counter,
+    /// Reports that became part of totals.
+    pub folded: prometheus_client::metrics::counter::Counter,
     /// Generations set aside because they were damaged.
     pub set_aside: prometheus_client::metrics::counter::Counter,
 }
@@ -98,7 +111,7 @@ impl Journal {
             counters,
         ));
         let (writer, head) = writer::start(Arc::clone(&shelf), agent, settings, recovered.tail, now)?;
-        Ok(Self { shelf, writer, head })
+        Ok(Self { shelf, writer, head, settings })
     }
 
     /// Appends encoded records and answers when they are on disk: the position of the last one. They come as one run,
@@ -107,7 +120,26 @@ impl Journal {
     /// # Errors
     /// See [`AppendError`]. After `Full` or `Busy` none of them is stored.
     pub async fn append(&self, records: Run) -> Result<Position, AppendError> {
-        self.writer.append(records).await
+        // What may not be folded has a position.
+        self.writer.append(records, false).await?.ok_or(AppendError::Failed)
+    }
+
+    /// The same for what apps report, which becomes part of totals when there is little room: `true` if it did.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub async fn report(&self, records: Run) -> Result<bool, AppendError> {
+        Ok(self.writer.append(records, true).await?.is_none())
+    }
+
+    /// How much room there is. Asks the file system.
+    pub fn pressure(&self) -> Pressure {
+        room::pressure(&self.shelf.folder, self.settings, self.shelf.size().bytes)
+    }
+
+    /// Totals that will become records when there is room.
+    pub fn folded(&self) -> Vec<Total> {
+        self.shelf.folded()
     }
 
     /// The next records after `after`, at most one batch; `None` if there are none. Reads from disk.

@@ -11,7 +11,7 @@ use super::{Counters, Size, recovery};
 use sitewarden_protocol::batch::{Draft, MAX_RAW, MAX_RECORDS};
 use sitewarden_protocol::chain::{Chain, Cursor, Position};
 use sitewarden_protocol::message::{EpochExtent, MAX_EPOCHS};
-use sitewarden_protocol::record::{Record, Run};
+use sitewarden_protocol::record::{Record, Run, Total};
 use sitewarden_protocol::time::UnixMillis;
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,6 +27,8 @@ pub(super) struct Shelf {
     pub(super) counters: Arc<Counters>,
     reader: Mutex<Option<Arc<Generation>>>,
     state: Mutex<State>,
+    /// Totals that wait for room.
+    folded: Mutex<Vec<Total>>,
 }
 
 struct State {
@@ -67,7 +69,7 @@ impl Shelf {
         let (checkpointed, retention) = (Position::default(), Retention::nothing(quota));
         let state =
             State { generations, heads, current: None, acknowledged, checkpointed, retention, needs_room: false };
-        Self { reader: Mutex::new(None), state: Mutex::new(state), folder, counters }
+        Self { reader: Mutex::new(None), state: Mutex::new(state), folded: Mutex::default(), folder, counters }
     }
 
     /// The writer begins with, or changes to, this generation.
@@ -225,6 +227,16 @@ impl Shelf {
         let closed: u64 = state.generations.values().map(|extent| extent.bytes).sum();
         let current = state.current.as_ref().map_or(0, |current| folder_size(&current.id.folder(&self.folder)));
         Size { backlog, bytes: closed + current }
+    }
+
+    /// Totals that wait for room, as they are now.
+    pub(super) fn show_folded(&self, totals: Vec<Total>) {
+        *lock(&self.folded) = totals;
+    }
+
+    /// See [`super::Journal::folded`].
+    pub(super) fn folded(&self) -> Vec<Total> {
+        lock(&self.folded).clone()
     }
 
     /// Bytes of the generations that are not written to any more.

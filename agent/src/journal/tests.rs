@@ -256,3 +256,5 @@ async fn the_lost_end_of_an_older_epoch_is_declared_once() {
     let journal = reopen(&folder, journal);
     assert_eq!(journal.head().borrow().epoch, 3, "what was declared is not declared again");
 }
+
+mod little_room;

@@ -1,17 +1,21 @@
 //! The thread that writes: it takes what is waiting, makes one sync, and answers all.
 
 use super::Settings;
+use super::drops::Drops;
+use super::folding::Folding;
 use super::generation::{Generation, Id, RECORDS};
 use super::mark::Mark;
 use super::page::Page;
 use super::recovery::Tail;
 use super::retention::{self, LONGEST};
+use super::room::{self, Pressure};
 use super::shelf::Shelf;
 use super::store::Error;
 use sitewarden_protocol::chain::{Cursor, Position};
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::record::{Body, EpochBegun, Record, Run};
 use sitewarden_protocol::time::UnixMillis;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
@@ -29,6 +33,9 @@ const COMMIT_BYTES: usize = 1 << 20;
 /// How long a commit waits for callers that took part in the one before: they are on their way back with their next
 /// records, and a sync shared is a sync saved. A caller alone never waits.
 const GATHER: Duration = Duration::from_millis(2);
+/// How soon what waits for room is written when there is some and nobody appends.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Why records were not appended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -46,9 +53,14 @@ pub enum AppendError {
     Failed,
 }
 
+/// Where records came to be: at a position, or in totals.
+type Taken = Option<Position>;
+
 struct Append {
     records: Run,
-    answer: oneshot::Sender<Result<Position, AppendError>>,
+    /// Whether they may become part of totals.
+    may_fold: bool,
+    answer: oneshot::Sender<Result<Taken, AppendError>>,
 }
 
 /// Hands records to the writer.
@@ -61,11 +73,11 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    pub(super) async fn append(&self, records: Run) -> Result<Position, AppendError> {
+    pub(super) async fn append(&self, records: Run, may_fold: bool) -> Result<Taken, AppendError> {
         let size = u32::try_from(records.as_bytes().len() / 1_024 + 1).unwrap_or(u32::MAX);
         let _room = self.room.try_acquire_many(size).map_err(|_| AppendError::Busy)?;
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Append { records, answer }).map_err(|error| match error {
+        self.queue.try_send(Append { records, may_fold, answer }).map_err(|error| match error {
             TrySendError::Full(_) => AppendError::Busy,
             TrySendError::Disconnected(_) => AppendError::Failed,
         })?;
@@ -107,7 +119,8 @@ pub(super) fn start(
     let (head, head_seen) = watch::channel(end.position);
     let mark = Mark::open(&shelf.folder)?;
     let began = retention::begun(&generation.id.folder(&shelf.folder));
-    let mut writer = Writer { shelf, generation, begun: began, end, mark, settings, head };
+    let (drops, folding) = beside(&shelf, end.position, mark.read())?;
+    let mut writer = Writer { shelf, generation, begun: began, end, mark, settings, head, drops, folding };
     let first = |mut begun: EpochBegun| {
         begun.cause = begun.cause.chars().take(500).collect();
         Record::encode(now, &Body::EpochBegun(begun))
@@ -116,6 +129,9 @@ pub(super) fn start(
         begun.into_iter().map(first).collect::<Result<_, _>>().map_err(|error| Error::Damaged(error.to_string()))?;
     if first.count() > 0 {
         writer.commit(std::iter::once(&first))?;
+    }
+    if writer.folding.closing().is_some() {
+        writer.write_totals()?;
     }
     let (queue, waiting) = sync_channel(QUEUE);
     let (failure, _) = watch::channel(None);
@@ -129,6 +145,24 @@ pub(super) fn start(
     Ok((Handle { queue, room: Arc::new(Semaphore::new(ROOM)), failure }, head_seen))
 }
 
+/// What is kept beside the journal. Damaged totals are lost with the reports in them, as damaged records are; that is
+/// the one loss that no record can count.
+fn beside(shelf: &Shelf, end: Position, marked: Position) -> Result<(Drops, Folding), Error> {
+    let drops = Drops::open(&shelf.folder, end.max(marked))?;
+    let folding = match Folding::open(&shelf.folder, marked) {
+        Err(Error::Damaged(reason)) => {
+            tracing::error!(reason, "the totals of reports are damaged; they are set aside");
+            let totals = shelf.folder.join("totals");
+            std::fs::rename(&totals, totals.with_extension("damaged")).map_err(Error::io("setting totals aside"))?;
+            shelf.counters.set_aside.inc();
+            Folding::open(&shelf.folder, marked)?
+        }
+        opened => opened?,
+    };
+    shelf.show_folded(folding.totals());
+    Ok((drops, folding))
+}
+
 struct Writer {
     shelf: Arc<Shelf>,
     generation: Arc<Generation>,
@@ -138,55 +172,150 @@ struct Writer {
     mark: Mark,
     settings: Settings,
     head: watch::Sender<Position>,
+    drops: Drops,
+    folding: Folding,
 }
 
 impl Writer {
     /// Until every handle is gone, or a commit fails.
     fn run(&mut self, waiting: &Receiver<Append>) -> Result<(), Error> {
         let mut callers_before = 1;
-        while let Ok(first) = waiting.recv() {
-            let group = gather(waiting, first, callers_before);
-            callers_before = group.len();
-            if let Some(full) = self.full()? {
-                let refused: u64 = group.iter().map(|append| u64::from(append.records.count())).sum();
-                self.shelf.counters.refused_full.inc_by(refused);
-                group.into_iter().for_each(|append| drop(append.answer.send(Err(AppendError::Full(full)))));
-                continue;
+        loop {
+            let first = if self.is_owing() {
+                waiting.recv_timeout(LOOK_AGAIN)
+            } else {
+                waiting.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            let group = match first {
+                Ok(first) => gather(waiting, first, callers_before),
+                Err(RecvTimeoutError::Timeout) => Vec::new(),
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            callers_before = group.len().max(1);
+            let pressure = self.pressure()?;
+            self.settle(pressure)?;
+            match pressure {
+                Pressure::Full(why) => self.refuse(group, why)?,
+                Pressure::High(_) => {
+                    let rest = self.fold(group)?;
+                    self.store(rest)?;
+                }
+                Pressure::Room => self.store(group)?,
             }
-            let before = self.end.position;
-            if let Err(error) = self.commit(group.iter().map(|append| &append.records)) {
-                group.into_iter().for_each(|append| drop(append.answer.send(Err(AppendError::Failed))));
-                return Err(error);
-            }
-            let mut seq = before.seq;
-            for append in group {
-                seq += u64::from(append.records.count());
-                // A caller that went away has its records stored all the same; it just will not hear of it.
-                drop(append.answer.send(Ok(Position { epoch: before.epoch, seq })));
-            }
+        }
+    }
+
+    /// Commits a group, and answers it.
+    fn store(&mut self, group: Vec<Append>) -> Result<(), Error> {
+        if group.is_empty() {
+            return Ok(());
+        }
+        let before = self.end.position;
+        if let Err(error) = self.commit(group.iter().map(|append| &append.records)) {
+            group.into_iter().for_each(|append| drop(append.answer.send(Err(AppendError::Failed))));
+            return Err(error);
+        }
+        let mut seq = before.seq;
+        for append in group {
+            seq += u64::from(append.records.count());
+            // A caller that went away has its records stored all the same; it just will not hear of it.
+            drop(append.answer.send(Ok(Some(Position { epoch: before.epoch, seq }))));
         }
         Ok(())
     }
 
-    /// Why there is no room, even without what is kept of what was sent.
-    fn full(&self) -> Result<Option<&'static str>, Error> {
-        if self.lacks_room()?.is_none() {
-            return Ok(None);
+    /// Counts what cannot be taken, and tells its callers.
+    fn refuse(&mut self, group: Vec<Append>, why: &'static str) -> Result<(), Error> {
+        for append in group {
+            let dropped = self.drops.count(self.end.position, &append.records)?;
+            self.shelf.counters.dropped.inc_by(dropped);
+            self.shelf.counters.refused_full.inc_by(append.records.count().into());
+            drop(append.answer.send(Err(AppendError::Full(why))));
         }
-        self.shelf.make_room();
-        self.lacks_room()
+        Ok(())
     }
 
-    /// Looked at before every commit, which costs a thousandth of its sync.
-    fn lacks_room(&self) -> Result<Option<&'static str>, Error> {
-        let used = self.shelf.closed_bytes() + self.generation.size()?;
-        Ok(if used >= self.settings.quota {
-            Some("its quota on disk is used up")
-        } else if free(&self.shelf.folder).is_some_and(|free| free < self.settings.reserve) {
-            Some("the disk has no space left")
-        } else {
-            None
-        })
+    /// Makes totals of what may be folded; answers the rest.
+    fn fold(&mut self, group: Vec<Append>) -> Result<Vec<Append>, Error> {
+        if self.folding.closing().is_some() {
+            // Nothing is added to a set that is being written; there is room for it, or soon there will be.
+            return Ok(group);
+        }
+        let mut draft = self.folding.draft();
+        let (folded, rest): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|append| append.may_fold && draft.add(&append.records));
+        if folded.is_empty() {
+            // A set that is too large for more becomes records, so that the next reports find an empty one.
+            if !self.folding.is_empty() && rest.iter().any(|append| append.may_fold) {
+                self.write_totals()?;
+            }
+            return Ok(rest);
+        }
+        if !self.folding.keep(draft)? {
+            self.refuse(folded, "the disk has no space left")?;
+            return Ok(rest);
+        }
+        self.shelf.show_folded(self.folding.totals());
+        for append in folded {
+            self.shelf.counters.folded.inc_by(append.records.count().into());
+            drop(append.answer.send(Ok(None)));
+        }
+        Ok(rest)
+    }
+
+    /// Whether something waits for room.
+    fn is_owing(&self) -> bool {
+        self.drops.waiting().is_some() || !self.folding.is_empty()
+    }
+
+    /// Writes what waited for room, if there is some.
+    fn settle(&mut self, pressure: Pressure) -> Result<(), Error> {
+        if matches!(pressure, Pressure::Full(_)) {
+            return Ok(());
+        }
+        if let Some(dropped) = self.drops.waiting() {
+            let record = Record::encode(dropped.until, &Body::Dropped(dropped.clone()));
+            let record = record.map_err(|error| Error::Damaged(error.to_string()))?;
+            self.commit(std::iter::once(&std::iter::once(record).collect()))?;
+            self.drops.told()?;
+        }
+        if pressure == Pressure::Room && !self.folding.is_empty() {
+            self.write_totals()?;
+        }
+        Ok(())
+    }
+
+    /// Makes records of the totals, but for those that were made of them before the process ended.
+    fn write_totals(&mut self) -> Result<(), Error> {
+        let (after, there) = match self.folding.closing() {
+            Some(after) => {
+                let behind = self.shelf.read_after(after)?;
+                (after, behind.map(|draft| self.folding.places(&draft.records)).unwrap_or_default())
+            }
+            None => (self.end.position, BTreeSet::new()),
+        };
+        let Some(records) = self.folding.close(after, &there)? else { return Ok(()) };
+        if records.count() > 0 {
+            self.commit(std::iter::once(&records))?;
+        }
+        self.folding.finished()?;
+        self.shelf.show_folded(self.folding.totals());
+        Ok(())
+    }
+
+    /// How much room there is, without what is kept of what was sent.
+    fn pressure(&self) -> Result<Pressure, Error> {
+        let look = || {
+            let used = self.shelf.closed_bytes() + self.generation.size()?;
+            Ok::<_, Error>(room::pressure(&self.shelf.folder, self.settings, used))
+        };
+        match look()? {
+            Pressure::Room => Ok(Pressure::Room),
+            Pressure::High(_) | Pressure::Full(_) => {
+                self.shelf.make_room();
+                look()
+            }
+        }
     }
 
     /// Writes records into pages of the current generation and syncs once.
@@ -252,8 +381,4 @@ fn gather(waiting: &Receiver<Append>, first: Append, callers_before: usize) -> V
         group.push(append);
     }
     group
-}
-
-fn free(folder: &std::path::Path) -> Option<u64> {
-    rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }

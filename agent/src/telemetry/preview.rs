@@ -7,7 +7,7 @@ use super::Telemetry;
 use crate::journal::Journal;
 use serde_json::{Value as Json, json};
 use sitewarden_protocol::chain::Position;
-use sitewarden_protocol::record::{Body, Event, Record, Value, kind};
+use sitewarden_protocol::record::{Body, Event, Record, Total, Value, kind};
 use std::collections::BTreeSet;
 
 /// Records that one preview reads: some seconds of a slow disk.
@@ -56,6 +56,7 @@ pub async fn sums(telemetry: &Telemetry) -> Result<Sums, Unreadable> {
             sums.add(record, &mut bouncers);
             scanned < MAX_SCANNED
         })?;
+        journal.folded().iter().for_each(|total| sums.add_total(total));
         sums.bouncers = bouncers.len() as u64;
         Ok(sums)
     })
@@ -120,24 +121,37 @@ impl Sums {
         if matches!(record.kind, kind::EVENT | kind::HOST | kind::HOST_HOURLY | kind::MEASUREMENT) {
             self.telemetry += 1;
         }
-        let Ok(Body::Event(event)) = record.decode_body() else { return };
-        self.events = self.events.saturating_add(event.count);
-        match event.environment.as_str() {
-            "sandbox" => self.sandbox = self.sandbox.saturating_add(event.count),
-            "production" => self.production = self.production.saturating_add(event.count),
+        let event = match record.decode_body() {
+            Ok(Body::Event(event)) => event,
+            Ok(Body::Folded(folded)) => return self.add_total(&folded.total),
+            _ => return,
+        };
+        self.count(&event.kind, &event.environment, &event.outcome, event.count);
+        if event.kind == "bouncer_seen" && bouncers.len() < MAX_BOUNCERS {
+            bouncers.insert((event.app.clone(), bouncer(&event)));
+        }
+    }
+
+    /// Which bouncers they were of is not in a total of events.
+    fn add_total(&mut self, total: &Total) {
+        self.telemetry = self.telemetry.saturating_add(total.reports());
+        if let Total::Events(total) = total {
+            self.count(&total.kind, &total.environment, &total.outcome, total.count);
+        }
+    }
+
+    fn count(&mut self, kind: &str, environment: &str, outcome: &str, count: u64) {
+        self.events = self.events.saturating_add(count);
+        match environment {
+            "sandbox" => self.sandbox = self.sandbox.saturating_add(count),
+            "production" => self.production = self.production.saturating_add(count),
             _ => {}
         }
-        match event.kind.as_str() {
-            "policy_decision" => {
-                self.policy_decisions = self.policy_decisions.saturating_add(event.count);
-                if event.outcome == "success" {
-                    self.successful_decisions = self.successful_decisions.saturating_add(event.count);
-                }
+        if kind == "policy_decision" {
+            self.policy_decisions = self.policy_decisions.saturating_add(count);
+            if outcome == "success" {
+                self.successful_decisions = self.successful_decisions.saturating_add(count);
             }
-            "bouncer_seen" if bouncers.len() < MAX_BOUNCERS => {
-                bouncers.insert((event.app.clone(), bouncer(&event)));
-            }
-            _ => {}
         }
     }
 }

@@ -39,6 +39,7 @@ pub(super) struct View {
     address: Option<String>,
     records_received: u64,
     records_lost: u64,
+    records_dropped: u64,
     /// What it last said of itself; null before its first word.
     live: Option<Live>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,6 +108,7 @@ impl From<Agent> for View {
             address: agent.address,
             records_received: agent.records_received,
             records_lost: agent.records_lost,
+            records_dropped: agent.records_dropped,
             live: agent.live.map(Live::from),
             epochs: None,
         }

@@ -99,6 +99,7 @@ fn one(agent: &Value) -> String {
         ("address", shown("address")),
         ("records received", shown("records_received")),
         ("records lost", shown("records_lost")),
+        ("reports dropped", shown("records_dropped")),
         ("reported", field(live, "at")),
         ("backlog", field(live, "backlog")),
         ("oldest unsent", field(live, "oldest_unacknowledged")),

@@ -67,6 +67,8 @@ pub struct Agent {
     pub records_received: u64,
     /// Records that it declared lost.
     pub records_lost: u64,
+    /// Reports that the agent refused because its quota or disk was full.
+    pub records_dropped: u64,
     /// What it last said of itself.
     #[serde(skip)]
     pub live: Option<LiveStatus>,

@@ -17,6 +17,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0009_overages.sql")),
     M::up(include_str!("migrations/0010_machines.sql")),
     M::up(include_str!("migrations/0011_actors.sql")),
+    M::up(include_str!("migrations/0012_dropped.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.

@@ -2,8 +2,8 @@
 //! what a site's administrator sees before it leaves is what the vendor sees when it has arrived.
 
 use super::{
-    Body, Event, FingerprintChange, Heartbeat, HostHour, HostSample, MachineActivated, Measured, Measurement, Part,
-    Sent, SessionEnd, SessionEnded, Value,
+    Body, Dropped, Event, FingerprintChange, Folded, Heartbeat, HostHour, HostSample, MachineActivated, Measured,
+    Measurement, Part, Sent, SessionEnd, SessionEnded, Total, Value, kind,
 };
 use crate::telemetry::Reading;
 use crate::time::UnixMillis;
@@ -56,6 +56,8 @@ impl Body {
                 "number": sent.number, "due": time(sent.due), "manual": sent.manual, "started": time(sent.started),
                 "records": sent.records, "retries": sent.retries, "error": sent.error,
             }),
+            Self::Folded(folded) => folded_shown(folded),
+            Self::Dropped(dropped) => dropped_shown(dropped),
             Self::Unknown => Json::Null,
         }
     }
@@ -104,6 +106,28 @@ fn hour_shown(hour: &HostHour) -> Json {
         "agent_uptime": hour.agent_uptime, "agent_memory_max": hour.agent_memory_max,
         "backlog_max": hour.backlog_max, "journal_bytes_max": hour.journal_bytes_max,
         "wall_offset_ms": hour.wall_offset,
+    })
+}
+
+fn folded_shown(folded: &Folded) -> Json {
+    match &folded.total {
+        Total::Events(total) => json!({
+            "set": folded.set, "place": folded.place, "hour": time(total.hour), "app": total.app, "kind": total.kind,
+            "environment": total.environment, "outcome": total.outcome, "events": total.events, "count": total.count,
+        }),
+        Total::Readings(total) => json!({
+            "set": folded.set, "place": folded.place, "hour": time(total.hour), "group": total.group,
+            "product": total.product, "version": total.version, "points": total.points, "count": total.count,
+            "sum": total.sum, "min": total.min, "max": total.max, "last": total.last, "last_at": time(total.last_at),
+            "api_key_digest": hex(total.key.as_bytes()), "license_key_digest": total.license,
+        }),
+    }
+}
+
+fn dropped_shown(dropped: &Dropped) -> Json {
+    let counts = dropped.counts.iter().map(|(number, count)| (kind::name(*number).to_owned(), json!(count)));
+    json!({
+        "since": time(dropped.since), "until": time(dropped.until), "counts": counts.collect::<Map<_, _>>(),
     })
 }
 

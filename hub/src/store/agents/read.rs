@@ -11,7 +11,7 @@ use sitewarden_protocol::{
 };
 
 const COLUMNS: &str = "uuid, site, status, hostname, program, signing_key, enrolled_at, revoked_at, last_seen, address, \
-     records_received, records_lost, live_status";
+     records_received, records_lost, live_status, records_dropped";
 
 const DAMAGED: Error = Error::Damaged { what: "agent" };
 
@@ -80,6 +80,7 @@ fn agent_row(row: &Row<'_>) -> Result<Agent, Error> {
         address: row.get(9)?,
         records_received: counted(row, 10)?,
         records_lost: counted(row, 11)?,
+        records_dropped: counted(row, 13)?,
         // A status of a newer version says nothing here; the next one replaces it.
         live: live.and_then(|bytes| codec::decode(&bytes).ok()),
     })

@@ -14,7 +14,8 @@ impl Arrival<'_> {
     /// Takes in the measurements among the records after the first `skip`.
     pub(super) fn measure(&self, tx: &Tx<'_>, records: &OpenedRecords, skip: usize) -> Result<(), Error> {
         let mut new = records.measurements.iter().filter(|measured| measured.index >= skip).peekable();
-        if new.peek().is_none() {
+        let mut folded = records.folded.iter().filter(|(index, _)| *index >= skip).peekable();
+        if new.peek().is_none() && folded.peek().is_none() {
             return Ok(());
         }
         let customer = tx
@@ -30,10 +31,7 @@ impl Arrival<'_> {
                     continue;
                 }
             };
-            let api_key = match keys.get(&sent.key) {
-                Some(known) => *known,
-                None => *keys.entry(sent.key).or_insert(self.api_key(tx, customer, &sent.key)?),
-            };
+            let api_key = self.known_key(tx, customer, &sent.key, &mut keys)?;
             let origin = self.origin(customer, api_key, place, measured.at);
             let mut reading = sent.reading.clone();
             let judged = judge.judge(&origin, &mut reading, sent.license.map_or(KeySent::Nothing, KeySent::Digest))?;
@@ -41,6 +39,13 @@ impl Arrival<'_> {
             if !reading.problems.is_empty() {
                 judge.watch_burst(&origin)?;
             }
+        }
+        for (index, total) in folded {
+            let place = (self.batch.header.epoch, self.seq(*index));
+            let api_key = self.known_key(tx, customer, &total.key, &mut keys)?;
+            let origin = self.origin(customer, api_key, place, total.hour);
+            let judged = judge.judge_total(&origin, total)?;
+            sums.add_total(&origin, total, &judged);
         }
         sums.store(tx)
     }
@@ -56,6 +61,20 @@ impl Arrival<'_> {
     /// The number of the record at a place in the batch.
     fn seq(&self, index: usize) -> u64 {
         self.batch.header.first.saturating_add(u64::try_from(index).unwrap_or(u64::MAX))
+    }
+
+    /// The number of an API key, looked up once in a transaction.
+    fn known_key(
+        &self,
+        tx: &Tx<'_>,
+        customer: i64,
+        digest: &ApiKeyDigest,
+        known: &mut HashMap<ApiKeyDigest, Option<i64>>,
+    ) -> Result<Option<i64>, Error> {
+        Ok(match known.get(digest) {
+            Some(known) => *known,
+            None => *known.entry(*digest).or_insert(self.api_key(tx, customer, digest)?),
+        })
     }
 
     fn api_key(&self, tx: &Tx<'_>, customer: i64, digest: &ApiKeyDigest) -> Result<Option<i64>, Error> {

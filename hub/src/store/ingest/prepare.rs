@@ -5,7 +5,10 @@ use super::signs::Sign;
 use sitewarden_protocol::{
     batch::{self, Header, Signed},
     codec,
-    record::{Activation, Body, EpochBegun, Measurement, MonitorChange, Record, Run, Transmission},
+    record::{
+        Activation, Body, EpochBegun, Folded, Measurement, MonitorChange, ReadingTotal, Record, Run, Total,
+        Transmission, kind,
+    },
     sealing::OpeningKey,
     signing::PublicKey,
     time::UnixMillis,
@@ -40,6 +43,8 @@ pub struct OpenedRecords {
     pub(super) activations: Vec<Activated>,
     pub(super) monitors: Vec<Moved>,
     pub(super) measurements: Vec<Measured>,
+    /// Totals of measurements, each behind its record's place in the batch.
+    pub(super) folded: Vec<(usize, ReadingTotal)>,
     /// Each behind its record's place in the batch and its time.
     pub(super) transmissions: Vec<(usize, UnixMillis, Transmission)>,
     pub(super) overages: Vec<Passed>,
@@ -56,8 +61,12 @@ pub struct OpenedRecords {
 struct Decoded {
     at: UnixMillis,
     count: u64,
+    /// How many reports it stands for: 1, or more for a total of events.
+    reports: u64,
     body: (usize, usize),
     kind: u16,
+    /// What it is summed as: a total of events as events.
+    summed: u16,
     app: u16,
     event: u16,
 }
@@ -161,6 +170,7 @@ impl OpenedRecords {
             activations: Vec::new(),
             monitors: Vec::new(),
             measurements: Vec::new(),
+            folded: Vec::new(),
             transmissions: Vec::new(),
             overages: Vec::new(),
             signs: Vec::new(),
@@ -173,14 +183,24 @@ impl OpenedRecords {
             // Behind the two bytes of its length; the body is the record's last part.
             at += 2 + bytes.len();
             let body = (at - record.body.len(), at);
+            let (kind, summed) = (record.kind, record.kind);
             let mut decoded =
-                Decoded { at: record.at, kind: record.kind, body, app: NO_NAME, event: NO_NAME, count: 1 };
+                Decoded { at: record.at, kind, summed, body, app: NO_NAME, event: NO_NAME, count: 1, reports: 1 };
             let mut name = |text: String| intern(&mut records.names, &mut interned, text);
             match record.decode_body() {
                 Ok(Body::Event(event)) => {
                     decoded.count = event.count.max(1);
                     decoded.app = name(event.app);
                     decoded.event = name(event.kind);
+                }
+                Ok(Body::Folded(Folded { total: Total::Events(total), .. })) => {
+                    decoded.summed = kind::EVENT;
+                    (decoded.reports, decoded.count) = (total.events.max(1), total.count.max(1));
+                    decoded.app = name(total.app);
+                    decoded.event = name(total.kind);
+                }
+                Ok(Body::Folded(Folded { total: Total::Readings(total), .. })) => {
+                    records.folded.push((index, *total));
                 }
                 Ok(Body::MonitorReserved(what)) => {
                     decoded.app = name(what.app.clone());
@@ -227,7 +247,8 @@ impl OpenedRecords {
 
     /// Rows that they make, about.
     pub(super) fn rows_written(&self) -> usize {
-        self.len() + self.monitors.len() + self.measurements.len() + self.transmissions.len() + self.overages.len()
+        let beside = self.monitors.len() + self.measurements.len() + self.transmissions.len() + self.overages.len();
+        self.len() + beside + self.folded.len()
     }
 
     /// The records after the first `skip`.
@@ -278,7 +299,7 @@ fn sum(records: &[Decoded]) -> Vec<Sum> {
     // Most records are of the same sum as the one before them.
     let mut last = None;
     for record in records {
-        let mut key = (record.at.0.div_euclid(HOUR), record.kind, record.app, record.event);
+        let mut key = (record.at.0.div_euclid(HOUR), record.summed, record.app, record.event);
         if last.is_none_or(|(known, _)| known != key) {
             if sums.len() >= MAX_EVENT_SUMS && !places.contains_key(&key) {
                 key.3 = NO_NAME;
@@ -291,7 +312,7 @@ fn sum(records: &[Decoded]) -> Vec<Sum> {
             last = Some((key, place));
         }
         if let Some(sum) = last.and_then(|(_, place)| sums.get_mut(place)) {
-            sum.records += 1;
+            sum.records = sum.records.saturating_add(i64::try_from(record.reports).unwrap_or(i64::MAX));
             sum.total = sum.total.saturating_add(record.count);
         }
     }

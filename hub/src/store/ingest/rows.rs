@@ -25,7 +25,8 @@ impl Arrival<'_> {
         let mut upsert = tx.prepare_cached(
             "INSERT INTO usage_hourly (site, hour, app, kind, event, records, total) VALUES (?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (site, hour, app, kind, event) DO UPDATE SET
-                records = records + excluded.records,
+                records = CASE WHEN records > 9223372036854775807 - excluded.records THEN 9223372036854775807
+                               ELSE records + excluded.records END,
                 total = CASE WHEN total > 9223372036854775807 - excluded.total THEN 9223372036854775807
                              ELSE total + excluded.total END",
         )?;

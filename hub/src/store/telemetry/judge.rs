@@ -13,7 +13,7 @@ use sitewarden_protocol::{
     codec,
     id::ActivationId,
     license::{KeyDigest, Status},
-    record::Measured,
+    record::{Measured, ReadingTotal},
     telemetry::{Field, Problem, Reading},
 };
 use std::collections::HashMap;
@@ -83,6 +83,21 @@ impl<'a> Judge<'a> {
             judged.signs.push("malformed");
         }
         Ok(judged)
+    }
+
+    /// The same for measurements of which a total is left. Who they were of, and under which activation, is not in it.
+    pub(in crate::store) fn judge_total(&mut self, origin: &Origin, total: &ReadingTotal) -> Result<Judged, Error> {
+        let mut reading = Reading {
+            group: total.group.clone(),
+            value: Measured::Number(total.last),
+            product: total.product.clone(),
+            version: total.version.clone(),
+            user: String::new(),
+            activation: String::new(),
+            problems: Vec::new(),
+            raw: String::new(),
+        };
+        self.judge(origin, &mut reading, total.license.map_or(KeySent::Nothing, KeySent::Digest))
     }
 
     /// To be called when a measurement in the wrong format has been stored.

@@ -6,11 +6,11 @@ use rusqlite::params;
 use serde_json::json;
 use sitewarden_protocol::{
     id::SiteId,
-    record::{Measured, Part, Rest},
+    record::{Measured, Part, ReadingTotal, Rest},
     telemetry::{MAX_BODY, MAX_CHARACTERS, MAX_TEXT_CHARACTERS, Reading},
     time::UnixMillis,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 const HOUR: i64 = 3_600_000;
 
@@ -146,19 +146,47 @@ struct Sum {
 }
 
 impl Sums {
+    /// Adds what is left of measurements that a site had no room for. An agent that was tampered with may have signed numbers
+    /// that are none; they are not added.
+    pub(in crate::store) fn add_total(&mut self, origin: &Origin, total: &ReadingTotal, judged: &Judged) {
+        let sound = [total.sum, total.min, total.max, total.last].iter().all(|number| number.is_finite());
+        if !sound || total.group.is_empty() || total.count == 0 {
+            return;
+        }
+        let kind = if total.points { "point" } else { "number" };
+        let new = Sum {
+            count: whole(total.count),
+            sum: total.sum,
+            min: total.min,
+            max: total.max,
+            last: total.last,
+            last_at: total.last_at.0,
+        };
+        self.merge(origin, &total.group, kind, !judged.signs.is_empty(), new);
+    }
+
     fn add(&mut self, origin: &Origin, group: &str, kind: &'static str, flagged: bool, number: f64) {
+        let one = Sum { count: 1, sum: number, min: number, max: number, last: number, last_at: origin.at.0 };
+        self.merge(origin, group, kind, flagged, one);
+    }
+
+    fn merge(&mut self, origin: &Origin, group: &str, kind: &'static str, flagged: bool, new: Sum) {
         let hour = origin.at.0.div_euclid(HOUR);
         let key = Key { group: group.to_owned(), customer: origin.customer, site: origin.site, kind, flagged, hour };
-        let (last, last_at) = (number, origin.at.0);
-        let new = Sum { count: 0, sum: 0.0, min: number, max: number, last, last_at };
-        let sum = self.0.entry(key).or_insert(new);
-        sum.count += 1;
+        let sum = match self.0.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(new);
+                return;
+            }
+            Entry::Occupied(known) => known.into_mut(),
+        };
+        sum.count = sum.count.saturating_add(new.count);
         // Endless numbers cannot be stored: their difference is none.
-        sum.sum = (sum.sum + number).clamp(f64::MIN, f64::MAX);
-        sum.min = sum.min.min(number);
-        sum.max = sum.max.max(number);
-        if last_at >= sum.last_at {
-            (sum.last, sum.last_at) = (last, last_at);
+        sum.sum = (sum.sum + new.sum).clamp(f64::MIN, f64::MAX);
+        sum.min = sum.min.min(new.min);
+        sum.max = sum.max.max(new.max);
+        if new.last_at >= sum.last_at {
+            (sum.last, sum.last_at) = (new.last, new.last_at);
         }
     }
 
@@ -171,7 +199,8 @@ impl Sums {
             "INSERT INTO series_hourly (data_group, customer, site, kind, flagged, hour, count, sum, min, max, last, last_at)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (data_group, customer, site, kind, flagged, hour) DO UPDATE SET
-                count = count + excluded.count,
+                count = CASE WHEN count > 9223372036854775807 - excluded.count THEN 9223372036854775807
+                             ELSE count + excluded.count END,
                 sum = max(-1.7976931348623157e308, min(1.7976931348623157e308, sum + excluded.sum)),
                 min = min(min, excluded.min), max = max(max, excluded.max),
                 last = CASE WHEN excluded.last_at >= last_at THEN excluded.last ELSE last END,
