@@ -5,6 +5,7 @@ mod greeting;
 mod ingesting;
 mod license_life;
 mod licensing;
+mod little_room;
 mod monitors;
 mod of_customers;
 mod overages;
