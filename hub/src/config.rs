@@ -3,6 +3,7 @@
 //! Always true of a [`Config`]: every value is within its bounds. Anything else was refused in one line that names the
 //! file, the key and what is allowed.
 
+use crate::webhooks::{Network, Networks};
 use figment::{
     Figment,
     error::Kind,
@@ -41,6 +42,10 @@ pub struct Config {
     pub override_days: u16,
     /// Days before its end from which on a licence is said to be about to expire, 1 to 365.
     pub notice_days: u16,
+    /// Silence after which an agent is said to be offline, 15 s to a day; agents say something every ten seconds.
+    pub agent_silence: Duration,
+    /// How webhooks are sent.
+    pub webhooks: Webhooks,
     /// Bounds of the sync listener.
     pub limits: SyncLimits,
     /// How the log looks.
@@ -62,6 +67,23 @@ pub struct SyncLimits {
     pub keep_alive: Duration,
     /// Whether the network card cuts large sends into packets. Some virtual cards break it.
     pub segmentation_offload: bool,
+}
+
+/// How webhooks are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhooks {
+    /// Networks whose addresses may be called beside public ones, and without TLS too.
+    pub allowed: Networks,
+    /// How long an attempt may take, 1 to 60 s.
+    pub limit: Duration,
+    /// The pause after a first failure, 1 s to an hour; later ones are longer.
+    pub first_pause: Duration,
+    /// The longest pause, up to a day, and not shorter than the first.
+    pub longest_pause: Duration,
+    /// After how long a delivery is given up, one hour to 14 days.
+    pub give_up: Duration,
+    /// How long it is kept after that, or after it was delivered, 1 to 3650 days.
+    pub keep: Duration,
 }
 
 /// How the log looks.
@@ -133,7 +155,20 @@ struct Written {
     notice_days: u16,
     log: LogFormat,
     log_level: LogLevel,
+    agent_silent_seconds: u64,
     sync: WrittenSync,
+    webhooks: WrittenWebhooks,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenWebhooks {
+    allowed_networks: Vec<Network>,
+    timeout_seconds: u64,
+    first_pause_seconds: u64,
+    longest_pause_seconds: u64,
+    give_up_hours: u64,
+    keep_days: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -160,7 +195,22 @@ impl Default for Written {
             notice_days: AHEAD_DAYS,
             log: LogFormat::Auto,
             log_level: LogLevel::Info,
+            agent_silent_seconds: 120,
             sync: WrittenSync::default(),
+            webhooks: WrittenWebhooks::default(),
+        }
+    }
+}
+
+impl Default for WrittenWebhooks {
+    fn default() -> Self {
+        Self {
+            allowed_networks: Vec::new(),
+            timeout_seconds: 10,
+            first_pause_seconds: 5,
+            longest_pause_seconds: 3_600,
+            give_up_hours: 72,
+            keep_days: 30,
         }
     }
 }
@@ -190,6 +240,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("notice_days", "a whole number from 1 to 365"),
     ("log", "\"auto\", \"text\" or \"json\""),
     ("log_level", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\""),
+    ("agent_silent_seconds", "a whole number from 15 to 86400"),
     ("sync", "a table of settings"),
     ("sync.address", "an address and port, such as 0.0.0.0:4433"),
     ("sync.max_connections", "a whole number from 1 to 65536"),
@@ -197,6 +248,13 @@ const ALLOWED: &[(&str, &str)] = &[
     ("sync.idle_seconds", "a whole number from 5 to 300"),
     ("sync.keep_alive_seconds", "a whole number from 1 to less than half of sync.idle_seconds"),
     ("sync.segmentation_offload", "true or false"),
+    ("webhooks", "a table of settings"),
+    ("webhooks.allowed_networks", "a list of networks, such as [\"10.0.0.0/8\"]"),
+    ("webhooks.timeout_seconds", "a whole number from 1 to 60"),
+    ("webhooks.first_pause_seconds", "a whole number from 1 to 3600"),
+    ("webhooks.longest_pause_seconds", "a whole number from webhooks.first_pause_seconds to 86400"),
+    ("webhooks.give_up_hours", "a whole number from 1 to 336"),
+    ("webhooks.keep_days", "a whole number from 1 to 3650"),
 ];
 
 const MAX_CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=65_536;
@@ -232,6 +290,7 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
     bound((5..=300).contains(&sync.idle_seconds), "sync.idle_seconds")?;
     let lively = sync.keep_alive_seconds >= 1 && sync.keep_alive_seconds < sync.idle_seconds.div_ceil(2);
     bound(lively, "sync.keep_alive_seconds")?;
+    bound((15..=86_400).contains(&written.agent_silent_seconds), "agent_silent_seconds")?;
     Ok(Config {
         data_dir: data_dir.to_owned(),
         https: flags.https.unwrap_or(written.https),
@@ -242,6 +301,8 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
         fresh_days: written.fresh_days,
         override_days: written.override_days,
         notice_days: written.notice_days,
+        agent_silence: Duration::from_secs(written.agent_silent_seconds),
+        webhooks: check_webhooks(written.webhooks)?,
         limits: SyncLimits {
             max_connections: sync.max_connections,
             max_per_address: sync.max_per_address,
@@ -251,6 +312,24 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
         },
         log: written.log,
         log_level: written.log_level,
+    })
+}
+
+fn check_webhooks(written: WrittenWebhooks) -> Result<Webhooks, &'static str> {
+    let bound = |holds: bool, key: &'static str| if holds { Ok(()) } else { Err(key) };
+    let (first, longest) = (written.first_pause_seconds, written.longest_pause_seconds);
+    bound((1..=60).contains(&written.timeout_seconds), "webhooks.timeout_seconds")?;
+    bound((1..=3_600).contains(&first), "webhooks.first_pause_seconds")?;
+    bound((first..=86_400).contains(&longest), "webhooks.longest_pause_seconds")?;
+    bound((1..=336).contains(&written.give_up_hours), "webhooks.give_up_hours")?;
+    bound((1..=3_650).contains(&written.keep_days), "webhooks.keep_days")?;
+    Ok(Webhooks {
+        allowed: Networks::new(written.allowed_networks),
+        limit: Duration::from_secs(written.timeout_seconds),
+        first_pause: Duration::from_secs(first),
+        longest_pause: Duration::from_secs(longest),
+        give_up: Duration::from_secs(written.give_up_hours * 3_600),
+        keep: Duration::from_secs(written.keep_days * 86_400),
     })
 }
 

@@ -18,6 +18,7 @@ pub mod password;
 pub mod server;
 pub mod store;
 pub mod sync;
+pub mod webhooks;
 
 pub use server::{Hub, start};
 

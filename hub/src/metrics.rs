@@ -109,6 +109,23 @@ label! {
     }
 }
 
+label! {
+    /// What became of an attempt to deliver a webhook.
+    DeliveryOutcome {
+        /// It was answered with success.
+        Delivered => "delivered",
+        /// It failed, and is sent again.
+        Failed => "failed",
+        /// It failed, and its time is over.
+        GivenUp => "given_up",
+    }
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DeliveryLabel {
+    outcome: DeliveryOutcome,
+}
+
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReasonLabel {
     reason: Reason,
@@ -145,6 +162,13 @@ pub struct Metrics {
     pub snapshots_pushed: Counter,
     /// Agents enrolled, repeats included.
     pub enrolments: Counter,
+    /// Webhooks' deliveries that wait.
+    pub webhook_waiting: Gauge,
+    /// Seconds that the oldest of them has waited.
+    pub webhook_oldest: Gauge,
+    /// Webhooks whose last attempt failed.
+    pub webhook_failing: Gauge,
+    webhook_deliveries: Family<DeliveryLabel, Counter>,
     refused: Family<ReasonLabel, Counter>,
     batches: Family<OutcomeLabel, Counter>,
 }
@@ -161,6 +185,9 @@ impl Default for Metrics {
         let sessions = gauge("sessions", "Sessions with known agents");
         let writer_queue = gauge("writer_queue_batches", "Batches handed to the writer and not yet committed");
         let held_bytes = gauge("held_bytes", "Bytes of frames held until their batch is committed");
+        let webhook_waiting = gauge("webhook_deliveries_waiting", "Webhooks' deliveries that wait");
+        let webhook_oldest = gauge("webhook_oldest_waiting_seconds", "How long the oldest of them has waited");
+        let webhook_failing = gauge("webhooks_failing", "Webhooks whose last attempt failed");
         let mut counter = |name, help| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -185,8 +212,16 @@ impl Default for Metrics {
         let batches = Family::<OutcomeLabel, Counter>::default();
         Outcome::ALL.iter().for_each(|outcome| drop(batches.get_or_create(&OutcomeLabel { outcome: *outcome })));
         registry.register("batches", "Batches taken in, by what became of them", batches.clone());
+        let webhook_deliveries = Family::<DeliveryLabel, Counter>::default();
+        let label = |outcome: &DeliveryOutcome| DeliveryLabel { outcome: *outcome };
+        DeliveryOutcome::ALL.iter().for_each(|outcome| drop(webhook_deliveries.get_or_create(&label(outcome))));
+        registry.register("webhook_deliveries", "Attempts to deliver webhooks", webhook_deliveries.clone());
         Self {
             registry,
+            webhook_waiting,
+            webhook_oldest,
+            webhook_failing,
+            webhook_deliveries,
             connections,
             sessions,
             records,
@@ -213,6 +248,16 @@ impl Metrics {
     /// How often something was refused for this reason.
     pub fn refused(&self, reason: Reason) -> u64 {
         self.refused.get_or_create(&ReasonLabel { reason }).get()
+    }
+
+    /// Counts an attempt to deliver a webhook.
+    pub fn webhook_delivery(&self, outcome: DeliveryOutcome) {
+        self.webhook_deliveries.get_or_create(&DeliveryLabel { outcome }).inc();
+    }
+
+    /// How many attempts to deliver webhooks ended this way.
+    pub fn webhook_deliveries(&self, outcome: DeliveryOutcome) -> u64 {
+        self.webhook_deliveries.get_or_create(&DeliveryLabel { outcome }).get()
     }
 
     /// Counts a batch.

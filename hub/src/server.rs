@@ -7,6 +7,7 @@ mod certificate;
 mod expiry;
 mod listeners;
 mod retention;
+mod silence;
 
 use crate::config::Config;
 use crate::folder::{self, Folder};
@@ -14,6 +15,7 @@ use crate::keys::{self, Keys};
 use crate::metrics::Metrics;
 use crate::store::{self, Act, Store};
 use crate::sync::{self, Registry};
+use crate::webhooks;
 use listeners::{ADMIN_SOCKET, Listeners, Running};
 use sitewarden_certs::{authority, hub_address, secret_file, tls};
 use std::{
@@ -69,6 +71,9 @@ pub enum Error {
     /// The first host name cannot be put into tokens.
     #[error("no address for enrolment tokens can be made; set invite_address")]
     InviteAddress(#[source] hub_address::NotAHubAddress),
+    /// Webhooks cannot be sent.
+    #[error(transparent)]
+    Webhooks(#[from] webhooks::NoClient),
     /// An address cannot be written to `run/`.
     #[error(transparent)]
     Run(#[from] secret_file::Error),
@@ -168,9 +173,12 @@ pub async fn start(config: Config) -> Result<Hub, Error> {
     let running = running.start()?;
     let (https, http, sync) = (running.https_addr(), running.http_addr(), running.sync_addr());
     write_addresses(&folder, &running)?;
-    let (expiring, removing) = (expiry::expire(store.clone()), retention::remove(store.clone()));
+    let expiring = expiry::expire(store.clone(), config.notice_days);
+    let removing = retention::remove(store.clone(), config.webhooks.keep);
+    let listening = silence::notice(store.clone(), config.agent_silence);
+    let telling = webhooks::work(store.clone(), Arc::clone(&metrics), config.webhooks.clone())?;
     let jobs = tokio::spawn(async move {
-        tokio::join!(expiring, removing);
+        tokio::join!(expiring, removing, listening, telling);
     });
     running.serving(true);
     info!(%https, http = http.map(tracing::field::display), %sync, "the hub serves");

@@ -1,4 +1,5 @@
-//! Expires licences and API keys whose time is over: at the start, and every minute.
+//! Expires licences and API keys whose time is over, and tells of licences that are about to: at the start, and every
+//! minute.
 
 use crate::store::Store;
 use std::{error::Error as StdError, time::Duration};
@@ -9,7 +10,8 @@ use tracing::{error, info};
 const EVERY: Duration = Duration::from_secs(60);
 
 /// Works for ever; is aborted at the end.
-pub(super) async fn expire(store: Store) {
+pub(super) async fn expire(store: Store, notice_days: u16) {
+    let ahead = Duration::from_secs(u64::from(notice_days) * 86_400);
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -18,6 +20,11 @@ pub(super) async fn expire(store: Store) {
             Ok(0) => {}
             Ok(licenses) => info!(licenses, "licenses have expired"),
             Err(failure) => error!(error = &failure as &dyn StdError, "licenses could not be expired; trying again"),
+        }
+        match store.tell_of_expiring_licenses(crate::wall_clock(), ahead).await {
+            Ok(0) => {}
+            Ok(licenses) => info!(licenses, "licenses are about to expire"),
+            Err(failure) => error!(error = &failure as &dyn StdError, "no webhook tells of what expires; trying again"),
         }
         match store.lapse_api_keys(crate::wall_clock()).await {
             Ok(0) => {}

@@ -1,4 +1,5 @@
-//! Removes raw telemetry that its customer does not want kept any longer: at the start, and every day.
+//! Removes raw telemetry that its customer does not want kept any longer, and old deliveries of webhooks: at the start, and
+//! every day.
 
 use crate::store::Store;
 use std::{error::Error as StdError, time::Duration};
@@ -9,7 +10,7 @@ use tracing::{error, info};
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Works for ever; is aborted at the end.
-pub(super) async fn remove(store: Store) {
+pub(super) async fn remove(store: Store, keep_deliveries: Duration) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -19,6 +20,13 @@ pub(super) async fn remove(store: Store) {
             Ok(rows) => info!(rows, "removed raw telemetry that was old enough"),
             Err(failure) => {
                 error!(error = &failure as &dyn StdError, "old telemetry could not be removed; trying again tomorrow");
+            }
+        }
+        match store.remove_old_deliveries(crate::wall_clock().before(keep_deliveries)).await {
+            Ok(0) => {}
+            Ok(rows) => info!(rows, "removed deliveries of webhooks that were old enough"),
+            Err(failure) => {
+                error!(error = &failure as &dyn StdError, "old deliveries could not be removed; trying again tomorrow");
             }
         }
     }

@@ -4,7 +4,7 @@ pub(super) mod fingerprint;
 mod greet;
 mod read;
 
-use super::{Act, Store, audit, counted, error::Error, error::found, sites, whole};
+use super::{Act, Store, audit, counted, error::Error, error::found, sites, webhooks, whole};
 use read::{agent, epochs, status_by_name};
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
@@ -159,6 +159,7 @@ impl Store {
                 "UPDATE agents SET last_seen = max(coalesce(last_seen, ?1), ?1), live_status = ?2 WHERE uuid = ?3",
             )?
             .execute(params![now.0, codec::encode(&live), id.as_bytes()])?;
+            webhooks::agent_seen(tx, now, id)?;
             greet::still_here(tx, id, boot, now)?;
             greet::had(tx, id, live.snapshot)
         })

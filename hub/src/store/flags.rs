@@ -1,7 +1,7 @@
 //! Red flags: signs of tampering or piracy. They are raised where the sign is seen, in the same transaction, and are put
 //! aside by an administrator, with a note, and never removed.
 
-use super::{Act, Store, audit, error::Error, error::found, page_size, writer::Tx};
+use super::{Act, Store, audit, error::Error, error::found, page_size, webhooks, writer::Tx};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::Value;
@@ -66,6 +66,9 @@ pub(super) fn raise(tx: &Tx<'_>, now: UnixMillis, flag: &NewFlag<'_>) -> Result<
             flag.details.to_string(),
             flag.observation,
         ])?;
+    if raised > 0 {
+        webhooks::flag_raised(tx, now, tx.last_insert_rowid())?;
+    }
     Ok(raised > 0)
 }
 
@@ -122,6 +125,7 @@ pub(super) fn raise_for_key(tx: &Tx<'_>, now: UnixMillis, flag: &KeyFlag<'_>) ->
         flag.details.to_string(),
         flag.observation,
     ])?;
+    webhooks::flag_raised(tx, now, tx.last_insert_rowid())?;
     Ok(true)
 }
 

@@ -28,6 +28,7 @@ mod sites;
 mod snapshots;
 mod telemetry;
 mod users;
+mod webhooks;
 mod writer;
 
 #[cfg(test)]
@@ -59,12 +60,16 @@ pub use telemetry::{
     TelemetryFilter, TelemetryPage, TelemetryRow, TransmissionPage, TransmissionRow,
 };
 pub use users::{Account, MAX_ON_SITE, Role, Scope, User, UserEdit, UserRefusal};
+pub use webhooks::{
+    Attempt, Delivery, DeliveryId, DeliveryStatus, DueDelivery, Health, Message, NewWebhook, Outbox, OutboxStanding,
+    Room, RotatedWebhook, SiteAddress, SiteNews, Standing as WebhookStanding, Webhook, WebhookEdit, WebhookEvent,
+};
 
 use readers::Readers;
 use rusqlite::Connection;
 use sitewarden_protocol::id::SiteId;
 use std::{path::Path, sync::Arc};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use writer::{Tx, Writer};
 
 /// The most rows of a list that are read at once.
@@ -81,6 +86,7 @@ struct Inner {
     writer: Writer,
     readers: Readers,
     changes: broadcast::Sender<SiteId>,
+    deliveries: Arc<Notify>,
     secrets: Arc<StoreSecrets>,
 }
 
@@ -105,8 +111,9 @@ impl Store {
             let (changes, _) = broadcast::channel(CHANGES);
             let connection = connection::writer(&path)?;
             let readers = Readers::open(&path)?;
-            let writer = Writer::start(connection, changes.clone())?;
-            Ok(Self(Arc::new(Inner { writer, readers, changes, secrets: Arc::new(secrets) })))
+            let deliveries = Arc::<Notify>::default();
+            let writer = Writer::start(connection, changes.clone(), Arc::clone(&deliveries))?;
+            Ok(Self(Arc::new(Inner { writer, readers, changes, deliveries, secrets: Arc::new(secrets) })))
         })
         .await
     }

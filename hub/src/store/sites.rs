@@ -2,7 +2,7 @@
 
 use super::{
     Act, Scope, Store, audit, counted, customers::checked_name, error::Error, error::found, page_size, plants,
-    writer::Tx,
+    webhooks, writer::Tx,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -159,7 +159,7 @@ pub(super) fn find(connection: &Connection, id: SiteId) -> Result<Site, Error> {
 pub(super) fn bump(tx: &Tx<'_>, site: SiteId) -> Result<(), Error> {
     tx.prepare_cached("UPDATE sites SET revision = revision + 1 WHERE id = ?")?.execute([site.as_bytes()])?;
     tx.site_changed(site);
-    Ok(())
+    webhooks::site_changed(tx, site)
 }
 
 /// The same for all sites that `scope` covers.
@@ -169,9 +169,10 @@ pub(super) fn bump_all(tx: &Tx<'_>, scope: Scope) -> Result<(), Error> {
         "UPDATE sites SET revision = revision + 1 WHERE (?1 IS NULL OR id = ?1)
             AND (?2 IS NULL OR plant IN (SELECT id FROM plants WHERE customer = ?2)) RETURNING id",
     )?;
-    let bumped = update.query_map(params![site, scope.customer], |row| row.get(0))?;
-    for id in bumped {
-        tx.site_changed(SiteId::from_bytes(id?));
+    let bumped = update.query_map(params![site, scope.customer], |row| row.get(0).map(SiteId::from_bytes))?;
+    for site in bumped.collect::<Result<Vec<_>, _>>()? {
+        tx.site_changed(site);
+        webhooks::site_changed(tx, site)?;
     }
     Ok(())
 }

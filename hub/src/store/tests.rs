@@ -12,3 +12,4 @@ mod overages;
 mod paging;
 mod telemetry;
 mod users;
+mod webhooks;

@@ -9,7 +9,7 @@ use super::error::Error;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use sitewarden_protocol::id::SiteId;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeSet,
     ops::Deref,
     sync::{
@@ -18,7 +18,7 @@ use std::{
     },
     thread::JoinHandle,
 };
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 /// Jobs that wait. A batch with its records is below 1 MiB, so this bounds the memory at 64 MiB; who comes after waits.
 const QUEUE: usize = 64;
@@ -36,12 +36,18 @@ const CHECKPOINT_ROWS: usize = 10_000;
 pub(super) struct Tx<'c> {
     connection: &'c Connection,
     changed: RefCell<BTreeSet<SiteId>>,
+    delivery_written: Cell<bool>,
 }
 
 impl Tx<'_> {
     /// The site's sessions are told after the commit that what the site may do has changed.
     pub(super) fn site_changed(&self, site: SiteId) {
         self.changed.borrow_mut().insert(site);
+    }
+
+    /// Who sends deliveries is told after the commit that there are some.
+    pub(super) fn delivery_written(&self) {
+        self.delivery_written.set(true);
     }
 }
 
@@ -110,11 +116,16 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread on its connection.
-    pub(super) fn start(connection: Connection, changes: broadcast::Sender<SiteId>) -> Result<Self, Error> {
+    pub(super) fn start(
+        connection: Connection,
+        changes: broadcast::Sender<SiteId>,
+        deliveries: Arc<Notify>,
+    ) -> Result<Self, Error> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (stopping, stopped) = watch::channel(false);
         let commits = Arc::<AtomicU64>::default();
-        let scribe = Scribe { connection, changes, commits: Arc::clone(&commits), rows_since_checkpoint: 0 };
+        let scribe =
+            Scribe { connection, changes, deliveries, commits: Arc::clone(&commits), rows_since_checkpoint: 0 };
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
             // Told however the thread ends, by a panic too.
             let _stopping = Stopping(stopping);
@@ -165,10 +176,18 @@ impl Drop for Stopping {
     }
 }
 
+/// What a transaction means to others.
+#[derive(Default)]
+struct News {
+    changed: BTreeSet<SiteId>,
+    delivery_written: bool,
+}
+
 /// What the thread has.
 struct Scribe {
     connection: Connection,
     changes: broadcast::Sender<SiteId>,
+    deliveries: Arc<Notify>,
     commits: Arc<AtomicU64>,
     rows_since_checkpoint: usize,
 }
@@ -196,12 +215,15 @@ impl Scribe {
         }
         let rows: usize = group.iter().map(|job| job.rows()).sum();
         match self.transact(&mut group) {
-            Ok(changed) => {
+            Ok(news) => {
                 self.commits.fetch_add(1, Ordering::Relaxed);
                 self.rows_since_checkpoint = self.rows_since_checkpoint.saturating_add(rows);
                 // Before the answers, so that whoever is answered knows that the sites were told. No receiver is no
                 // error: nobody is connected.
-                changed.into_iter().for_each(|site| drop(self.changes.send(site)));
+                news.changed.into_iter().for_each(|site| drop(self.changes.send(site)));
+                if news.delivery_written {
+                    self.deliveries.notify_one();
+                }
                 group.into_iter().for_each(|job| job.answer(Ok(())));
                 true
             }
@@ -214,14 +236,14 @@ impl Scribe {
         }
     }
 
-    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<BTreeSet<SiteId>> {
+    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<News> {
         let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut changed = BTreeSet::new();
+        let mut news = News::default();
         for job in group {
             let savepoint = transaction.savepoint()?;
-            let tx = Tx { connection: &savepoint, changed: RefCell::default() };
+            let tx = Tx { connection: &savepoint, changed: RefCell::default(), delivery_written: Cell::default() };
             let stays = job.run(&tx);
-            let of_job = tx.changed.into_inner();
+            let (changed, delivery_written) = (tx.changed.into_inner(), tx.delivery_written.get());
             if savepoint.is_autocommit() {
                 // The database gave up the whole transaction (full disk, failed read): nothing of it is there.
                 return Err(rusqlite::Error::SqliteFailure(
@@ -231,14 +253,15 @@ impl Scribe {
             }
             if stays {
                 savepoint.commit()?;
-                changed.extend(of_job);
+                news.changed.extend(changed);
+                news.delivery_written |= delivery_written;
             } else {
                 // A savepoint that is dropped is rolled back; an error in that must not be overlooked.
                 savepoint.finish()?;
             }
         }
         transaction.commit()?;
-        Ok(changed)
+        Ok(news)
     }
 
     fn checkpoint(&mut self, mode: &str) {

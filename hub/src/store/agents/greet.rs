@@ -10,7 +10,7 @@ use crate::store::{
     Store, counted,
     error::Error,
     flags::{self, NewFlag},
-    whole,
+    webhooks, whole,
     writer::Tx,
 };
 use rusqlite::{OptionalExtension, params};
@@ -85,6 +85,7 @@ fn keep(tx: &Tx<'_>, now: UnixMillis, guest: &Guest, hello: &Hello, address: IpA
          WHERE id = ?1",
     )?
     .execute(params![guest.row, now.0, address.to_string(), program, hello.boot_id])?;
+    webhooks::agent_seen(tx, now, hello.agent)?;
     had(tx, hello.agent, hello.snapshot)
 }
 

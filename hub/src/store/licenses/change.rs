@@ -2,7 +2,7 @@
 //! transaction. Every change of a stored licence goes through here.
 
 use super::row::{self, LicenseRow};
-use crate::store::{Act, audit, error::Error, sites, writer::Tx};
+use crate::store::{Act, audit, error::Error, sites, webhooks, writer::Tx};
 use rusqlite::params;
 use sitewarden_protocol::{codec, license::Status};
 
@@ -27,6 +27,7 @@ pub(in crate::store) fn save(
     write(tx, &after)?;
     let opened = after.activated_at != before.activated_at && after.activated_at.is_some()
         || before.status == Status::Deactivated && after.status == Status::Active;
+    let mut start = None;
     if opened {
         tx.prepare_cached("INSERT INTO license_starts (license, agent, by, at) VALUES (?, ?, ?, ?)")?.execute(
             params![
@@ -36,10 +37,16 @@ pub(in crate::store) fn save(
                 after.activated_at.map(|at| at.0),
             ],
         )?;
+        start = Some(tx.last_insert_rowid());
     }
     let moved = before.status != after.status;
     let action = if moved { format!("license.{}", after.status.name().to_lowercase()) } else { "license.edit".into() };
     record(tx, act, &action, Some(before), &after)?;
+    // A site that began earlier than the hub thought has activated nothing anew.
+    if let Some(start) = start.filter(|_| before.status != Status::Active) {
+        webhooks::license_activated(tx, act.at, &after, &format!("act_{start}"))?;
+    }
+    webhooks::license_changed(tx, act.at, before, &after)?;
     if let Some(left) = before.site.filter(|_| after.site != before.site) {
         sites::bump(tx, left)?;
     }
