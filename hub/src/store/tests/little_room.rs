@@ -2,7 +2,7 @@
 
 use crate::store::IngestOutcome;
 use crate::store::testing::{Fixture, NOW, act, event};
-use crate::store::{Granularity, NewApiKey, Scope, SeriesQuery};
+use crate::store::{Granularity, NewApiKey, Purpose, Role, Scope, SeriesQuery};
 use sitewarden_protocol::{
     api_key::ApiKeyDigest,
     license::KeyDigest,
@@ -47,7 +47,8 @@ fn readings(key: &str, license: Option<KeyDigest>, count: u64, sum: f64) -> Body
 #[tokio::test]
 async fn totals_count_in_the_same_sums_as_what_they_stand_for() {
     let fixture = Fixture::new().await;
-    let new = NewApiKey { name: "programs".into(), customer: 1, site: None, expires_at: None };
+    let (purpose, role, customer) = (Purpose::Telemetry, Role::Viewer, Some(1));
+    let new = NewApiKey { name: "programs".into(), purpose, role, customer, site: None, expires_at: None };
     let (key, _) = fixture.store.add_api_key(&act(), new).await.unwrap();
     let mut plant = fixture.agent(1).await;
     plant.record(&event("EMS", 1));
