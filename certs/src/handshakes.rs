@@ -54,7 +54,7 @@ impl Hub {
     }
 
     fn https(&self) -> ServerConfig {
-        tls::https_server(&self.issued.chain_pem, &self.issued.key_pem).unwrap()
+        tls::https_server(&self.issued.chain_pem, &self.issued.key_pem, &[self.authority.cert_der()]).unwrap()
     }
 }
 
@@ -167,7 +167,7 @@ fn a_hubs_certificate_does_not_make_it_an_agent_nor_an_agents_a_hub() {
 
     let agent = hub.enrol(now());
     let pem = pem_of(&agent.certificate) + &hub.authority.cert_pem();
-    let posing = tls::https_server(&pem, &agent.key.pem()).unwrap();
+    let posing = tls::https_server(&pem, &agent.key.pem(), &[hub.authority.cert_der()]).unwrap();
     let pinned = tls::enrolment_client(hub.authority.fingerprint()).unwrap();
     let refusal = refused(meet_once(pinned, posing, HUB_NAME));
     assert!(matches!(refusal, Refusal::ByClient(Error::InvalidCertificate(_))), "{refusal:?}");
@@ -188,7 +188,7 @@ fn a_signing_keys_certificate_opens_no_door_on_either_side() {
     assert!(is_of_another_purpose(&why), "{why:?}");
 
     let pem = pem_of(&certificate) + &hub.authority.cert_pem();
-    let posing = tls::https_server(&pem, &key.serialize_pem()).unwrap();
+    let posing = tls::https_server(&pem, &key.serialize_pem(), &[hub.authority.cert_der()]).unwrap();
     let pinned = tls::enrolment_client(hub.authority.fingerprint()).unwrap();
     let refusal = refused(meet_once(pinned, posing, HUB_NAME));
     let Refusal::ByClient(Error::InvalidCertificate(why)) = refusal else { panic!("{refusal:?}") };
@@ -246,6 +246,31 @@ fn the_https_port_takes_anyone_with_either_tls() {
 }
 
 #[test]
+fn the_https_port_knows_an_agent_by_its_certificate_and_resumes_nothing() {
+    let hub = Hub::new();
+    let agent = hub.enrol(now());
+    let mut eager = tls::https_client(&[hub.authority.cert_der()], &agent.certificate, &agent.key.pem()).unwrap();
+    eager.resumption = Resumption::in_memory_sessions(8);
+    let (eager, server) = (Arc::new(eager), Arc::new(hub.https()));
+    for round in 0..2 {
+        let met = meet(&eager, &server, HUB_NAME).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        assert_eq!(peer_agent(met.server.peer_certificates().unwrap()).unwrap().agent, AGENT);
+        assert_eq!(met.server.handshake_kind(), Some(HandshakeKind::Full), "round {round}");
+    }
+    let browser = meet_once(tls12_client(&hub), hub.https(), "hub.example.com").unwrap_or_else(|r| panic!("{r:?}"));
+    assert!(browser.server.peer_certificates().is_none());
+}
+
+#[test]
+fn the_https_port_refuses_a_certificate_of_another_authority() {
+    let (hub, other) = (Hub::new(), Hub::new());
+    let stranger = other.enrol(now());
+    let client = tls::https_client(&[hub.authority.cert_der()], &stranger.certificate, &stranger.key.pem()).unwrap();
+    let refusal = refused(meet_once(client, hub.https(), HUB_NAME));
+    assert!(matches!(refusal, Refusal::ByServer(Error::InvalidCertificate(_))), "{refusal:?}");
+}
+
+#[test]
 fn an_agent_with_the_right_token_believes_the_hub_by_any_address() {
     let hub = Hub::new();
     for dialled in [HUB_NAME, "hub.example.com", "127.0.0.1", "198.51.100.9", "moved.example.net"] {
@@ -268,7 +293,8 @@ fn an_agent_with_another_hubs_token_says_that_the_authority_is_the_wrong_one() {
 fn showing_the_pinned_authority_without_being_signed_by_it_is_not_enough() {
     let (hub, other) = (Hub::new(), Hub::new());
     let own = other.issued.chain_pem.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap();
-    let posing = tls::https_server(&format!("{own}{}", hub.authority.cert_pem()), &other.issued.key_pem).unwrap();
+    let chain = format!("{own}{}", hub.authority.cert_pem());
+    let posing = tls::https_server(&chain, &other.issued.key_pem, &[hub.authority.cert_der()]).unwrap();
     let pinned = tls::enrolment_client(hub.authority.fingerprint()).unwrap();
     let Refusal::ByClient(error) = refused(meet_once(pinned, posing, HUB_NAME)) else { panic!("by the server") };
     assert!(matches!(error, Error::InvalidCertificate(_)), "{error:?}");
@@ -280,7 +306,8 @@ fn a_leaf_named_by_a_token_is_not_an_authority() {
     let hub = Hub::new();
     let agent = hub.enrol(now());
     let own = hub.issued.chain_pem.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap();
-    let odd = tls::https_server(&format!("{own}{}", pem_of(&agent.certificate)), &hub.issued.key_pem).unwrap();
+    let chain = format!("{own}{}", pem_of(&agent.certificate));
+    let odd = tls::https_server(&chain, &hub.issued.key_pem, &[hub.authority.cert_der()]).unwrap();
     let pinned = tls::enrolment_client(Fingerprint::of(&agent.certificate)).unwrap();
     let Refusal::ByClient(error) = refused(meet_once(pinned, odd, HUB_NAME)) else { panic!("by the server") };
     assert!(matches!(error, Error::Other(_)) && !is_wrong_ca(&error), "{error:?}");
@@ -297,11 +324,11 @@ fn quinn_finds_the_cipher_suite_and_the_early_data_setting_that_it_asks_for() {
 #[test]
 fn what_does_not_fit_together_makes_no_configuration() {
     let (hub, other) = (Hub::new(), Hub::new());
-    let none: [&[u8]; 0] = [];
+    let (none, root): ([&[u8]; 0], _) = ([], [hub.authority.cert_der()]);
     let (chain, key) = (&hub.issued.chain_pem, &hub.issued.key_pem);
-    assert!(matches!(tls::https_server(chain, &other.issued.key_pem), Err(tls::Error::Tls(_))));
-    assert!(matches!(tls::https_server("", key), Err(tls::Error::NoCertificate)));
-    assert!(matches!(tls::https_server(chain, ""), Err(tls::Error::Pem(_))));
+    assert!(matches!(tls::https_server(chain, &other.issued.key_pem, &root), Err(tls::Error::Tls(_))));
+    assert!(matches!(tls::https_server("", key, &root), Err(tls::Error::NoCertificate)));
+    assert!(matches!(tls::https_server(chain, "", &root), Err(tls::Error::Pem(_))));
     assert!(matches!(tls::sync_server(chain, key, &none), Err(tls::Error::NoCertificate)));
     assert!(tls::sync_server(chain, key, &[b"not a certificate"]).is_err());
 }

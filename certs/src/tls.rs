@@ -20,6 +20,9 @@ pub use crate::pinned::{PinError, is_wrong_ca};
 /// What agent and hub agree on in the handshake of the sync protocol (ALPN).
 pub const SYNC_ALPN: &[u8] = b"sitewarden/1";
 
+/// What an agent asks to upgrade to on the HTTPS carrier (the `Upgrade` field of HTTP/1.1).
+pub const SYNC_UPGRADE: &str = "sitewarden/1";
+
 /// What browsers, API clients and the HTTPS carrier speak (ALPN).
 const HTTP_ALPN: &[u8] = b"http/1.1";
 
@@ -55,24 +58,35 @@ pub fn sync_server(chain_pem: &str, key_pem: &str, client_roots: &[impl AsRef<[u
         .with_protocol_versions(SYNC_VERSIONS)?
         .with_client_cert_verifier(clients)
         .with_single_cert(chain(chain_pem)?, key(key_pem)?)?;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    config.max_early_data_size = 0;
     config.alpn_protocols = vec![SYNC_ALPN.to_vec()];
+    resume_nothing(&mut config);
     Ok(config)
 }
 
-/// For the hub's HTTPS port: TLS 1.2 and 1.3, HTTP/1.1, anyone may connect.
+/// For the hub's HTTPS port: TLS 1.2 and 1.3, HTTP/1.1. Anyone may connect; a client that shows a certificate must show
+/// one from one of `client_roots` (DER), as agents on the HTTPS carrier do.
+///
+/// Nothing is resumed for browsers either: a resumed session would bring a certificate along that was checked long ago.
 ///
 /// # Errors
-/// If the texts cannot be read, or key and certificate do not match.
-pub fn https_server(chain_pem: &str, key_pem: &str) -> Result<ServerConfig, Error> {
+/// If the texts cannot be read, key and certificate do not match, or there is no usable root.
+pub fn https_server(chain_pem: &str, key_pem: &str, client_roots: &[impl AsRef<[u8]>]) -> Result<ServerConfig, Error> {
+    let agents = WebPkiClientVerifier::builder_with_provider(root_store(client_roots)?.into(), provider())
+        .allow_unauthenticated()
+        .build()?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(HTTPS_VERSIONS)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(agents)
         .with_single_cert(chain(chain_pem)?, key(key_pem)?)?;
     config.alpn_protocols = vec![HTTP_ALPN.to_vec()];
+    resume_nothing(&mut config);
     Ok(config)
+}
+
+fn resume_nothing(config: &mut ServerConfig) {
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
 }
 
 /// For an enrolled agent: TLS 1.3 with its own certificate; the hub's must be from one of `roots` (DER).
@@ -89,6 +103,16 @@ pub fn sync_client(roots: &[impl AsRef<[u8]>], cert_der: &[u8], key_pem: &str) -
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;
     config.alpn_protocols = vec![SYNC_ALPN.to_vec()];
+    Ok(config)
+}
+
+/// The same for the HTTPS carrier.
+///
+/// # Errors
+/// As [`sync_client`].
+pub fn https_client(roots: &[impl AsRef<[u8]>], cert_der: &[u8], key_pem: &str) -> Result<ClientConfig, Error> {
+    let mut config = sync_client(roots, cert_der, key_pem)?;
+    config.alpn_protocols = vec![HTTP_ALPN.to_vec()];
     Ok(config)
 }
 

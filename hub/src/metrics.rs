@@ -144,6 +144,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Sessions with agents that are known.
     pub sessions: Gauge,
+    /// Those of them that came over HTTPS.
+    pub https_sessions: Gauge,
     /// New records committed.
     pub records: Counter,
     /// Batches handed to the writer whose commit is awaited.
@@ -160,6 +162,8 @@ pub struct Metrics {
     pub sealed_batches: Counter,
     /// Snapshots sent because something changed.
     pub snapshots_pushed: Counter,
+    /// QUIC connections whose address had to be proven first (Retry).
+    pub address_proofs: Counter,
     /// Agents enrolled, repeats included.
     pub enrolments: Counter,
     /// Webhooks' deliveries that wait.
@@ -183,6 +187,7 @@ impl Default for Metrics {
         };
         let connections = gauge("connections", "QUIC connections, those still in the handshake included");
         let sessions = gauge("sessions", "Sessions with known agents");
+        let https_sessions = gauge("https_sessions", "Sessions with known agents over HTTPS");
         let writer_queue = gauge("writer_queue_batches", "Batches handed to the writer and not yet committed");
         let held_bytes = gauge("held_bytes", "Bytes of frames held until their batch is committed");
         let webhook_waiting = gauge("webhook_deliveries_waiting", "Webhooks' deliveries that wait");
@@ -196,6 +201,7 @@ impl Default for Metrics {
         let records = counter("records", "New records committed");
         let sealed_batches = counter("sealed_batches", "Batches that came sealed, repeats included");
         let snapshots_pushed = counter("snapshots_pushed", "Snapshots sent because something changed");
+        let address_proofs = counter("address_proofs", "QUIC connections whose address had to be proven first");
         let enrolments = counter("enrolments", "Agents enrolled, repeats included");
         let mut histogram = |name, help| {
             let (start, factor, length) = LATENCY;
@@ -224,6 +230,7 @@ impl Default for Metrics {
             webhook_deliveries,
             connections,
             sessions,
+            https_sessions,
             records,
             sealed_batches,
             writer_queue,
@@ -232,6 +239,7 @@ impl Default for Metrics {
             verify_seconds,
             commit_seconds,
             snapshots_pushed,
+            address_proofs,
             enrolments,
             refused,
             batches,

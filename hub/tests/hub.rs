@@ -16,6 +16,8 @@ mod enrolment;
 mod flags;
 #[path = "hub/http.rs"]
 mod http;
+#[path = "hub/https.rs"]
+mod https;
 #[path = "hub/lifecycle.rs"]
 mod lifecycle;
 #[path = "hub/log.rs"]

@@ -11,6 +11,8 @@ mod plant;
 mod rate;
 mod send_telemetry;
 mod serve;
+mod shown;
+mod sync;
 mod telemetry;
 mod well_known;
 
@@ -23,6 +25,7 @@ pub(crate) use serve::{Server, serve_https, serve_plain, serve_socket};
 
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::sync::Https;
 use api::Access;
 use axum::{
     Router,
@@ -49,6 +52,7 @@ pub(crate) struct Parts {
     pub(crate) plant: Arc<Plant>,
     pub(crate) send_telemetry: Arc<SendTelemetry>,
     pub(crate) store: Store,
+    pub(crate) sync: Arc<Https>,
     /// Whether the hub serves, and is not stopping.
     pub(crate) serving: watch::Receiver<bool>,
 }
@@ -61,6 +65,7 @@ pub(crate) fn router(parts: Parts, administration: Router) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/api/v1/enroll", post(enroll::enroll))
         .route("/api/v1/send-telemetry-data", post(send_telemetry::send))
+        .route("/sync/v1", get(sync::sync))
         .route("/.well-known/sitewarden", get(well_known::sitewarden))
         .nest("/api/v1/telemetry", telemetry::routes())
         .nest("/_config", plant::routes())
@@ -91,4 +96,12 @@ macro_rules! part {
     )+};
 }
 
-part!(access: Arc<Access>, enrolment: Arc<Enrolment>, metrics: Arc<Metrics>, plant: Arc<Plant>, send_telemetry: Arc<SendTelemetry>, store: Store);
+part!(
+    access: Arc<Access>,
+    enrolment: Arc<Enrolment>,
+    metrics: Arc<Metrics>,
+    plant: Arc<Plant>,
+    send_telemetry: Arc<SendTelemetry>,
+    store: Store,
+    sync: Arc<Https>
+);

@@ -1,6 +1,8 @@
 //! The listeners: HTTPS, plain HTTP and the administration socket, with the same limits and the same end.
 
 use super::capped::Capped;
+use super::shown::Showing;
+use crate::config::SyncLimits;
 use axum::{Router, extract::connect_info::IntoMakeServiceWithConnectInfo, http::Request};
 use axum_server::{
     Address, Handle,
@@ -9,7 +11,10 @@ use axum_server::{
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
 use hyper::body::Incoming;
-use hyper_util::rt::TokioTimer;
+use hyper_util::{
+    rt::{TokioExecutor, TokioTimer},
+    server::conn::auto::Builder,
+};
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -31,6 +36,8 @@ const MAX_HEADERS: usize = 64;
 const MAX_BUFFER: usize = 64 << 10;
 /// Connections of one listener; 4 MiB of buffers for each hundred at the worst.
 const MAX_CONNECTIONS: usize = 1_024;
+/// Connections of one address to the HTTPS listener, beside the agents that may come from there.
+const MAX_PER_ADDRESS: usize = 128;
 /// Connections to the administration socket: one for each command that runs.
 const MAX_ADMINISTRATORS: usize = 32;
 
@@ -52,9 +59,16 @@ impl<A: Address> Server<A> {
     }
 }
 
-/// Serves HTTPS; the certificate can be replaced in `tls` while it does.
-pub(crate) fn serve_https(listener: TcpListener, tls: RustlsConfig, router: Router) -> io::Result<Server<SocketAddr>> {
-    let acceptor = RustlsAcceptor::new(tls).handshake_timeout(HANDSHAKE_TIMEOUT).acceptor(Capped::new(MAX_CONNECTIONS));
+/// Serves HTTPS; the certificate can be replaced in `tls` while it does. As many agents as `agents` allows may come in
+/// here, too, and stay.
+pub(crate) fn serve_https(
+    listener: TcpListener,
+    tls: RustlsConfig,
+    router: Router,
+    agents: SyncLimits,
+) -> io::Result<Server<SocketAddr>> {
+    let capped = Capped::new(MAX_CONNECTIONS + agents.max_connections, Some(MAX_PER_ADDRESS + agents.max_per_address));
+    let acceptor = Showing::new(RustlsAcceptor::new(tls).handshake_timeout(HANDSHAKE_TIMEOUT).acceptor(capped));
     listener.set_nonblocking(true)?;
     Ok(start(axum_server::from_tcp(listener)?.acceptor(acceptor), named(router)))
 }
@@ -62,13 +76,13 @@ pub(crate) fn serve_https(listener: TcpListener, tls: RustlsConfig, router: Rout
 /// Serves plain HTTP, for a reverse proxy.
 pub(crate) fn serve_plain(listener: TcpListener, router: Router) -> io::Result<Server<SocketAddr>> {
     listener.set_nonblocking(true)?;
-    Ok(start(axum_server::from_tcp(listener)?.acceptor(Capped::new(MAX_CONNECTIONS)), named(router)))
+    Ok(start(axum_server::from_tcp(listener)?.acceptor(Capped::new(MAX_CONNECTIONS, None)), named(router)))
 }
 
 /// Serves the administration socket. Who may connect is decided by the modes of the socket and its folder.
 pub(crate) fn serve_socket(listener: UnixListener, router: Router) -> io::Result<Server<unix::SocketAddr>> {
     listener.set_nonblocking(true)?;
-    let server = axum_server::from_unix(listener)?.acceptor(Capped::new(MAX_ADMINISTRATORS));
+    let server = axum_server::from_unix(listener)?.acceptor(Capped::new(MAX_ADMINISTRATORS, None));
     Ok(start(server, super::timed(router).into_make_service()))
 }
 
@@ -91,8 +105,10 @@ where
     Acc::Future: Send,
 {
     let handle = Handle::new();
-    // Only HTTP/1: looking first which version it is has no time limit.
-    let mut server = server.http1_only().handle(handle.clone());
+    let mut server = server.handle(handle.clone());
+    // Only HTTP/1: looking first which version it is has no time limit. Said to hyper itself, because axum-server's own
+    // switch takes upgrades away.
+    *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
     let timer = TokioTimer::new(); // Without it the time-out panics.
     server
         .http_builder()

@@ -38,8 +38,9 @@ pub(super) struct Issued {
 impl Certificate {
     pub(super) fn issue(&self) -> Result<Issued, Error> {
         let hub = self.authority.issue_hub(&self.config.hostnames, crate::wall_clock())?;
-        let https = tls::https_server(&hub.chain_pem, &hub.key_pem)?;
-        let sync = tls::sync_server(&hub.chain_pem, &hub.key_pem, &[self.authority.cert_der()])?;
+        let agents = [self.authority.cert_der()];
+        let https = tls::https_server(&hub.chain_pem, &hub.key_pem, &agents)?;
+        let sync = tls::sync_server(&hub.chain_pem, &hub.key_pem, &agents)?;
         let sync = sync::server_config(sync, &self.token_key, self.config.limits)?;
         Ok(Issued { https: Arc::new(https), sync, hub })
     }

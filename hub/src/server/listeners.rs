@@ -10,10 +10,10 @@ use crate::http::{
     serve_socket,
 };
 use crate::ingest::Ingest;
-use crate::keys::Keys;
+use crate::keys::{Keys, Secret};
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::sync::{Backing, Listener, Promises, Registry, Signer};
+use crate::sync::{Backing, Doors, Https, Listener, Promises, Registry, Signer, SyncConfig};
 use axum_server::tls_rustls::RustlsConfig;
 use sitewarden_certs::hub_address::HubAddress;
 use std::{
@@ -47,6 +47,7 @@ pub(super) struct Listeners<'a> {
 /// The listeners, serving.
 pub(super) struct Running {
     https: (SocketAddr, Server<SocketAddr>),
+    carrier: Arc<Https>,
     http: Option<(SocketAddr, Server<SocketAddr>)>,
     admin: Server<unix::SocketAddr>,
     sync: (SocketAddr, JoinHandle<()>),
@@ -59,8 +60,7 @@ impl Listeners<'_> {
     pub(super) fn start(self) -> Result<Running, Error> {
         let Keys { authority, signing, quic_reset, quic_token, sealing, store: store_secret } = self.keys;
         let authority = Arc::new(authority);
-        let Config { fresh_days, override_days, .. } = *self.config;
-        let promises = Promises { fresh_days, override_days };
+        let promises = Promises { fresh_days: self.config.fresh_days, override_days: self.config.override_days };
         let signer = Arc::new(Signer::new(signing, Arc::clone(&authority), promises, Arc::clone(&sealing)));
         let certificate =
             Certificate { authority: Arc::clone(&authority), config: self.config.clone(), token_key: quic_token };
@@ -70,8 +70,7 @@ impl Listeners<'_> {
             Ingest::new(self.store.clone(), Arc::clone(&signer), Arc::clone(&sealing), Arc::clone(self.metrics));
         let backing =
             Backing::new(self.store.clone(), Arc::clone(&signer), ingest, Arc::clone(self.metrics), self.registry);
-        let sync = Listener::open(self.config.sync, issued.sync.clone(), &quic_reset, self.config.limits, backing)?;
-        let sync_addr = sync.endpoint().local_addr().map_err(listening(self.config.sync))?;
+        let (sync, sync_addr, carrier) = carriers(self.config, issued.sync.clone(), &quic_reset, backing)?;
         let https = tcp(self.config.https)?;
         let http = self.config.http.map(tcp).transpose()?;
         let socket = self.folder.run(ADMIN_SOCKET);
@@ -102,6 +101,7 @@ impl Listeners<'_> {
             plant: Arc::new(plant),
             send_telemetry: Arc::new(send_telemetry),
             store: self.store.clone(),
+            sync: Arc::clone(&carrier),
             serving: is_serving,
         };
         let invite = InviteSettings {
@@ -120,8 +120,10 @@ impl Listeners<'_> {
         let tls = RustlsConfig::from_config(Arc::clone(&issued.https));
         let (stop, stopped) = watch::channel(false);
         let endpoint = sync.endpoint().clone();
+        let limits = self.config.limits;
         Ok(Running {
-            https: (https.address, serve_https(https.listener, tls.clone(), router.clone())?),
+            https: (https.address, serve_https(https.listener, tls.clone(), router.clone(), limits)?),
+            carrier,
             http: http.map(|http| Ok::<_, Error>((http.address, serve_plain(http.listener, router)?))).transpose()?,
             admin: serve_socket(admin_listener, admin::local(admin))?,
             sync: (sync_addr, tokio::spawn(sync.serve(stopped, SYNC_GRACE))),
@@ -165,8 +167,23 @@ impl Running {
                 tracing::error!(%error, "the sync listener ended badly");
             }
         };
-        tokio::join!(self.https.1.drain(HTTP_GRACE), plain, self.admin.drain(HTTP_GRACE), sync);
+        let https = self.https.1.drain(HTTP_GRACE);
+        tokio::join!(https, self.carrier.drain(SYNC_GRACE), plain, self.admin.drain(HTTP_GRACE), sync);
     }
+}
+
+/// The ways in for agents, which share limits, memory and sessions: QUIC, where it listens, and HTTPS.
+fn carriers(
+    config: &Config,
+    quic: SyncConfig,
+    reset_key: &Secret,
+    backing: Arc<Backing>,
+) -> Result<(Listener, SocketAddr, Arc<Https>), Error> {
+    let doors = Doors::new(config.limits);
+    let https = Https::new(Arc::clone(&backing), Arc::clone(&doors));
+    let quic = Listener::open(config.sync, quic, reset_key, doors, backing)?;
+    let address = quic.endpoint().local_addr().map_err(listening(config.sync))?;
+    Ok((quic, address, https))
 }
 
 struct Tcp {

@@ -3,9 +3,9 @@
 //! The peer gets a number and a fixed word; what exactly was wrong goes to the log alone.
 
 use crate::metrics::Reason;
-use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 use sitewarden_certs::peer;
 use sitewarden_protocol::{frame, message::Unreadable, sync::hub::Closing};
+use std::io;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -15,10 +15,10 @@ pub(crate) enum Ending {
     Finished,
     /// The agent closed the connection, or the line is gone.
     #[error("the connection is gone")]
-    Gone(#[from] ConnectionError),
-    /// The agent reset its stream.
-    #[error("the agent gave up its stream")]
-    Reset,
+    Gone(#[from] io::Error),
+    /// Nothing came from the agent for longer than its line may be silent.
+    #[error("the agent has fallen silent")]
+    Silent,
     /// The rules of the session ended it.
     #[error("{0}")]
     Closed(Closing),
@@ -55,7 +55,7 @@ impl Ending {
     /// What to count it as; `None` if nothing was refused.
     pub(crate) fn reason(&self) -> Option<Reason> {
         Some(match self {
-            Self::Finished | Self::Gone(_) | Self::Reset | Self::Replaced | Self::Hub => return None,
+            Self::Finished | Self::Gone(_) | Self::Silent | Self::Replaced | Self::Hub => return None,
             Self::Closed(Closing::Draining) => return None,
             Self::Closed(closing) => match closing {
                 Closing::Mute => Reason::Mute,
@@ -78,40 +78,21 @@ impl Ending {
     }
 
     /// The number and the word that the peer gets. Numbers stay what they are; new ones are added.
-    pub(crate) fn close(&self) -> (VarInt, &'static [u8]) {
-        let (code, word): (u32, &[u8]) = match self {
-            Self::Finished | Self::Gone(_) | Self::Reset => (0, b"done"),
-            Self::Closed(Closing::Draining) => (1, b"the hub is stopping"),
-            Self::Replaced => (2, b"newer session"),
-            Self::Overloaded | Self::Hub => (3, b"try again later"),
-            Self::Frame(_) | Self::Unreadable(_) => (4, b"bad frame"),
-            Self::Closed(Closing::BadBatch(_)) => (5, b"bad batch"),
-            Self::Closed(Closing::WrongAgent { .. }) => (6, b"wrong agent"),
-            Self::Closed(Closing::OutOfTurn(_) | Closing::TooManyEpochs) => (7, b"out of turn"),
-            Self::Closed(Closing::NoCommonVersion { .. }) => (8, b"no common version"),
-            Self::Closed(Closing::Mute) => (9, b"no hello"),
-            Self::Slow => (10, b"too slow"),
-            Self::NoAgent(_) | Self::Unknown | Self::OldKey => (11, b"unknown agent"),
-            Self::Closed(Closing::Revoked) => (12, b"revoked"),
-        };
-        (VarInt::from_u32(code), word)
-    }
-}
-
-impl From<ReadError> for Ending {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::ConnectionLost(error) => Self::Gone(error),
-            _ => Self::Reset,
-        }
-    }
-}
-
-impl From<WriteError> for Ending {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::ConnectionLost(error) => Self::Gone(error),
-            _ => Self::Reset,
+    pub(crate) const fn close(&self) -> (u32, &'static str) {
+        match self {
+            Self::Finished | Self::Gone(_) | Self::Silent => (0, "done"),
+            Self::Closed(Closing::Draining) => (1, "the hub is stopping"),
+            Self::Replaced => (2, "newer session"),
+            Self::Overloaded | Self::Hub => (3, "try again later"),
+            Self::Frame(_) | Self::Unreadable(_) => (4, "bad frame"),
+            Self::Closed(Closing::BadBatch(_)) => (5, "bad batch"),
+            Self::Closed(Closing::WrongAgent { .. }) => (6, "wrong agent"),
+            Self::Closed(Closing::OutOfTurn(_) | Closing::TooManyEpochs) => (7, "out of turn"),
+            Self::Closed(Closing::NoCommonVersion { .. }) => (8, "no common version"),
+            Self::Closed(Closing::Mute) => (9, "no hello"),
+            Self::Slow => (10, "too slow"),
+            Self::NoAgent(_) | Self::Unknown | Self::OldKey => (11, "unknown agent"),
+            Self::Closed(Closing::Revoked) => (12, "revoked"),
         }
     }
 }

@@ -1,23 +1,25 @@
-//! Sessions with agents over QUIC.
+//! Sessions with agents, over QUIC and over HTTPS.
 //!
 //! Always true: whoever is in a session has shown a certificate of this hub's authority, for the key that the store has
 //! for that agent now; every connection, frame, buffer and wait has a bound; what is refused is counted under a fixed
 //! reason and logged in one line.
 
+mod carrier;
 mod doors;
 mod ending;
-mod endpoint;
+mod entrance;
 mod frames;
-mod listener;
+mod https;
 mod pipeline;
+mod quic;
 mod registry;
 mod session;
 mod signer;
 
-pub use endpoint::Error;
-pub(crate) use endpoint::server_config;
-pub(crate) use listener::Listener;
-pub(crate) use quinn::{Endpoint, ServerConfig as SyncConfig};
+pub(crate) use doors::Doors;
+pub(crate) use https::{Https, Refused};
+pub use quic::Error;
+pub(crate) use quic::{Endpoint, Listener, SyncConfig, server_config};
 pub(crate) use registry::Registry;
 pub(crate) use signer::{Addressee, Promises, Signer};
 

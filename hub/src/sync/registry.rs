@@ -11,6 +11,9 @@ use std::{
 };
 use tokio::sync::watch;
 
+/// Agents that are told to come back in the same second when the hub stops. Twice as many handshakes fit into one on one
+/// core, with certificates.
+const COME_BACK_PER_SECOND: usize = 500;
 /// Sessions of one agent at the same time: an agent that was cut off comes back before its old connection is given up.
 const MAX_PER_AGENT: usize = 2;
 
@@ -26,8 +29,8 @@ pub(crate) struct Word {
 /// Why a session is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The hub is stopping.
-    Draining,
+    /// The hub is stopping; the agent is to come back after so many seconds at the earliest.
+    Draining(u32),
     /// The agent has newer sessions.
     Replaced,
 }
@@ -35,7 +38,7 @@ pub(crate) enum End {
 impl From<End> for Ending {
     fn from(end: End) -> Self {
         match end {
-            End::Draining => Self::Closed(sitewarden_protocol::sync::hub::Closing::Draining),
+            End::Draining(_) => Self::Closed(sitewarden_protocol::sync::hub::Closing::Draining),
             End::Replaced => Self::Replaced,
         }
     }
@@ -74,7 +77,7 @@ impl Registry {
         let mut sessions = self.lock();
         sessions.next += 1;
         let number = sessions.next;
-        let end = sessions.draining.then_some(End::Draining);
+        let end = sessions.draining.then(|| End::Draining(turn(sessions.agents.len())));
         let (slot, word) = watch::channel(Word::default());
         // Sent, not given as the first value, so that the session sees it as news.
         slot.send_modify(|word| word.end = end);
@@ -92,11 +95,12 @@ impl Registry {
         concerned.for_each(|entry| entry.slot.send_modify(|word| word.changes += 1));
     }
 
-    /// Tells all sessions, and those that join later, to end.
+    /// Tells all sessions, and those that join later, to end, and to come back spread out.
     pub(crate) fn drain(&self) {
         let mut sessions = self.lock();
         sessions.draining = true;
-        sessions.agents.values().flatten().for_each(|entry| entry.tell(End::Draining));
+        let all = sessions.agents.values().flatten().enumerate();
+        all.for_each(|(number, entry)| entry.tell(End::Draining(turn(number))));
     }
 
     fn leave(&self, agent: AgentId, number: u64) {
@@ -112,6 +116,11 @@ impl Registry {
     fn lock(&self) -> MutexGuard<'_, Sessions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// After how many seconds the agent with this number is to come back.
+fn turn(number: usize) -> u32 {
+    u32::try_from(number / COME_BACK_PER_SECOND).unwrap_or(u32::MAX)
 }
 
 impl Entry {
@@ -161,6 +170,19 @@ mod tests {
         registry.drain();
         let (_membership, mut word) = registry.join(AGENT, SITE);
         assert!(word.has_changed().unwrap());
-        assert_eq!(word.borrow_and_update().end, Some(End::Draining));
+        assert_eq!(word.borrow_and_update().end, Some(End::Draining(0)));
+    }
+    #[test]
+    fn those_who_are_sent_away_come_back_in_turns() {
+        let registry = Arc::<Registry>::default();
+        let agent = |number: usize| AgentId::from_bytes((number as u128).to_be_bytes());
+        let sessions: Vec<_> = (0..COME_BACK_PER_SECOND * 3).map(|number| registry.join(agent(number), SITE)).collect();
+        registry.drain();
+        let mut turns = [0; 3];
+        for (_, word) in &sessions {
+            let Some(End::Draining(after)) = word.borrow().end else { panic!("not told") };
+            turns[after as usize] += 1;
+        }
+        assert_eq!(turns, [COME_BACK_PER_SECOND; 3]);
     }
 }

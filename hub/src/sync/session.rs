@@ -2,6 +2,7 @@
 //! that asks for. All rules are there; here are time limits, the store and the wire.
 
 use super::Backing;
+use super::carrier::Carrier;
 use super::ending::Ending;
 use super::frames::{self, Reader, Share};
 use super::pipeline::Pipeline;
@@ -9,26 +10,22 @@ use super::registry::{End, Word};
 use super::signer::{Addressee, RESIGN_AFTER, is_outdated};
 use crate::ingest::Verified;
 use crate::metrics::Held;
-use quinn::{Connection, RecvStream, SendStream};
 use sitewarden_protocol::id::{AgentId, SiteId};
 use sitewarden_protocol::message::{Activate, Activated, ActivationOutcome, Hello, LiveStatus, ToAgent, ToHub};
 use sitewarden_protocol::signing::PublicKey;
 use sitewarden_protocol::snapshot::Version;
-use sitewarden_protocol::sync::hub::{Action, Closing, Greeting, HELLO_TIMEOUT, Ingested, Session};
+use sitewarden_protocol::sync::hub::{Action, Closing, Greeting, Ingested, Session};
 use std::{collections::VecDeque, future, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     sync::watch,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 
 /// Between two writes of what one agent says of itself: in between only the last word counts.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long batches that are being committed may hold up the end of a session.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the last message may take to arrive.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
-/// After a restart agents come back at once, spread by their own jitter.
-const COME_BACK: u32 = 0;
 /// A revoked agent need not ask often.
 const COME_BACK_REVOKED: u32 = 3_600;
 
@@ -45,24 +42,31 @@ pub(crate) struct Peer {
     pub(crate) address: IpAddr,
 }
 
-/// Runs a session to its end, and closes the connection with the number that belongs to it.
-pub(crate) async fn run(
-    connection: &Connection,
+/// Runs a session to its end, and closes the connection so that the agent learns why.
+pub(crate) async fn run<C: Carrier>(
+    mut carrier: C,
     peer: Peer,
     backing: Arc<Backing>,
     mut word: watch::Receiver<Word>,
 ) -> Ending {
-    let ending = match stream(connection, &mut word).await {
-        Ok((send, receive)) => Driver::new(peer, backing, word, send, receive).run().await,
-        Err(ending) => ending,
-    };
-    let (code, text) = ending.close();
-    connection.close(code, text);
-    ending
+    match open(&mut carrier, &mut word).await {
+        Ok((send, receive)) => {
+            let reader = Reader::start(receive, backing.budget.clone(), C::IDLE);
+            let mut driver = Driver::new(peer, backing, word, send, reader);
+            let ending = driver.run().await;
+            let Driver { send, reader, parted, .. } = driver;
+            carrier.close(&ending, Some((send, reader)), parted).await;
+            ending
+        }
+        Err(ending) => {
+            carrier.close(&ending, None, false).await;
+            ending
+        }
+    }
 }
 
-/// The stream that the agent opens, unless the session is to end before that.
-async fn stream(connection: &Connection, word: &mut watch::Receiver<Word>) -> Result<(SendStream, RecvStream), Ending> {
+/// The line that the agent opens, unless the session is to end before that.
+async fn open<C: Carrier>(carrier: &mut C, word: &mut watch::Receiver<Word>) -> Result<(C::Send, C::Receive), Ending> {
     let told = async {
         match word.wait_for(|word| word.end.is_some()).await {
             Ok(word) => word.end,
@@ -70,17 +74,17 @@ async fn stream(connection: &Connection, word: &mut watch::Receiver<Word>) -> Re
         }
     };
     tokio::select! {
-        stream = timeout(HELLO_TIMEOUT, connection.accept_bi()) => Ok(stream.map_err(|_| Ending::Closed(Closing::Mute))??),
+        line = carrier.open() => line,
         end = told => Err(end.map_or(Ending::Finished, Ending::from)),
     }
 }
 
-struct Driver {
+struct Driver<S, R> {
     peer: Peer,
     backing: Arc<Backing>,
     word: watch::Receiver<Word>,
-    send: SendStream,
-    reader: Reader,
+    send: S,
+    reader: Reader<R>,
     session: Session,
     begun: Instant,
     pipeline: Pipeline<Verified, Ingested>,
@@ -99,23 +103,23 @@ struct Driver {
     report_at: Instant,
     /// The session is to end, at the latest at this moment, when nothing is being committed any more.
     finish: Option<(End, Instant)>,
+    /// Whether the agent was told goodbye.
+    parted: bool,
 }
 
-impl Driver {
-    fn new(
-        peer: Peer,
-        backing: Arc<Backing>,
-        word: watch::Receiver<Word>,
-        send: SendStream,
-        receive: RecvStream,
-    ) -> Self {
+impl<S, R> Driver<S, R>
+where
+    S: AsyncWrite + Send + Unpin,
+    R: AsyncRead + Send + Unpin + 'static,
+{
+    fn new(peer: Peer, backing: Arc<Backing>, word: watch::Receiver<Word>, send: S, reader: Reader<R>) -> Self {
         let ingest = Arc::clone(&backing.ingest);
         let begun = Instant::now();
         Self {
             peer,
             word,
             send,
-            reader: Reader::start(receive, backing.budget.clone()),
+            reader,
             session: Session::new(Duration::ZERO, peer.agent),
             begun,
             pipeline: Pipeline::new(move |verified| Arc::clone(&ingest).commit(verified)),
@@ -127,11 +131,12 @@ impl Driver {
             status: None,
             report_at: begun,
             finish: None,
+            parted: false,
             backing,
         }
     }
 
-    async fn run(mut self) -> Ending {
+    async fn run(&mut self) -> Ending {
         loop {
             while let Some(action) = self.session.poll_action() {
                 if let Err(ending) = self.act(action).await {
@@ -208,7 +213,7 @@ impl Driver {
     fn end(&mut self, end: End) -> Result<(), Ending> {
         self.finish = None;
         match end {
-            End::Draining => self.session.handle_end(Closing::Draining, COME_BACK),
+            End::Draining(after) => self.session.handle_end(Closing::Draining, after),
             End::Replaced => return Err(end.into()),
         }
         Ok(())
@@ -316,11 +321,7 @@ impl Driver {
 
     async fn deliver(&mut self, message: &ToAgent) -> Result<(), Ending> {
         frames::send(&mut self.send, message).await?;
-        if matches!(message, ToAgent::Goodbye(_)) {
-            // The state machine closes next; the goodbye must arrive before the connection is gone.
-            let _ = self.send.finish();
-            let _ = timeout(FAREWELL_TIMEOUT, self.send.stopped()).await;
-        }
+        self.parted |= matches!(message, ToAgent::Goodbye(_));
         Ok(())
     }
 }

@@ -1,23 +1,19 @@
 //! Takes connections in, finds out who they are, and starts their sessions.
 
-use super::Backing;
-use super::doors::{Answer, Doors, Place};
-use super::ending::Ending;
 use super::endpoint::{self, Error};
-use super::session::{self, Peer};
-use crate::config::SyncLimits;
 use crate::keys::Secret;
 use crate::metrics::{Held, Reason};
+use crate::sync::doors::{Answer, Doors, Place};
+use crate::sync::{Backing, entrance};
 use quinn::{Connection, ConnectionError, Endpoint, Incoming, ServerConfig, TransportErrorCode, VarInt};
 use rustls_pki_types::CertificateDer;
-use sitewarden_certs::{peer, tls};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     task::JoinSet,
     time::{Instant, timeout, timeout_at},
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 /// How long a handshake may take: five round trips of a bad line, and some loss.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,10 +43,10 @@ impl Listener {
         address: SocketAddr,
         server: ServerConfig,
         reset_key: &Secret,
-        limits: SyncLimits,
+        doors: Arc<Doors>,
         backing: Arc<Backing>,
     ) -> Result<Self, Error> {
-        Ok(Self { endpoint: endpoint::open(address, server, reset_key)?, backing, doors: Doors::new(limits) })
+        Ok(Self { endpoint: endpoint::open(address, server, reset_key)?, backing, doors })
     }
 
     /// The endpoint, to ask for its address and to give it a new certificate.
@@ -91,6 +87,7 @@ impl Listener {
             Answer::Prove => {
                 // Fails only for one who has proven its address, and is then dropped, which refuses it.
                 let _ = incoming.retry();
+                self.backing.metrics.address_proofs.inc();
             }
             Answer::Refuse(reason) => {
                 incoming.refuse();
@@ -109,7 +106,7 @@ async fn connection(incoming: Incoming, mut place: Place, address: SocketAddr, b
     match handshake(incoming).await {
         Ok(connection) => {
             place.settled();
-            agent(&connection, address, backing).await;
+            agent(connection, address, backing).await;
         }
         Err(refused) => {
             backing.metrics.refuse(refused.reason);
@@ -147,39 +144,14 @@ fn reason(error: &ConnectionError) -> Reason {
     }
 }
 
-async fn agent(connection: &Connection, address: SocketAddr, backing: Arc<Backing>) {
-    let (peer, ending) = match identify(connection, &backing).await {
-        Ok(peer) => {
-            let _counted = Held::new(&backing.metrics.sessions, 1);
-            let (_membership, word) = backing.registry.join(peer.agent, peer.site);
-            (Some(peer), session::run(connection, peer, Arc::clone(&backing), word).await)
-        }
-        Err(ending) => {
-            let (code, text) = ending.close();
-            connection.close(code, text);
-            (None, ending)
-        }
-    };
-    let agent = peer.map(|peer| tracing::field::display(peer.agent));
-    let error: &dyn std::error::Error = &ending;
-    match ending.reason() {
-        Some(reason) => {
-            backing.metrics.refuse(reason);
-            warn!(agent, %address, reason = reason.name(), error, "refused a session");
-        }
-        None => info!(agent, %address, error, "a session ended"),
-    }
-}
-
-async fn identify(connection: &Connection, backing: &Backing) -> Result<Peer, Ending> {
+async fn agent(connection: Connection, address: SocketAddr, backing: Arc<Backing>) {
     let shown = connection.peer_identity().and_then(|shown| shown.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let certificates = shown.ok_or(peer::Error::NoCertificate)?;
-    let identity = tls::peer_agent(&certificates)?;
-    let standing = backing.standing(identity.agent).await?;
-    if standing.key_digest != identity.key_digest {
-        return Err(Ending::OldKey);
+    match entrance::identify(shown.as_deref().map_or(&[], Vec::as_slice), address, &backing).await {
+        Ok(peer) => entrance::serve(connection, peer, address, &backing).await,
+        Err(ending) => {
+            let (code, word) = ending.close();
+            connection.close(VarInt::from_u32(code), word.as_bytes());
+            entrance::tell(None, address, &ending, &backing);
+        }
     }
-    let address = connection.remote_address().ip();
-    let (agent, key_digest) = (identity.agent, identity.key_digest);
-    Ok(Peer { agent, site: standing.site, signing_key: standing.signing_key, key_digest, address })
 }
