@@ -38,6 +38,8 @@ mod sealing;
 mod send_telemetry;
 #[path = "hub/sessions.rs"]
 mod sessions;
+#[path = "hub/stress.rs"]
+mod stress;
 #[path = "hub/support.rs"]
 mod support;
 #[path = "hub/telemetry.rs"]
