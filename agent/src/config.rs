@@ -2,10 +2,12 @@
 //! flags. A key that is not known or a value that is not allowed is an error of one line.
 
 use crate::folder::Folder;
+use crate::sync::{Proxy, ProxyAddress, Way};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// All settings.
@@ -66,6 +68,40 @@ pub struct Sync {
     pub retry_max_seconds: u32,
     /// Whether the network card may cut packets (GSO); to be switched off for virtual cards that do it wrong.
     pub segmentation_offload: bool,
+    /// What may carry sessions with the hub.
+    pub carrier: Carrier,
+    /// How long QUIC rests after it did not get through, seconds, 1 to 86,400.
+    pub quic_retry_seconds: u32,
+    /// The proxy for HTTPS, such as `http://proxy.plant.example:3128`; its CONNECT is used.
+    pub proxy: Option<ProxyAddress>,
+    /// The file with `USER:PASSWORD` for the proxy, readable by its owner only. A relative path begins in the data folder.
+    pub proxy_credentials_file: Option<PathBuf>,
+}
+
+/// What may carry sessions with the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Carrier {
+    /// QUIC, and HTTPS where UDP does not get through.
+    Auto,
+    /// QUIC only.
+    Quic,
+    /// HTTPS only.
+    Https,
+    /// The air gap: nothing. The agent opens no socket but those of its local API.
+    None,
+}
+
+impl Carrier {
+    /// As it is shown where no session stands.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Quic => "quic",
+            Self::Https => "https",
+            Self::None => "none",
+        }
+    }
 }
 
 /// How telemetry leaves.
@@ -106,7 +142,14 @@ impl Default for Config {
             journal: Journal { quota_mib: 4_096, reserve_mib: 128 },
             clock: Clock { tolerance_seconds: 300, power_off_days: 31, catch_up_percent: 100 },
             host: Host { interval_seconds: 300 },
-            sync: Sync { retry_max_seconds: 60, segmentation_offload: true },
+            sync: Sync {
+                retry_max_seconds: 60,
+                segmentation_offload: true,
+                carrier: Carrier::Auto,
+                quic_retry_seconds: 300,
+                proxy: None,
+                proxy_credentials_file: None,
+            },
             telemetry: Telemetry { live: true },
             log: Log { format: LogFormat::Auto, filter: "info".to_owned() },
         }
@@ -156,7 +199,17 @@ impl Config {
         require((1..=366).contains(&clock.power_off_days), "clock.power_off_days: 1 to 366 is allowed")?;
         require(clock.catch_up_percent <= 1_000, "clock.catch_up_percent: 0 to 1000 is allowed")?;
         require(seconds.contains(&self.host.interval_seconds), "host.interval_seconds: 1 to 86400 is allowed")?;
-        require(seconds.contains(&self.sync.retry_max_seconds), "sync.retry_max_seconds: 1 to 86400 is allowed")
+        let sync = &self.sync;
+        require(seconds.contains(&sync.retry_max_seconds), "sync.retry_max_seconds: 1 to 86400 is allowed")?;
+        require(seconds.contains(&sync.quic_retry_seconds), "sync.quic_retry_seconds: 1 to 86400 is allowed")?;
+        require(
+            sync.proxy.is_none() || matches!(sync.carrier, Carrier::Auto | Carrier::Https),
+            "sync.proxy: only HTTPS goes through a proxy; sync.carrier must be auto or https",
+        )?;
+        require(
+            sync.proxy_credentials_file.is_none() || sync.proxy.is_some(),
+            "sync.proxy_credentials_file: is for a proxy; set sync.proxy, such as http://proxy.plant.example:3128",
+        )
     }
 
     /// The journal's limits in bytes.
@@ -171,6 +224,18 @@ impl Config {
             tolerance: Duration::from_secs(self.clock.tolerance_seconds.into()),
             power_off: Duration::from_secs(24 * 60 * 60) * u32::from(self.clock.power_off_days),
             catch_up_percent: self.clock.catch_up_percent,
+        }
+    }
+
+    /// The way to the hub of an agent in this folder.
+    pub fn way(&self, folder: &Folder) -> Way {
+        let sync = &self.sync;
+        let credentials = sync.proxy_credentials_file.as_ref().map(|file| folder.path().join(file));
+        Way {
+            carrier: sync.carrier,
+            quic_rest: Duration::from_secs(sync.quic_retry_seconds.into()),
+            proxy: sync.proxy.clone().map(|address| Proxy { address, credentials }),
+            segmentation_offload: sync.segmentation_offload,
         }
     }
 
@@ -213,6 +278,12 @@ mod tests {
             ("http = \"0.0.0.0:80\"", "http"),
             ("[host]\ninterval_seconds = 0", "interval_seconds"),
             ("[clock]\npower_off_days = 0", "power_off_days"),
+            ("[sync]\ncarrier = \"pigeon\"", "carrier"),
+            ("[sync]\nquic_retry_seconds = 0", "quic_retry_seconds"),
+            ("[sync]\nproxy = \"proxy:3128\"", "proxy"),
+            ("[sync]\nproxy = \"http://user:word@proxy:3128\"", "proxy_credentials_file"),
+            ("[sync]\ncarrier = \"quic\"\nproxy = \"http://proxy:3128\"", "sync.proxy"),
+            ("[sync]\nproxy_credentials_file = \"x\"", "sync.proxy"),
         ] {
             let message = load(text).unwrap_err().to_string();
             assert!(message.contains(key) && message.lines().count() == 1, "{message}");

@@ -5,6 +5,7 @@
 
 use crate::folder::Folder;
 use crate::identity::{self, Names};
+use crate::sync::{Way, WayError};
 use crate::{clock, host, machine};
 use base64::Engine as _;
 use sitewarden_certs::request::TlsKey;
@@ -89,6 +90,9 @@ pub enum Error {
     /// Keys cannot be made.
     #[error("{0}")]
     Keys(#[from] request::Error),
+    /// There is no way to the hub, by the settings.
+    #[error(transparent)]
+    Way(#[from] WayError),
     /// The TLS configuration cannot be made.
     #[error("{0}")]
     Tls(#[from] tls::Error),
@@ -120,11 +124,11 @@ pub struct Outcome {
     pub licenses: usize,
 }
 
-/// Enrols an agent into `folder`, which is made if need be.
+/// Enrols an agent into `folder`, which is made if need be, by this way.
 ///
 /// # Errors
 /// See [`Error`]; then nothing has changed.
-pub async fn enrol(folder: &Folder, token_text: &str) -> Result<Outcome, Error> {
+pub async fn enrol(folder: &Folder, token_text: &str, way: &Way) -> Result<Outcome, Error> {
     if folder.identity().exists() {
         return Err(Error::Enrolled(folder.path().to_owned()));
     }
@@ -136,7 +140,7 @@ pub async fn enrol(folder: &Folder, token_text: &str) -> Result<Outcome, Error> 
     }
     let _lock = folder.lock()?;
     let tried_before = folder.pending_identity().exists();
-    let result = try_enrol(folder, &token).await;
+    let result = try_enrol(folder, &token, way).await;
     if let Err(error) = &result {
         undo(folder, made, tried_before, error);
     }
@@ -157,7 +161,7 @@ fn undo(folder: &Folder, made_folder: bool, tried_before: bool, error: &Error) {
     }
 }
 
-async fn try_enrol(folder: &Folder, token: &EnrolmentToken) -> Result<Outcome, Error> {
+async fn try_enrol(folder: &Folder, token: &EnrolmentToken, way: &Way) -> Result<Outcome, Error> {
     let (tls_key, signing_key) = keys(folder)?;
     let csr = tls_key.csr_der()?;
     let request = Request {
@@ -170,7 +174,7 @@ async fn try_enrol(folder: &Folder, token: &EnrolmentToken) -> Result<Outcome, E
         hostname: host::name(),
         fingerprint: host::fingerprint(),
     };
-    let enrolled = match ask(token, &request).await? {
+    let enrolled = match ask(token, &request, way).await? {
         Answer::Enrolled(enrolled) => *enrolled,
         Answer::Refused(refused) => return Err(refused.into()),
     };
@@ -215,7 +219,7 @@ fn keys(folder: &Folder) -> Result<(TlsKey, PrivateKey), Error> {
     Ok((tls_key, PrivateKey::from_seed(&seed)))
 }
 
-async fn ask(token: &EnrolmentToken, request: &Request) -> Result<Answer, Error> {
+async fn ask(token: &EnrolmentToken, request: &Request, way: &Way) -> Result<Answer, Error> {
     let hub = token.hub.to_string();
     let unreachable = |error: reqwest::Error| {
         let (hub, reason) = (hub.clone(), root_cause(&error));
@@ -225,11 +229,11 @@ async fn ask(token: &EnrolmentToken, request: &Request) -> Result<Answer, Error>
             false => Error::NoAnswer { hub, reason },
         }
     };
-    let client = reqwest::Client::builder()
+    let client = way
+        .client()
+        .await?
         .tls_backend_preconfigured(tls::enrolment_client(token.ca)?)
         .timeout(TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
         .build()
         .map_err(unreachable)?;
     let answer = client

@@ -29,6 +29,7 @@ pub struct Metrics {
     pub unauthorised: Counter,
     /// 1 while a session with the hub stands.
     pub connected: Gauge,
+    carriers: Family<Vec<(String, String)>, Gauge>,
     /// Sessions and tries that ended, by reason.
     pub sync_failures: Family<Vec<(String, String)>, Counter>,
     /// Batches sent to the hub, repeats included.
@@ -73,6 +74,7 @@ impl Metrics {
             denied: Counter::default(),
             unauthorised: Counter::default(),
             connected: Gauge::default(),
+            carriers: Family::default(),
             sync_failures: Family::default(),
             batches_sent: Counter::default(),
             batches_sealed: Counter::default(),
@@ -85,7 +87,16 @@ impl Metrics {
             oldest_age: Gauge::default(),
         };
         metrics.register();
+        metrics.over(None);
         metrics
+    }
+
+    /// Shows which carrier a session goes over; `None` if there is none.
+    pub fn over(&self, carrier: Option<&str>) {
+        for name in ["quic", "https"] {
+            let labels = vec![("carrier".to_owned(), name.to_owned())];
+            self.carriers.get_or_create(&labels).set((carrier == Some(name)).into());
+        }
     }
 
     fn register(&mut self) {
@@ -112,6 +123,7 @@ impl Metrics {
         registry.register("access_denied", "Access checks answered no", self.denied.clone());
         registry.register("unauthorised", "Requests whose credentials prove nobody", self.unauthorised.clone());
         registry.register("sync_connected", "1 while a session with the hub stands", self.connected.clone());
+        registry.register("sync_carrier", "1 for what carries the session with the hub", self.carriers.clone());
         registry.register("sync_failures", "Sessions and tries that ended", self.sync_failures.clone());
         registry.register("sync_batches_sent", "Batches sent to the hub, repeats included", self.batches_sent.clone());
         registry.register("denials", "Denials by app", self.denials.family.clone());

@@ -121,7 +121,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let (enforcement, writer) = Enforcement::start(folder, recorder.clone(), clock.clone(), snapshot, trusted)?;
     let (users, logins) = people(folder)?;
     let release = if config.telemetry.live { Release::Live } else { Release::Nothing };
-    let (line, questions) = Line::new(&format!("{}:{}", names.hub_host, names.sync_port), acknowledged, release);
+    let (line, questions) = Line::new(&names, config.way(folder), acknowledged, release);
     let telemetry = telemetry::Parts {
         clock: clock.clone(),
         journal: journal.clone(),
@@ -142,7 +142,6 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         metrics: Arc::clone(&metrics),
         line: line.clone(),
         retry_max: config.retry_max(),
-        segmentation_offload: config.sync.segmentation_offload,
         switches: Arc::clone(anonymity.switches()),
     };
     let tasks = vec![

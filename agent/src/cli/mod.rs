@@ -10,6 +10,7 @@ mod user;
 mod webhook;
 
 use crate::clock::Moment;
+use crate::config::Config;
 use crate::enrolment;
 use crate::folder::{self, Folder};
 use crate::http::{ActivateRequest, MonitorRequest, Status, Told};
@@ -184,7 +185,8 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
 }
 
 async fn enroll(folder: &Folder, token: &str, output: &mut Output) -> Result<(), Failure> {
-    let outcome = enrolment::enrol(folder, token).await.map_err(|error| match error {
+    let way = Config::load(folder, None).map_err(Failure::misuse)?.way(folder);
+    let outcome = enrolment::enrol(folder, token, &way).await.map_err(|error| match error {
         enrolment::Error::Folder(error) => error.into(),
         enrolment::Error::Token(_) => Failure::misuse(error),
         error => Failure::failed(error),

@@ -101,7 +101,7 @@ pub struct JournalStatus {
 pub struct SyncStatus {
     /// Whether a session with the hub stands.
     pub connected: bool,
-    /// Which carrier it uses, or would.
+    /// What carries the session, `quic` or `https`; without one, the setting: `auto`, `quic`, `https` or `none`.
     pub carrier: String,
     /// Where the hub is looked for.
     pub hub: String,

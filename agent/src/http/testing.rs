@@ -2,6 +2,7 @@
 
 use super::Api;
 use crate::anonymity::Anonymity;
+use crate::config::Config;
 use crate::enforcement::Denials;
 use crate::enforcement::tests::{Running, SITE};
 use crate::folder::Folder;
@@ -41,7 +42,7 @@ pub(crate) fn api(folder: &Folder, running: &Running) -> Api {
     let (clock, journal) = (running.clock.clone(), running.journal.clone());
     let anonymity = Arc::new(Anonymity::load(folder, Arc::default()).unwrap());
     let (denials, _) = Denials::new((journal.clone(), Arc::clone(&anonymity)), clock.clone(), metrics.denials.clone());
-    let line = Line::new("nowhere", Position::default(), Release::Live).0;
+    let line = Line::new(&names, Config::default().way(folder), Position::default(), Release::Live).0;
     let parts = telemetry::Parts {
         clock: clock.clone(),
         journal: journal.clone(),

@@ -1,6 +1,6 @@
 //! What others tell the line to do: how much it may send, and to ask the hub for its newest word.
 
-use super::Line;
+use super::{Line, choice::Kind};
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::sync::agent::{Hold, Release};
 use sitewarden_protocol::time::UnixMillis;
@@ -22,6 +22,8 @@ pub(super) type Order = oneshot::Sender<()>;
 pub struct Known {
     /// Whether a session with the hub stands.
     pub connected: bool,
+    /// What carries it.
+    pub carrier: Option<Kind>,
     /// The last record that the hub confirmed.
     pub acknowledged: Position,
     /// When it last confirmed something.

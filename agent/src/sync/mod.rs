@@ -4,30 +4,40 @@
 //! batches are signed off the async threads; events of a connection that was given up are dropped by its number.
 
 mod asking;
+mod choice;
 mod connection;
 mod control;
+mod dialer;
+mod https;
+mod line;
+mod proxy;
+mod quic;
 mod reading;
+mod way;
 
 use crate::anonymity::Switches;
 use crate::clock::Clock;
+use crate::config::Carrier;
 use crate::enforcement::{Enforcement, InstallError};
-use crate::http::SyncStatus;
 use crate::identity::Identity;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::{clock, host};
-use asking::{Asked, Asking, Question};
-use connection::{Connection, Dialer, Event};
-use control::{Controls, Order};
+use asking::Asked;
+use choice::{Choice, Kind};
+use connection::{Connection, Event};
+use control::Order;
+use dialer::Dialer;
+use line::AIR_GAP;
 use sitewarden_protocol::batch;
 use sitewarden_protocol::chain::{Cursor, Position};
 use sitewarden_protocol::message::{
-    Activate, Activated, Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, SEALING_SINCE, ToHub,
+    Activate, Activated, Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, SEALING_SINCE, ToAgent, ToHub,
 };
 use sitewarden_protocol::receipt::Receipt;
 use sitewarden_protocol::snapshot::{self, SealingKey};
 use sitewarden_protocol::sync::WINDOW;
-use sitewarden_protocol::sync::agent::{Action, Agent, Hold, Release};
+use sitewarden_protocol::sync::agent::{Action, Agent, Hold};
 use sitewarden_protocol::sync::backoff::Backoff;
 use sitewarden_protocol::time::UnixMillis;
 use std::collections::VecDeque;
@@ -36,8 +46,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-pub use connection::Error as DialError;
+pub use choice::Kind as CarrierKind;
 pub use control::Known;
+pub use dialer::Error as DialError;
+pub use https::Error as HttpsError;
+pub use line::{Line, Questions};
+pub use proxy::{Address as ProxyAddress, Error as ProxyError, NotAProxy, Proxy};
+pub use quic::Error as QuicError;
+pub use way::{Error as WayError, Way};
 
 /// The ceiling of the wait after the first failure.
 const RETRY_BASE: Duration = Duration::from_millis(500);
@@ -47,59 +63,16 @@ const STATUS_EVERY: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How often the hub is asked what time it is, beside once in each session's beginning.
 const ASK_TIME_EVERY: Duration = Duration::from_secs(3_600);
+/// How often the hub is asked something over HTTPS, so that its silence means something. TCP alone may stand for hours
+/// without anybody at its other end, above all through a proxy.
+const KEEP_ASKING: Duration = Duration::from_secs(20);
+/// A hub that owes its word for so long when it is given up is not reached by what carries the session, although that
+/// stands: small packets get through, and large ones do not.
+const OWED_TOO_LONG: Duration = Duration::from_secs(15);
 /// Ends of sent batches that are remembered; one that is not is looked up in the journal.
 const ENDS: usize = 8 * WINDOW;
 /// Events of the connection and of reading that may wait.
 const EVENTS: usize = 64;
-
-/// What others may know of the line.
-#[derive(Clone)]
-pub struct Line {
-    shared: Arc<watch::Sender<Known>>,
-    hub: Arc<str>,
-    asking: Asking,
-    controls: Controls,
-}
-
-/// What is asked over a line, for the one task that keeps it.
-pub struct Questions {
-    asked: mpsc::Receiver<Question>,
-    orders: mpsc::Receiver<Order>,
-    release: watch::Receiver<Release>,
-}
-
-impl Line {
-    /// A line to `hub` that does not stand yet, over which `release` may be sent.
-    pub fn new(hub: &str, acknowledged: Position, release: Release) -> (Self, Questions) {
-        let (asking, asked) = Asking::new();
-        let (controls, orders, release) = Controls::new(release);
-        let shared = Arc::new(watch::Sender::new(Known { acknowledged, ..Known::default() }));
-        (Self { shared, hub: hub.into(), asking, controls }, Questions { asked, orders, release })
-    }
-
-    /// Has the hub activate the licence with a key that was typed here. By the time of the answer, the snapshot that came
-    /// with it is in force. `None` if the hub cannot be asked, or does not answer in time.
-    pub async fn activate(&self, ask: Activate) -> Option<Activated> {
-        if self.shared.borrow().connected { self.asking.ask(ask).await } else { None }
-    }
-
-    /// How it stands.
-    pub fn status(&self) -> SyncStatus {
-        let known = self.known();
-        SyncStatus {
-            connected: known.connected,
-            carrier: "quic".to_owned(),
-            hub: self.hub.to_string(),
-            acknowledged: known.acknowledged.to_string(),
-            last_receipt_at: known.last_receipt_at.map(|at| at.to_string()),
-            trouble: known.trouble.clone(),
-        }
-    }
-
-    fn learn(&self, change: impl FnOnce(&mut Known)) {
-        self.shared.send_modify(change);
-    }
-}
 
 /// What the driver works with.
 pub struct Parts {
@@ -117,18 +90,21 @@ pub struct Parts {
     pub line: Line,
     /// The longest wait between two tries.
     pub retry_max: Duration,
-    /// Whether the network card may cut packets.
-    pub segmentation_offload: bool,
     /// Whether batches are sealed.
     pub switches: Arc<Switches>,
 }
 
-/// Runs the line until `stop` changes.
+/// Runs the line until `stop` changes. Where the air gap is set there is none, and no socket is opened.
 ///
 /// # Errors
 /// If the TLS configuration cannot be made; a line that fails is no error.
 pub async fn run(parts: Parts, questions: Questions, stop: watch::Receiver<bool>) -> Result<(), DialError> {
-    let dialer = Dialer::new(&parts.identity, parts.segmentation_offload)?;
+    if parts.line.way().carrier == Carrier::None {
+        tracing::info!("{AIR_GAP}");
+        return Ok(());
+    }
+    let dialer = Dialer::new(&parts.identity, parts.line.way())?;
+    let choice = Choice::new(parts.line.way().carrier, parts.line.way().quic_rest);
     let acknowledged = parts.line.known().acknowledged;
     let head = *parts.journal.head().borrow();
     let trusted = parts.identity.names.signing_keys.clone();
@@ -139,6 +115,9 @@ pub async fn run(parts: Parts, questions: Questions, stop: watch::Receiver<bool>
         parts: Arc::new(parts),
         agent,
         dialer: Arc::new(dialer),
+        choice,
+        probing: false,
+        owed_since: None,
         started: Instant::now(),
         connection: None,
         number: 0,
@@ -155,7 +134,10 @@ pub async fn run(parts: Parts, questions: Questions, stop: watch::Receiver<bool>
 type Numbered = (u64, Happened);
 
 enum Happened {
-    Connected(Connection),
+    /// Over this carrier, dialled in this order.
+    Connected(Kind, &'static [Kind], Connection),
+    /// Whether QUIC gets through, tried beside a session over HTTPS.
+    Probed(bool),
     On(Event),
     Read(Position, Result<Option<(Cursor, batch::Signed)>, String>),
 }
@@ -164,8 +146,13 @@ struct Driver {
     parts: Arc<Parts>,
     agent: Agent,
     dialer: Arc<Dialer>,
+    choice: Choice,
+    /// Whether QUIC is being tried beside a session over HTTPS.
+    probing: bool,
+    /// Since when the hub owes a welcome or a receipt.
+    owed_since: Option<Instant>,
     started: Instant,
-    connection: Option<Connection>,
+    connection: Option<(Kind, Connection)>,
     /// Of the connection that counts; older ones' events are dropped.
     number: u64,
     /// Ends of the batches read in this session and not confirmed.
@@ -190,8 +177,11 @@ impl Driver {
         status.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ask_time = interval(ASK_TIME_EVERY);
         ask_time.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut keep_asking = interval(KEEP_ASKING);
+        keep_asking.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.carry_out().await;
+            self.probe();
             let timeout =
                 self.agent.poll_timeout().map_or(LOOK_AGAIN, |at| at.saturating_sub(self.now()).min(LOOK_AGAIN));
             tokio::select! {
@@ -209,11 +199,12 @@ impl Driver {
                 }
                 _ = status.tick() => self.report().await,
                 _ = ask_time.tick() => self.ask_time(),
+                _ = keep_asking.tick() => if self.over() == Some(Kind::Https) { self.ask_time() },
                 () = sleep_until(Instant::now() + timeout) => self.agent.handle_timeout(self.now(), random()),
                 _ = stop.changed() => break,
             }
         }
-        if let Some(connection) = self.connection.take() {
+        if let Some((_, connection)) = self.connection.take() {
             connection.close("the agent is stopping");
         }
         self.dialer.close().await;
@@ -248,15 +239,26 @@ impl Driver {
     }
 
     fn happened(&mut self, number: u64, happened: Happened) {
+        if let Happened::Probed(gets_through) = happened {
+            return self.probed(gets_through);
+        }
         if number != self.number {
             return;
         }
         match happened {
-            Happened::Connected(connection) => {
-                self.connection = Some(connection);
+            Happened::Probed(_) => {}
+            Happened::Connected(over, order, connection) => {
+                self.choice.connected(over, order, self.now());
+                self.owed_since = Some(Instant::now());
+                self.connection = Some((over, connection));
                 self.agent.handle_connected(self.now(), self.hello());
             }
-            Happened::On(Event::Message(message)) => self.agent.handle_message(self.now(), random(), *message),
+            Happened::On(Event::Message(message)) => {
+                if matches!(*message, ToAgent::Welcome(_) | ToAgent::Receipt(_) | ToAgent::Refused(_)) {
+                    self.owed_since = None;
+                }
+                self.agent.handle_message(self.now(), random(), *message);
+            }
             Happened::On(Event::Closed { kind, reason }) => {
                 self.lost(kind, &reason);
                 self.agent.handle_closed(self.now(), random());
@@ -280,10 +282,14 @@ impl Driver {
         self.number += 1;
         self.ends.clear();
         let (number, dialer, events) = (self.number, Arc::clone(&self.dialer), self.events.clone());
+        let order = self.choice.order(self.now());
         tokio::spawn(async move {
             let (told, mut telling) = mpsc::channel(EVENTS);
-            let happened = match dialer.dial(told).await {
-                Ok(connection) => Happened::Connected(connection),
+            let dialled = dialer.dial(order, &told).await;
+            // Only the connection keeps it open from here on.
+            drop(told);
+            let happened = match dialled {
+                Ok((over, connection)) => Happened::Connected(over, order, connection),
                 Err(error) => Happened::On(Event::Closed { kind: error.kind(), reason: error.to_string() }),
             };
             // Sending fails only when the driver is gone, and then nobody wants to know.
@@ -296,6 +302,34 @@ impl Driver {
                 }
             }
         });
+    }
+
+    fn over(&self) -> Option<Kind> {
+        self.connection.as_ref().map(|(over, _)| *over)
+    }
+
+    /// Looks whether QUIC gets through again, while a session over HTTPS stands.
+    fn probe(&mut self) {
+        let now = self.now();
+        if self.probing || !self.agent.is_up() || !self.over().is_some_and(|over| self.choice.probes(over, now)) {
+            return;
+        }
+        self.probing = true;
+        let (number, dialer, events) = (self.number, Arc::clone(&self.dialer), self.events.clone());
+        tokio::spawn(async move {
+            let gets_through = dialer.probe().await;
+            // As above: without a driver nobody wants to know.
+            drop(events.send((number, Happened::Probed(gets_through))).await);
+        });
+    }
+
+    fn probed(&mut self, gets_through: bool) {
+        self.probing = false;
+        self.choice.probed(gets_through, self.now());
+        if gets_through && self.over() == Some(Kind::Https) {
+            tracing::info!("QUIC gets through to the hub again; the session moves over");
+            self.agent.handle_renew(self.now());
+        }
     }
 
     fn ask(&mut self, ask: Activate, answer: oneshot::Sender<Activated>) {
@@ -349,12 +383,13 @@ impl Driver {
 
     async fn send(&mut self, message: &ToHub) {
         if let ToHub::Batch(batch) = message {
+            self.owed_since.get_or_insert_with(Instant::now);
             self.parts.metrics.batches_sent.inc();
             if batch.peek().is_ok_and(|header| matches!(header.encoding, batch::Encoding::SealedZstd(_))) {
                 self.parts.metrics.batches_sealed.inc();
             }
         }
-        if let Some(connection) = &self.connection {
+        if let Some((_, connection)) = &self.connection {
             connection.send(message.to_frame()).await;
         }
     }
@@ -427,6 +462,12 @@ impl Driver {
     }
 
     fn hang_up(&mut self, reason: &str) {
+        // The connection itself stands, and the hub's word does not come through it.
+        if let Some(over) = self.over()
+            && self.owed_since.is_some_and(|since| since.elapsed() >= OWED_TOO_LONG)
+        {
+            self.choice.gave_nothing(over, self.now());
+        }
         self.lost("hung_up", reason);
         // What still comes from it is not wanted.
         self.number += 1;
@@ -434,7 +475,7 @@ impl Driver {
 
     fn lost(&mut self, kind: &'static str, reason: &str) {
         self.asked.give_up();
-        if let Some(connection) = self.connection.take() {
+        if let Some((_, connection)) = self.connection.take() {
             connection.close(reason);
         }
         let labels = vec![("reason".to_owned(), kind.to_owned())];
@@ -442,7 +483,7 @@ impl Driver {
         let reason = reason.to_owned();
         if self.parts.line.known().trouble.as_ref() != Some(&reason) {
             tracing::warn!(
-                hub = &*self.parts.line.hub,
+                hub = self.parts.line.hub(),
                 reason,
                 "no line to the hub; records are kept and it is tried again"
             );
@@ -471,27 +512,30 @@ impl Driver {
     /// Lets others know how the line stands.
     fn show(&mut self) {
         let (up, hold) = (self.agent.is_up(), self.agent.hold());
-        let metrics = &self.parts.metrics;
+        let (metrics, over) = (&self.parts.metrics, self.over().filter(|_| up));
         metrics.connected.set(up.into());
+        metrics.over(over.map(Kind::name));
         let held = hold.map(|hold| match hold {
             Hold::Fork => "the hub has another history of this agent; an administrator of the hub has to decide",
             Hold::Revoked => "the hub has revoked this agent",
         });
         let known = self.parts.line.known();
-        if known.connected == up && (!up || known.trouble.as_deref() == held) {
+        if known.connected == up && known.carrier == over && (!up || known.trouble.as_deref() == held) {
             return;
-        }
-        if up && !known.connected {
-            tracing::info!(hub = &*self.parts.line.hub, "the line to the hub stands");
-            self.ask_time();
         }
         self.parts.line.learn(|known| {
             known.connected = up;
+            known.carrier = over;
             known.hold = hold;
             if up {
                 known.trouble = held.map(str::to_owned);
             }
         });
+        if up && !known.connected {
+            let carrier = over.map(Kind::name);
+            tracing::info!(hub = self.parts.line.hub(), carrier, "the line to the hub stands");
+            self.ask_time();
+        }
     }
 }
 

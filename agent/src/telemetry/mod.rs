@@ -221,7 +221,7 @@ impl Telemetry {
 
     /// Asks the licence server whether it is there.
     pub async fn test_connection(&self) -> bool {
-        let tested = reach::test(&self.place()).await;
+        let tested = reach::test(&self.place(), self.line().way()).await;
         if let Err(error) = &tested {
             tracing::warn!(%error, "the license server does not answer");
         }

@@ -1,6 +1,7 @@
 //! Whether the licence server answers: a real request, short, with TLS that is checked.
 
 use super::Place;
+use crate::sync::{Way, WayError};
 use sitewarden_certs::fingerprint::Fingerprint;
 use sitewarden_certs::tls;
 use std::time::Duration;
@@ -17,6 +18,9 @@ pub(super) enum Error {
     /// The hub's authority is not known.
     #[error("the authority of the enrolment cannot be read")]
     Authority,
+    /// There is no way.
+    #[error(transparent)]
+    Way(#[from] WayError),
     /// The TLS configuration cannot be made.
     #[error(transparent)]
     Tls(#[from] tls::Error),
@@ -32,17 +36,15 @@ pub(super) enum Error {
 ///
 /// # Errors
 /// See [`Error`].
-pub(super) async fn test(place: &Place) -> Result<(), Error> {
-    let client = reqwest::Client::builder()
-        .timeout(TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("sitewarden-agent/", env!("CARGO_PKG_VERSION")));
+pub(super) async fn test(place: &Place, way: &Way) -> Result<(), Error> {
+    let agent = concat!("sitewarden-agent/", env!("CARGO_PKG_VERSION"));
+    let client = way.client().await?.timeout(TIMEOUT).user_agent(agent);
     let (client, url) = match place {
         Place::Nowhere => return Err(Error::Nowhere),
         Place::Hub { url, authority } => {
             let authority = authority.as_ref().ok_or(Error::Authority)?;
             let tls = tls::enrolment_client(Fingerprint::of(authority))?;
-            (client.tls_backend_preconfigured(tls).no_proxy(), format!("{url}/healthz"))
+            (client.tls_backend_preconfigured(tls), format!("{url}/healthz"))
         }
         Place::Elsewhere { url } => (client, url.clone()),
     };
