@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// An engine's name in code, and the only places that may say it.
 const ENGINES: [(&str, &[&str]); 8] = [
     ("sled", &["agent/src/journal/"]),
-    ("quinn", &["agent/src/sync/", "hub/src/sync/"]),
+    ("quinn", &["agent/src/sync/quic.rs", "hub/src/sync/quic/"]),
     ("rusqlite", &["hub/src/store/"]),
     ("rusqlite_migration", &["hub/src/store/"]),
     ("sysinfo", &["agent/src/host.rs"]),
@@ -94,6 +94,7 @@ fn the_fences_can_be_run_into() {
     let offending = code_of("/* no */ use sled::Db; // a comment\nlet c = '\"'; quinn::Endpoint::client(a)");
     assert_eq!(strangers("hub/src/fleet.rs", &offending), ["sled", "quinn"]);
     assert_eq!(strangers("agent/src/journal/page.rs", &offending), ["quinn"]);
+    assert_eq!(strangers("hub/src/sync/session.rs", &offending), ["sled", "quinn"]);
     assert_eq!(strangers("hub/src/store/rows.rs", &code_of("use rusqlite_migration::M; rusqlite::Row")), [""; 0]);
     assert_eq!(strangers("hub/src/cli.rs", &code_of("use rusqlite_migration::M;")), ["rusqlite_migration"]);
     assert_eq!(impurities(&code_of("let t = std::time::Instant :: now();")), ["Instant::now"]);

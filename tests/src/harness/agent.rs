@@ -20,6 +20,8 @@ pub struct Agent {
     process: Option<Process>,
     http: Option<SocketAddr>,
     environment: Vec<(String, String)>,
+    /// What its `serve` is started by, if not by itself.
+    under: Vec<String>,
 }
 
 impl Agent {
@@ -27,7 +29,7 @@ impl Agent {
     pub fn new(folder: &Path) -> Self {
         // A test does not wait a minute for the next try.
         let environment = vec![("SITEWARDEN_AGENT_SYNC__RETRY_MAX_SECONDS".into(), "1".into())];
-        Self { folder: folder.to_owned(), process: None, http: None, environment }
+        Self { folder: folder.to_owned(), process: None, http: None, environment, under: Vec::new() }
     }
 
     /// Sets an environment variable of every later start.
@@ -35,6 +37,26 @@ impl Agent {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Sets an environment variable of every later start, or another value of one.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Starts it by another program from now on, which replaces itself by it; by nothing if there are no words.
+    pub fn under(&mut self, words: &[&str]) {
+        self.under = words.iter().map(|word| (*word).to_owned()).collect();
+    }
+
+    /// What it has logged.
+    ///
+    /// # Errors
+    /// If it never ran.
+    pub fn logged(&self) -> Result<String> {
+        let log = self.log();
+        fs::read_to_string(&log).with_context(|| log.display().to_string())
     }
 
     /// Its data folder.
@@ -69,6 +91,11 @@ impl Agent {
         let _ = fs::remove_file(self.address()); // Of a life before; a new file means that it serves.
         let http = self.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
         let mut command = self.program()?;
+        if let Some((first, rest)) = self.under.split_first() {
+            let agent = std::mem::replace(&mut command, Command::new(first));
+            command.args(rest).arg(agent.get_program());
+            command.envs(agent.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        }
         command.arg("serve").arg("--data-dir").arg(&self.folder).args(["--http", &http.to_string()]);
         self.process = Some(Process::start(command, &self.log())?);
         Ok(())

@@ -18,10 +18,20 @@ pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
 /// The password of the first administrator, `admin`; the hub listens on loopback only.
 pub const ADMIN_PASSWORD: &str = "an administrator of the tests";
 
+/// A network other than the test's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The address that a hub has there.
+    pub address: String,
+    /// The command that runs another one there.
+    pub enter: Vec<String>,
+}
+
 /// A hub that can be started, killed and started again on the same folder and the same ports.
 #[derive(Debug)]
 pub struct Hub {
     folder: PathBuf,
+    elsewhere: Option<Elsewhere>,
     process: Option<Process>,
     /// Picked at the first start, kept after it: agents know them.
     ports: Option<(SocketAddr, SocketAddr)>,
@@ -33,13 +43,24 @@ impl Hub {
     /// # Errors
     /// If `init` fails.
     pub fn init(folder: &Path) -> Result<Self> {
+        Self::init_at(folder, None)
+    }
+
+    /// The same for a hub that serves in another network.
+    ///
+    /// # Errors
+    /// If `init` fails.
+    pub fn init_at(folder: &Path, elsewhere: Option<Elsewhere>) -> Result<Self> {
         let password = folder.with_extension("password");
         fs::write(&password, format!("{ADMIN_PASSWORD}\n"))?;
         private(&password)?;
         let mut command = Command::new(Binary::Hub.path()?);
         command.arg("init").arg("--data-dir").arg(folder).arg("--admin-password-file").arg(&password);
+        if let Some(elsewhere) = &elsewhere {
+            command.args(["--hostname", &elsewhere.address]);
+        }
         run(command)?.succeeded()?;
-        Ok(Self { folder: folder.to_owned(), process: None, ports: None })
+        Ok(Self { folder: folder.to_owned(), elsewhere, process: None, ports: None })
     }
 
     /// Its data folder.
@@ -56,9 +77,10 @@ impl Hub {
         for address in &addresses {
             let _ = fs::remove_file(address); // Of a life before; a new file means that it serves.
         }
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let address = self.elsewhere.as_ref().map_or("127.0.0.1", |elsewhere| &elsewhere.address);
+        let any = SocketAddr::new(address.parse()?, 0);
         let (https, sync) = self.ports.unwrap_or((any, any));
-        let mut command = Command::new(Binary::Hub.path()?);
+        let mut command = self.program()?;
         command.arg("serve").arg("--data-dir").arg(&self.folder);
         command.args(["--https", &https.to_string(), "--sync", &sync.to_string()]);
         let process = self.process.insert(Process::start(command, &self.folder.with_extension("log"))?);
@@ -88,6 +110,22 @@ impl Hub {
         if let Some(mut process) = self.process.take() {
             process.kill();
         }
+    }
+
+    /// Resident memory, bytes.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn resident(&self) -> Result<u64> {
+        self.process.as_ref().context("the hub does not run")?.resident()
+    }
+
+    /// Processor time used so far.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn processor(&self) -> Result<Duration> {
+        self.process.as_ref().context("the hub does not run")?.processor()
     }
 
     /// SIGTERM; answers the exit code.
@@ -125,6 +163,16 @@ impl Hub {
         text(&self.command(&["agent", "invite", "--site", site])?.json()?, "token")
     }
 
+    fn program(&self) -> Result<Command> {
+        let hub = Binary::Hub.path()?;
+        let Some((first, rest)) = self.elsewhere.as_ref().and_then(|elsewhere| elsewhere.enter.split_first()) else {
+            return Ok(Command::new(hub));
+        };
+        let mut command = Command::new(first);
+        command.args(rest).arg(hub);
+        Ok(command)
+    }
+
     /// Every event that is stored of an agent.
     ///
     /// # Errors
@@ -155,7 +203,10 @@ pub(super) fn text(value: &Value, field: &str) -> Result<String> {
 }
 
 /// Makes a secret file 0600.
-pub(super) fn private(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// If the file system refuses.
+pub fn private(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(())

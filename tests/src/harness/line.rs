@@ -3,7 +3,7 @@
 use super::agent::Agent;
 use super::binaries::scratch;
 use super::http::Client;
-use super::hub::{Hub, text};
+use super::hub::{Elsewhere, Hub, text};
 use super::wait::until;
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -41,8 +41,16 @@ impl Line {
     /// # Errors
     /// If any step fails.
     pub fn new(quota: u32) -> Result<Self> {
+        Self::to(None, quota)
+    }
+
+    /// The same with the hub in another network.
+    ///
+    /// # Errors
+    /// If any step fails.
+    pub fn to(elsewhere: Option<Elsewhere>, quota: u32) -> Result<Self> {
         let folder = scratch()?;
-        let mut hub = Hub::init(&folder.path().join("hub"))?;
+        let mut hub = Hub::init_at(&folder.path().join("hub"), elsewhere)?;
         hub.start()?;
         let customer = hub.add(&["customer", "add", "Acme"])?;
         let plant = hub.add(&["plant", "add", "North", "--customer", &customer])?;

@@ -7,8 +7,10 @@
 )]
 
 mod activation;
+mod air_gap;
 mod bad_input;
 mod callers;
+mod carriers;
 mod clock;
 mod control;
 mod denials;
@@ -16,7 +18,9 @@ mod enrolment;
 mod exactly_once;
 mod fingerprint;
 mod floating;
+mod invariants;
 mod measurements;
+mod network;
 mod offline;
 mod overage;
 mod passwords;
