@@ -4,6 +4,7 @@
 //! no signatures, no roll-ups. Reading the rows is not counted. How many batches the hub puts into a transaction
 //! depends on what waits, so the yardstick is tried with small and with the largest transactions, and the faster counts.
 
+use super::memory;
 use super::table::{Row, Table, Target};
 use anyhow::{Context, Result};
 use rusqlite::types::Value;
@@ -17,31 +18,53 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const BACKLOG: &str = "sitewarden_agent_journal_backlog";
+const CARRIER: &str = "SITEWARDEN_AGENT_SYNC__CARRIER";
 const LIMIT: Duration = Duration::from_secs(600);
 /// A thousand rows, and a full window of full batches.
 const TRANSACTIONS: [usize; 2] = [1_000, WINDOW * MAX_RECORDS as usize];
 /// The target.
 const SHARE: f64 = 0.4;
 
-pub(crate) fn measure(line: &mut Line, table: &mut Table) -> Result<()> {
+/// What is queued drains over QUIC; as much again then drains over HTTPS, beside it.
+pub(crate) fn over_both(line: &mut Line, records: u64, table: &mut Table) -> Result<()> {
+    line.agent.stop()?;
+    line.agent.set(CARRIER, "quic");
+    line.agent.start()?;
+    let (queued, quic) = drain(line)?;
+    let mut yardstick: f64 = 0.0;
+    for rows in TRANSACTIONS {
+        yardstick = yardstick.max(bare(line.hub.folder(), rows)?);
+    }
+    table.add(Row {
+        what: format!("drain of {queued} records over QUIC"),
+        figure: (quic, "/s"),
+        yardstick: Some((yardstick, "rows/s, bare rusqlite")),
+        target: Target::Share(SHARE),
+    });
+    line.hub.stop()?;
+    line.agent.stop()?;
+    line.agent.set(CARRIER, "https");
+    line.agent.start()?;
+    memory::fill(line, records)?;
+    let (queued, https) = drain(line)?;
+    table.add(Row {
+        what: format!("drain of {queued} records over HTTPS"),
+        figure: (https, "/s"),
+        yardstick: Some((quic, "/s over QUIC")),
+        target: Target::None,
+    });
+    Ok(())
+}
+
+/// Starts the hub, and answers how many records were queued and how many a second it took in.
+fn drain(line: &mut Line) -> Result<(f64, f64)> {
     let queued = line.agent.metric(BACKLOG)?;
     line.hub.start()?;
     // From the moment when the line stands: dialling and back-off are not what is measured.
     until(LIMIT, "the drain to begin", || Ok((line.agent.metric(BACKLOG)? < queued).then_some(())))?;
     let (begun, from) = (Instant::now(), line.agent.metric(BACKLOG)?);
     until(LIMIT, "the queue to drain", || Ok((line.agent.metric(BACKLOG)? == 0.0).then_some(())))?;
-    let rate = from / begun.elapsed().as_secs_f64();
-    let mut yardstick: f64 = 0.0;
-    for rows in TRANSACTIONS {
-        yardstick = yardstick.max(bare(line.hub.folder(), rows)?);
-    }
-    table.add(Row {
-        what: format!("drain of {queued} records to the hub"),
-        figure: (rate, "/s"),
-        yardstick: Some((yardstick, "rows/s, bare rusqlite")),
-        target: Target::Share(SHARE),
-    });
-    Ok(())
+    Ok((queued, from / begun.elapsed().as_secs_f64()))
 }
 
 /// Rows a second that bare rusqlite inserts of what the hub stored.

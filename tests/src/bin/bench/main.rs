@@ -1,6 +1,7 @@
 //! `make bench`: what the line does, each figure beside its yardstick from the same run.
 //!
-//! `SITEWARDEN_BENCH_RECORDS` sets how many records are queued for the backlog and the drain (1,000,000).
+//! `SITEWARDEN_BENCH_RECORDS` sets how many records are queued for the backlog and the drain (1,000,000),
+//! `SITEWARDEN_BENCH_AGENTS` how many agents are idle on one hub (2,000). A word limits the run: `drain` or `fleet`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod bare;
@@ -8,8 +9,10 @@ mod crowd;
 mod disk;
 mod drain;
 mod events;
+mod fleet;
 mod load;
 mod memory;
+mod peer;
 mod table;
 mod verify;
 
@@ -22,6 +25,8 @@ use table::Table;
 fn main() -> ExitCode {
     let done = match env::args().nth(1).as_deref() {
         Some(bare::WORD) => bare::serve(),
+        Some("drain") => alone(drains),
+        Some("fleet") => alone(fleet::measure),
         _ => run(),
     };
     match done {
@@ -33,8 +38,35 @@ fn main() -> ExitCode {
     }
 }
 
+/// One part, for those who work on it.
+fn alone(part: impl FnOnce(&mut Table) -> Result<()>) -> Result<()> {
+    let mut table = Table::default();
+    part(&mut table)?;
+    finish(&table)
+}
+
+/// The drains over the carriers, on a line of their own.
+fn drains(table: &mut Table) -> Result<()> {
+    let mut line = Line::new(1)?;
+    line.drained()?;
+    line.hub.stop()?;
+    memory::fill(&line, records())?;
+    drain::over_both(&mut line, records(), table)
+}
+
+fn records() -> u64 {
+    env::var("SITEWARDEN_BENCH_RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000)
+}
+
+fn finish(table: &Table) -> Result<()> {
+    println!("\n{table}");
+    let missed = table.missed();
+    ensure!(missed.is_empty(), "targets missed: {}", missed.join("; "));
+    Ok(())
+}
+
 fn run() -> Result<()> {
-    let records = env::var("SITEWARDEN_BENCH_RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let records = records();
     let mut table = Table::default();
     let mut line = Line::new(1_000_000)?;
     line.agent.command(&["activate", &line.key])?;
@@ -46,9 +78,8 @@ fn run() -> Result<()> {
     line.hub.stop()?;
     events::measure(&line, &mut table)?;
     memory::with_backlog(&mut line, records, &mut table)?;
-    drain::measure(&mut line, &mut table)?;
-    println!("\n{table}");
-    let missed = table.missed();
-    ensure!(missed.is_empty(), "targets missed: {}", missed.join("; "));
-    Ok(())
+    drain::over_both(&mut line, records, &mut table)?;
+    drop(line);
+    fleet::measure(&mut table)?;
+    finish(&table)
 }

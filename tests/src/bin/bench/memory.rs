@@ -39,7 +39,8 @@ fn resident(line: &Line, what: &str, below: f64, table: &mut Table) -> Result<()
     Ok(())
 }
 
-fn fill(line: &Line, records: u64) -> Result<()> {
+/// Queues records until there are so many.
+pub(crate) fn fill(line: &Line, records: u64) -> Result<()> {
     let missing = records.saturating_sub(line.agent.backlog()?);
     let share = missing.div_ceil(FILLERS * AT_ONCE);
     thread::scope(|scope| -> Result<()> {
