@@ -16,6 +16,7 @@ mod enrolments;
 mod error;
 mod flags;
 mod ingest;
+mod leads;
 mod licenses;
 mod monitors;
 mod plants;
@@ -44,6 +45,10 @@ pub use enrolments::{NewEnrolment, Redeemed, Redemption};
 pub use error::Error;
 pub use flags::RedFlag;
 pub use ingest::{IngestOutcome, OpenedRecords, VerifiedBatch};
+pub use leads::{
+    Contact, ContactEdit, Institution, InstitutionEdit, InstitutionFilter, MAX_COUNTED, MAX_WANTED_TAGS, NewContact,
+    NewInstitution, NewNote, Note, NoteEdit, Part, Refusal as LeadRefusal, Span,
+};
 pub use licenses::{
     Holder, Issued, LicenseChange, LicenseEdit, LicenseRefusal, LicenseRevision, LicenseRow, LicenseSelector,
     NewLicense, PolicyEdit, SeenLicense, SiteInForce,

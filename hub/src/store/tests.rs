@@ -3,6 +3,7 @@
 mod enrolling;
 mod greeting;
 mod ingesting;
+mod leads;
 mod license_life;
 mod licensing;
 mod little_room;
