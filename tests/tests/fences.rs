@@ -36,11 +36,12 @@ const IMPURE_NAMES: [&str; 12] = [
     "getrandom",
 ];
 /// Which of our crates each may depend on.
-const ARROWS: [(&str, &[&str]); 4] = [
+const ARROWS: [(&str, &[&str]); 5] = [
     ("protocol", &[]),
     ("certs", &["sitewarden-protocol"]),
-    ("agent", &["sitewarden-certs", "sitewarden-protocol"]),
-    ("hub", &["sitewarden-certs", "sitewarden-protocol"]),
+    ("openapi", &[]),
+    ("agent", &["sitewarden-certs", "sitewarden-openapi", "sitewarden-protocol"]),
+    ("hub", &["sitewarden-certs", "sitewarden-openapi", "sitewarden-protocol"]),
 ];
 
 #[test]
