@@ -10,11 +10,12 @@ use axum::Json;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
 use sitewarden_protocol::license::{Change, Explanation, LICENSE_MANAGEMENT, Reason, Verdict};
 use std::collections::BTreeSet;
 
 /// What is told; moments in RFC 3339.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Told {
     /// The app.
     pub app: String,
@@ -43,7 +44,7 @@ pub struct Told {
 }
 
 /// One reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToldReason {
     /// Since when.
     pub since: Option<String>,
@@ -52,7 +53,7 @@ pub struct ToldReason {
 }
 
 /// One change to come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToldChange {
     /// When.
     pub at: String,

@@ -5,6 +5,7 @@
 
 mod activation;
 mod control;
+mod described;
 mod error;
 mod explain;
 mod health;
@@ -50,7 +51,9 @@ use crate::telemetry::Telemetry;
 use crate::users::Users;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, post};
+use sitewarden_openapi::shared::{measurement, plant};
+use sitewarden_openapi::{Routes, Shape};
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::timeout::TimeoutLayer;
@@ -91,29 +94,32 @@ pub struct Api {
     pub machine: Machine,
 }
 
-/// For apps.
+/// For apps. Each route has its description, of which the agent's OpenAPI document consists.
 pub fn app_routes(api: Api) -> Router {
-    let router = Router::new()
-        .route("/_config/licenses/_verify", get(licenses::verify))
-        .route("/_config/licenses/_explain", get(explain::for_technicians))
-        .route("/_config/licenses/_activate", post(activation::activate))
-        .route("/_config/licenses/{id}", get(show::show))
+    use described::{operations, telemetry as reported};
+    let routes = Routes::new()
+        .get("/_config/licenses/_verify", licenses::verify, plant::verify())
+        .get("/_config/licenses/_explain", explain::for_technicians, plant::explain(Shape::of::<Told>()))
+        .post("/_config/licenses/_activate", activation::activate, plant::activate())
+        .get("/_config/licenses/{id}", show::show, plant::show())
         // The document says GET, and its own curl line has an empty `--data`, with which curl sends a POST.
-        .route("/_config/licenses/_list", get(show::list).post(show::list))
-        .route("/_config/licenses/_notification", get(notification::notification))
-        .route("/_config/_notification/", get(notification::notification))
-        .route("/_config/monitors/_bulk", post(monitors::bulk))
-        .route("/_config/monitors/_list", get(monitors::list))
-        .route("/_config/monitors/{monitor}", put(monitors::reserve).delete(monitors::release))
-        .route("/api/v1/telemetry/events", post(telemetry::events))
-        .route("/api/v1/send-telemetry-data", send_telemetry::route())
-        .route("/.well-known/sitewarden", get(well_known::identity))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
+        .get("/_config/licenses/_list", show::list, plant::list())
+        .post("/_config/licenses/_list", show::list, plant::list())
+        .get("/_config/licenses/_notification", notification::notification, plant::notification())
+        .get("/_config/_notification/", notification::notification, plant::notification())
+        .post("/_config/monitors/_bulk", monitors::bulk, plant::bulk())
+        .get("/_config/monitors/_list", monitors::list, plant::monitors())
+        .put("/_config/monitors/{monitor}", monitors::reserve, plant::reserve())
+        .delete("/_config/monitors/{monitor}", monitors::release, plant::release())
+        .post("/api/v1/telemetry/events", telemetry::events, reported::events())
+        .on("/api/v1/send-telemetry-data", send_telemetry::route(), [("post", measurement::send())])
+        .get("/.well-known/sitewarden", well_known::identity, operations::identity())
+        .get("/healthz", health::healthz, operations::healthz())
+        .get("/readyz", health::readyz, operations::readyz())
+        .get("/metrics", health::metrics, operations::metrics())
         .merge(control::routes())
         .merge(license_server::routes());
-    finish(router, api)
+    finish(sitewarden_openapi::described(routes, &described::head()), api)
 }
 
 /// For the operator at the machine.

@@ -7,11 +7,14 @@ use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use schemars::JsonSchema;
 use sitewarden_protocol::id::{AgentId, SiteId};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Identity {
+    #[schemars(with = "String")]
     agent: AgentId,
+    #[schemars(with = "String")]
     site: SiteId,
     /// The raw Ed25519 key in base64url.
     signing_key: String,
@@ -21,7 +24,7 @@ pub(super) struct Identity {
     certificates: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Jwk {
     kty: &'static str,
     crv: &'static str,
@@ -29,6 +32,7 @@ struct Jwk {
     alg: &'static str,
     #[serde(rename = "use")]
     usage: &'static str,
+    #[schemars(with = "String")]
     kid: AgentId,
 }
 

@@ -12,32 +12,37 @@ mod preview;
 mod webhook;
 
 use super::Api;
+use super::described::control as described;
 use super::error::Detail;
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use sitewarden_openapi::Routes;
 use sitewarden_protocol::time::UnixMillis;
 
 /// All of its routes.
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/api/v1/auth/login", post(auth::login))
-        .route("/api/v1/auth/refresh", post(auth::refresh))
-        .route("/api/v1/auth/logout", post(auth::logout))
-        .route("/api/v1/telemetry/config", get(config::show).put(config::change))
-        .route("/api/v1/telemetry/test-connection", post(connection::test))
-        .route("/api/v1/telemetry/preview", get(preview::preview))
-        .route("/api/v1/telemetry/history", get(history::list))
-        .route("/api/v1/telemetry/history/{log_id}/retry", post(history::retry))
-        .route("/api/v1/telemetry/send-now", post(history::send_now))
-        .route("/api/v1/telemetry/license-status", get(gates::status))
-        .route("/api/v1/telemetry/license-check/test-policies", get(gates::test_policies))
-        .route("/api/v1/telemetry/license-check/promote-production", get(gates::promote_production))
-        .route("/api/v1/telemetry/health", get(health::health))
-        .route("/api/v1/telemetry/scheduler-status", get(health::scheduler))
-        .route("/api/v1/telemetry/webhook/license-update", post(webhook::license_update))
+pub(super) fn routes() -> Routes<Api> {
+    Routes::new()
+        .post("/api/v1/auth/login", auth::login, described::login())
+        .post("/api/v1/auth/refresh", auth::refresh, described::refresh())
+        .post("/api/v1/auth/logout", auth::logout, described::logout())
+        .get("/api/v1/telemetry/config", config::show, described::config())
+        .put("/api/v1/telemetry/config", config::change, described::change_config())
+        .post("/api/v1/telemetry/test-connection", connection::test, described::test_connection())
+        .get("/api/v1/telemetry/preview", preview::preview, described::preview())
+        .get("/api/v1/telemetry/history", history::list, described::history())
+        .post("/api/v1/telemetry/history/{log_id}/retry", history::retry, described::retry())
+        .post("/api/v1/telemetry/send-now", history::send_now, described::send_now())
+        .get("/api/v1/telemetry/license-status", gates::status, described::license_status())
+        .get("/api/v1/telemetry/license-check/test-policies", gates::test_policies, described::test_policies())
+        .get(
+            "/api/v1/telemetry/license-check/promote-production",
+            gates::promote_production,
+            described::promote_production(),
+        )
+        .get("/api/v1/telemetry/health", health::health, described::health())
+        .get("/api/v1/telemetry/scheduler-status", health::scheduler, described::scheduler())
+        .post("/api/v1/telemetry/webhook/license-update", webhook::license_update, described::license_update())
 }
 
 /// A request's body, whatever content type it claims.

@@ -18,9 +18,10 @@ pub(super) use error::Refused;
 use super::Api;
 use crate::enforcement::Asked;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::post;
-use axum::{Extension, Router};
+use axum::Extension;
 use rate::Rate;
+use sitewarden_openapi::Routes;
+use sitewarden_openapi::shared::license_server as described;
 use sitewarden_protocol::id::ActivationId;
 use sitewarden_protocol::license::KeyDigest;
 use sitewarden_protocol::license::seats::Refusal;
@@ -50,20 +51,19 @@ struct Limits {
     strangers: Rate<IpAddr>,
 }
 
-pub(super) fn routes() -> Router<Api> {
+pub(super) fn routes() -> Routes<Api> {
     let limits = Limits {
         heartbeats: Rate::new(1, MINUTE),
         claims: Rate::new(CLAIMS, MINUTE),
         activations: Rate::new(ACTIVATIONS, MINUTE),
         strangers: Rate::new(STRANGERS, MINUTE),
     };
-    Router::new()
-        .route(PATHS[0], post(activate::activate))
-        .route(PATHS[1], post(validate::validate))
-        .route(PATHS[2], post(heartbeat::heartbeat))
-        .route(PATHS[3], post(deactivate::deactivate))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(Extension(Arc::new(limits)))
+    Routes::new()
+        .post(PATHS[0], activate::activate, described::activate())
+        .post(PATHS[1], validate::validate, described::validate())
+        .post(PATHS[2], heartbeat::heartbeat, described::heartbeat())
+        .post(PATHS[3], deactivate::deactivate, described::deactivate())
+        .around(|router| router.layer(DefaultBodyLimit::max(MAX_BODY)).layer(Extension(Arc::new(limits))))
 }
 
 /// Notes what a machine was not allowed. Who it is, is named by its activation.
