@@ -10,6 +10,8 @@ mod auth;
 mod bad_input;
 #[path = "hub/command.rs"]
 mod command;
+#[path = "hub/described.rs"]
+mod described;
 #[path = "hub/enrolment.rs"]
 mod enrolment;
 #[path = "hub/flags.rs"]

@@ -4,6 +4,7 @@ mod address;
 pub(crate) mod api;
 mod basic;
 mod capped;
+mod described;
 mod enroll;
 mod error;
 mod health;
@@ -32,9 +33,10 @@ use axum::{
     extract::{DefaultBodyLimit, FromRef, Request},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
+use described::operations;
 use error::Error;
+use sitewarden_openapi::{Routes, shared::measurement};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 
@@ -59,16 +61,17 @@ pub(crate) struct Parts {
 
 /// All routes; those of the administration are made elsewhere.
 pub(crate) fn router(parts: Parts, administration: Router) -> Router {
-    let router = Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .route("/api/v1/enroll", post(enroll::enroll))
-        .route("/api/v1/send-telemetry-data", post(send_telemetry::send))
-        .route("/sync/v1", get(sync::sync))
-        .route("/.well-known/sitewarden", get(well_known::sitewarden))
+    let routes = Routes::new()
+        .get("/healthz", health::healthz, operations::healthz())
+        .get("/readyz", health::readyz, operations::readyz())
+        .get("/metrics", health::metrics, operations::metrics())
+        .post("/api/v1/enroll", enroll::enroll, operations::enroll())
+        .post("/api/v1/send-telemetry-data", send_telemetry::send, measurement::send())
+        .get("/sync/v1", sync::sync, operations::sync())
+        .get("/.well-known/sitewarden", well_known::sitewarden, operations::identity())
         .nest("/api/v1/telemetry", telemetry::routes())
-        .nest("/_config", plant::routes())
+        .nest("/_config", plant::routes());
+    let router = sitewarden_openapi::described(routes, &described::head())
         .fallback(plant::elsewhere)
         .method_not_allowed_fallback(async || Error::Method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

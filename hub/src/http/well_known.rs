@@ -4,12 +4,13 @@ use super::SendTelemetry;
 use axum::{Json, extract::State};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sitewarden_protocol::telemetry::PRIVATE_KEY_USED;
 use std::sync::Arc;
 
 /// In the shape in which agents tell of themselves. Of several keys the first is the one in use.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Identity {
     /// The raw Ed25519 key in base64url.
     signing_key: String,
@@ -19,7 +20,7 @@ pub(super) struct Identity {
     certificates: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Jwk {
     kty: &'static str,
     crv: &'static str,

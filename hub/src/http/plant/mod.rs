@@ -17,17 +17,21 @@ mod update;
 mod verify;
 mod who;
 
-use super::{Parts, basic::Basic};
+use super::{
+    Parts,
+    basic::Basic,
+    described::plant::{self as described, at_hub},
+};
 use crate::store::{Act, Store};
 use axum::{
-    Router,
     extract::{DefaultBodyLimit, Path, Request, State, rejection::PathRejection},
     http::{Method, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{any, get, post},
+    routing::any,
 };
 use error::Error;
+use sitewarden_openapi::{Routes, shared::plant};
 use sitewarden_protocol::id::LicenseId;
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -49,24 +53,30 @@ pub(crate) struct Plant {
 }
 
 /// All routes below `/_config`.
-pub(super) fn routes() -> Router<Parts> {
-    Router::new()
-        .route("/licenses", post(generate::generate))
-        .route("/licenses/{id}", get(show::show).put(update::update))
+pub(super) fn routes() -> Routes<Parts> {
+    Routes::new()
+        .post("/licenses", generate::generate, described::generate())
+        .get("/licenses/{id}", show::show, at_hub(plant::show()))
+        .put("/licenses/{id}", update::update, described::update())
         // The document says GET, and its own curl line has an empty `--data`, with which curl sends a POST.
-        .route("/licenses/_list", get(show::list).post(show::list))
-        .route("/licenses/_activate", post(activate::activate))
-        .route("/licenses/_notification", get(notification::notification))
-        .route("/licenses/_verify", get(verify::verify))
-        .route("/licenses/_explain", get(explain::explain))
-        .route("/monitors/_list", get(monitors::list))
-        .route("/monitors/{id}", any(monitors::elsewhere))
-        .route("/_notification", get(notification::notification))
-        .route("/_notification/", get(notification::notification))
-        .fallback(async |_: Caller| Error::not_found())
-        .method_not_allowed_fallback(async |_: Caller| Error::method())
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(in_time))
+        .get("/licenses/_list", show::list, at_hub(plant::list()))
+        .post("/licenses/_list", show::list, at_hub(plant::list()))
+        .post("/licenses/_activate", activate::activate, at_hub(plant::activate()))
+        .get("/licenses/_notification", notification::notification, at_hub(plant::notification()))
+        .get("/licenses/_verify", verify::verify, at_hub(plant::verify()))
+        .get("/licenses/_explain", explain::explain, described::explain())
+        .get("/monitors/_list", monitors::list, described::monitors())
+        .get("/_notification", notification::notification, at_hub(plant::notification()))
+        .get("/_notification/", notification::notification, at_hub(plant::notification()))
+        .around(|router| {
+            router
+                // No endpoint: whoever may call learns that it is the agents' alone.
+                .route("/monitors/{id}", any(monitors::elsewhere))
+                .fallback(async |_: Caller| Error::not_found())
+                .method_not_allowed_fallback(async |_: Caller| Error::method())
+                .layer(DefaultBodyLimit::max(MAX_BODY))
+                .layer(middleware::from_fn(in_time))
+        })
 }
 
 /// What is at none of the hub's paths. One of the document's samples has its parameters where the path should be,

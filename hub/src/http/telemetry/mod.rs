@@ -11,20 +11,22 @@ mod transmissions;
 mod view;
 mod who;
 
-use super::{
-    Parts,
-    api::{Error, error},
-};
-use axum::{Router, routing::get};
+pub(super) use records::Page as RecordPage;
+
+use super::{Parts, api::error, described::telemetry as described};
+use sitewarden_openapi::Routes;
 use who::Caller;
 
 /// All routes below `/api/v1/telemetry`.
-pub(super) fn routes() -> Router<Parts> {
-    Router::new()
-        .route("/records", get(records::records))
-        .route("/series", get(series::series))
-        .route("/export", get(export::export))
-        .route("/transmissions", get(transmissions::transmissions))
-        .fallback(async |_: Caller| error::no_such_path().await)
-        .method_not_allowed_fallback(async |_: Caller| error::no_such_method().await)
+pub(super) fn routes() -> Routes<Parts> {
+    Routes::new()
+        .get("/records", records::records, described::records())
+        .get("/series", series::series, described::series())
+        .get("/export", export::export, described::export())
+        .get("/transmissions", transmissions::transmissions, described::transmissions())
+        .around(|router| {
+            router
+                .fallback(async |_: Caller| error::no_such_path().await)
+                .method_not_allowed_fallback(async |_: Caller| error::no_such_method().await)
+        })
 }

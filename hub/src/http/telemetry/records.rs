@@ -8,13 +8,14 @@ use super::{
 };
 use crate::store::{MAX_PAGE, Store};
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Rows of a page if the request does not say how many.
 const DEFAULT: usize = 100;
 
-#[derive(Debug, Serialize)]
-pub(super) struct Page {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::http) struct Page {
     items: Vec<View>,
     /// What to give as `cursor` to get the next page; null on the last. A page may be short, and still have a next.
     next: Option<String>,

@@ -2,6 +2,7 @@
 
 use crate::store::{MeasuredRow, ReportedRow, TelemetryRow};
 use chrono::SecondsFormat;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sitewarden_protocol::{
@@ -11,13 +12,15 @@ use sitewarden_protocol::{
 };
 
 /// A row as programs read it; null for what it does not have.
-#[derive(Debug, Serialize)]
-pub(super) struct View {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::http) struct View {
     at: String,
     received_at: String,
     kind: &'static str,
     customer: i64,
+    #[schemars(with = "Option<String>")]
     site: Option<SiteId>,
+    #[schemars(with = "Option<String>")]
     agent: Option<AgentId>,
     epoch: Option<u64>,
     seq: Option<u64>,
