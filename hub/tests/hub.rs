@@ -20,6 +20,8 @@ mod flags;
 mod http;
 #[path = "hub/https.rs"]
 mod https;
+#[path = "hub/leads.rs"]
+mod leads;
 #[path = "hub/lifecycle.rs"]
 mod lifecycle;
 #[path = "hub/log.rs"]

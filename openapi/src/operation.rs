@@ -141,6 +141,17 @@ impl Operation {
         self
     }
 
+    /// An example of a JSON answer that was said before.
+    #[must_use]
+    pub fn answers_example(mut self, status: u16, example: Value) -> Self {
+        let response = &mut self.0["responses"][status.to_string()];
+        if response["description"].is_null() {
+            response[FAULT] = "an example of no answer".into();
+        }
+        response["content"][JSON]["example"] = example;
+        self
+    }
+
     /// An answer without a body.
     #[must_use]
     pub fn answers_empty(mut self, status: u16, what: &str) -> Self {
@@ -198,7 +209,8 @@ impl Operation {
         let named = |name: &str| {
             self.0["parameters"].as_array().into_iter().flatten().any(|one| one["in"] == "path" && one["name"] == name)
         };
-        let missing = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).find(|part| !named(part));
+        let missing =
+            path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).find(|part| !named(part));
         if let Some(missing) = missing.map(str::to_owned) {
             self.0.insert(FAULT.to_owned(), missing.into());
         }

@@ -62,7 +62,8 @@ pub fn described<S: Clone + Send + Sync + 'static>(routes: Routes<S>, head: &Hea
         .answers(200, "The document", Shape::schema(json!({ "type": "object" })));
     let (router, mut paths) = routes.into_parts();
     paths.entry(path.to_owned()).or_default().insert("get".to_owned(), own.at("get", path));
-    let tags: Vec<_> = head.tags.iter().map(|tag| json!({ "name": tag.name, "description": tag.description })).collect();
+    let tags: Vec<_> =
+        head.tags.iter().map(|tag| json!({ "name": tag.name, "description": tag.description })).collect();
     let document = json!({
         "openapi": "3.1.0",
         "info": { "title": head.title, "version": head.version, "description": head.description },

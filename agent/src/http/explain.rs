@@ -9,8 +9,8 @@ use crate::clock::Moment;
 use axum::Json;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
-use serde::{Deserialize, Serialize};
 use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sitewarden_protocol::license::{Change, Explanation, LICENSE_MANAGEMENT, Reason, Verdict};
 use std::collections::BTreeSet;
 

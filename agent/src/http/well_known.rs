@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 use schemars::JsonSchema;
+use serde::Serialize;
 use sitewarden_protocol::id::{AgentId, SiteId};
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::store::{Agent, AgentPage, AgentStatus, EpochState};
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::{
     id::{AgentId, SiteId},
@@ -16,22 +17,27 @@ use sitewarden_protocol::{
     signing::PublicKey,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
+    #[schemars(with = "Option<String>")]
     site: Option<SiteId>,
+    #[schemars(with = "Option<String>")]
     after: Option<AgentId>,
     #[serde(default)]
     limit: Limit,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct View {
+    #[schemars(with = "String")]
     id: AgentId,
+    #[schemars(with = "String")]
     site: SiteId,
     status: AgentStatus,
     hostname: String,
     program: String,
+    #[schemars(with = "String")]
     signing_key: PublicKey,
     enrolled_at: String,
     revoked_at: Option<String>,
@@ -46,7 +52,7 @@ pub(super) struct View {
     epochs: Option<Vec<Epoch>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Live {
     at: String,
     backlog: u64,
@@ -56,14 +62,14 @@ struct Live {
     quotas: Vec<Quota>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Quota {
     app: String,
     used: u32,
     permitted: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Epoch {
     epoch: u64,
     through: u64,

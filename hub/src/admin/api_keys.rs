@@ -9,6 +9,7 @@ use super::{
 };
 use crate::store::{ApiKey, NewApiKey, Purpose, Role};
 use axum::{Json, extract::State, http::StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::id::SiteId;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use std::time::Duration;
 /// The longest that a rotated key counts beside its successor, hours: a year.
 const MAX_OVERLAP: u32 = 366 * 24;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct New {
     #[serde(default)]
@@ -24,13 +25,14 @@ pub(super) struct New {
     /// Of a key for the API; viewer if not given.
     role: Option<Role>,
     customer: Option<i64>,
+    #[schemars(with = "Option<String>")]
     site: Option<SiteId>,
     name: Option<String>,
     expires: Option<String>,
 }
 
 /// For telemetry, if nothing else is said.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
 struct Wanted(Purpose);
 
@@ -40,14 +42,14 @@ impl Default for Wanted {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rotation {
     /// Hours that the old key still counts.
     overlap: u32,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     customer: Option<i64>,
@@ -57,7 +59,7 @@ pub(super) struct Query {
     limit: Limit,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct View {
     id: i64,
     name: String,
@@ -65,6 +67,7 @@ pub(super) struct View {
     /// Null for a telemetry key, with which nothing can be read.
     role: Option<Role>,
     customer: Option<i64>,
+    #[schemars(with = "Option<String>")]
     site: Option<SiteId>,
     hint: String,
     status: &'static str,
@@ -75,7 +78,7 @@ pub(super) struct View {
 }
 
 /// A new key, this once with the key itself. Does not print.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Made {
     key: String,
     #[serde(flatten)]

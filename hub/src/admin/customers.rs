@@ -9,16 +9,17 @@ use super::{
 };
 use crate::store::Customer;
 use axum::{Json, extract::State, http::StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct New {
     name: String,
     email: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     after: Option<i64>,
@@ -26,7 +27,7 @@ pub(super) struct Query {
     limit: Limit,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct View {
     id: i64,
     name: String,
@@ -56,7 +57,7 @@ pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<i64>) -> Re
 }
 
 /// How long raw telemetry is kept, days; null for ever.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Retention {
     raw_days: Option<u32>,

@@ -9,16 +9,18 @@ use super::{
 };
 use crate::store::RedFlag;
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sitewarden_protocol::id::{AgentId, SiteId};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     /// Only those that were not put aside.
     #[serde(default)]
     open: bool,
+    #[schemars(with = "Option<String>")]
     site: Option<SiteId>,
     /// The list goes from the newest to the oldest.
     after: Option<i64>,
@@ -26,18 +28,20 @@ pub(super) struct Query {
     limit: Limit,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Resolution {
     note: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct View {
     id: i64,
     at: String,
     kind: String,
+    #[schemars(with = "Option<String>")]
     site: Option<SiteId>,
+    #[schemars(with = "Option<String>")]
     agent: Option<AgentId>,
     license: Option<i64>,
     details: Value,

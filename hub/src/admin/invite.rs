@@ -8,6 +8,7 @@ use super::{
 };
 use crate::store::NewEnrolment;
 use axum::{Json, extract::State, http::StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitewarden_certs::token::{EnrolmentToken, secret_digest};
 use sitewarden_protocol::id::SiteId;
@@ -18,9 +19,10 @@ const DEFAULT_SECONDS: u64 = 7 * 86_400;
 /// A year: a token that is good for longer is one that is forgotten.
 const MAX_SECONDS: u64 = 365 * 86_400;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct New {
+    #[schemars(with = "String")]
     site: SiteId,
     /// How long the token is good for, seconds; a week if not given.
     valid_for: Option<u64>,
@@ -29,9 +31,10 @@ pub(super) struct New {
 }
 
 /// The answer; the token is a secret.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct View {
     token: String,
+    #[schemars(with = "String")]
     site: SiteId,
     expires: String,
 }

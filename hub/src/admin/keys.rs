@@ -2,13 +2,14 @@
 
 use super::{AdminState, Caller, error::Error, extract::CREATED};
 use axum::{Json, extract::State, http::StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sitewarden_protocol::{sealing::OpeningKey, snapshot::SealingKey};
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct View {
     id: u32,
     /// X25519, in hexadecimal digits.

@@ -1,7 +1,7 @@
 //! Licences. The key is in the answers to issue and show, for the owner of the hub only.
 
-mod edit;
-mod explain;
+pub(super) mod edit;
+pub(super) mod explain;
 
 pub(super) use edit::{edit, history, revoke};
 pub(super) use explain::explain;
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::store::{Holder, Issued, LicenseRow, LicenseSelector, NewLicense, PolicyEdit};
 use axum::{Json, extract::State, http::StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::{
     id::{LicenseId, SiteId},
@@ -23,14 +24,17 @@ use sitewarden_protocol::{
 };
 use std::str::FromStr;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct New {
+    #[schemars(with = "String")]
     site: SiteId,
     app: String,
     name: String,
     /// If not given: perpetual without an end, else subscription.
+    #[schemars(with = "Option<String>")]
     kind: Option<Kind>,
+    #[schemars(with = "Option<String>")]
     validity: Option<Validity>,
     /// RFC 3339; with `until`, in place of `validity`.
     from: Option<String>,
@@ -42,6 +46,7 @@ pub(super) struct New {
     #[serde(default)]
     features: Vec<String>,
     #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     policy: PolicyEdit,
     #[serde(default)]
     thresholds: Vec<u16>,
@@ -49,26 +54,31 @@ pub(super) struct New {
     description: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
+    #[schemars(with = "Option<String>")]
     site: Option<SiteId>,
     after: Option<i64>,
     #[serde(default)]
     limit: Limit,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct View {
     id: i64,
+    #[schemars(with = "String")]
     uuid: LicenseId,
+    #[schemars(with = "Option<String>")]
     site: Option<SiteId>,
     customer: i64,
     app: String,
     name: String,
     description: String,
+    #[schemars(with = "String")]
     kind: Kind,
     status: &'static str,
+    #[schemars(with = "Option<String>")]
     validity: Option<Validity>,
     from: Option<String>,
     until: Option<String>,
@@ -76,6 +86,7 @@ pub(super) struct View {
     users: Option<u32>,
     activations: Option<u32>,
     features: Vec<String>,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     policy: Policy,
     thresholds: Vec<u16>,
     activated_at: Option<String>,

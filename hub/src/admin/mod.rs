@@ -10,9 +10,11 @@ mod agents;
 mod api_keys;
 mod apps;
 mod customers;
+mod described;
 mod flags;
 mod invite;
 mod keys;
+mod leads;
 mod licenses;
 mod monitors;
 mod plants;
@@ -23,7 +25,9 @@ mod users;
 #[cfg(test)]
 mod tests;
 
-use crate::http::api::{Access, Caller, LocalAdministrator, Needs, Routes, auth, error, extract, page, time};
+pub(crate) use described::described;
+
+use crate::http::api::{Access, Caller, Listed, LocalAdministrator, Needs, Routes, auth, error, extract, page, time};
 use crate::keys::SealingKeys;
 use crate::store::Store;
 use axum::{
@@ -106,13 +110,25 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .post("/users", change, users::add)
         .patch("/users/{name}", change, users::edit)
         .delete("/users/{name}", change, users::remove);
-    Routes::new(access).nest("/api/v1/auth", auth::routes(access)).nest("/api/v1/admin", admin)
+    Routes::new(access)
+        .nest("/api/v1/auth", auth::routes(access))
+        .nest("/api/v1/admin", admin)
+        .nest("/api/institutions", leads::routes(access))
 }
 
-/// The API, to be served over HTTPS beside other paths.
-pub(crate) fn router(state: AdminState) -> Router {
-    let (routes, _) = routes(&state.access).into_parts();
-    routes.method_not_allowed_fallback(error::no_such_method).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(state)
+/// The API, and the list of its routes.
+pub(crate) struct Administration {
+    /// To be served over HTTPS beside other paths, and on the socket.
+    pub(crate) router: Router,
+    /// What is in the OpenAPI document.
+    pub(crate) listed: Vec<Listed>,
+}
+
+/// All of the API.
+pub(crate) fn administration(state: AdminState) -> Administration {
+    let (routes, listed) = routes(&state.access).into_parts();
+    let router = routes.method_not_allowed_fallback(error::no_such_method).layer(DefaultBodyLimit::max(MAX_BODY));
+    Administration { router: router.with_state(state), listed }
 }
 
 /// The API, to be served on the socket that only the owner of the data folder can open.

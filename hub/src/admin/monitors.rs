@@ -9,12 +9,14 @@ use super::{
 };
 use crate::store::{Monitor, MonitorFilter, Scope};
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::id::{AgentId, SiteId};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
+    #[schemars(with = "String")]
     site: SiteId,
     app: Option<String>,
     after: Option<String>,
@@ -22,10 +24,11 @@ pub(super) struct Query {
     limit: Limit,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct View {
     monitor: String,
     app: String,
+    #[schemars(with = "String")]
     agent: AgentId,
     since: String,
 }

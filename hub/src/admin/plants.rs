@@ -9,27 +9,30 @@ use super::{
 };
 use crate::store::Plant;
 use axum::{Json, extract::State, http::StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::id::PlantId;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct New {
     name: String,
     customer: i64,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     customer: Option<i64>,
+    #[schemars(with = "Option<String>")]
     after: Option<PlantId>,
     #[serde(default)]
     limit: Limit,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct View {
+    #[schemars(with = "String")]
     id: PlantId,
     name: String,
     customer: i64,

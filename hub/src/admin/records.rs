@@ -9,6 +9,7 @@ use super::{
 };
 use crate::store::{RecordFilter, RecordOrder, StoredRecord};
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sitewarden_protocol::{
@@ -16,10 +17,12 @@ use sitewarden_protocol::{
     record::{Record, kind},
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
+    #[schemars(with = "Option<String>")]
     site: Option<SiteId>,
+    #[schemars(with = "Option<String>")]
     agent: Option<AgentId>,
     /// A kind's name, or its number.
     kind: Option<String>,
@@ -30,7 +33,7 @@ pub(super) struct Query {
     limit: Limit,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Order {
     #[default]
@@ -38,8 +41,9 @@ enum Order {
     Oldest,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct View {
+    #[schemars(with = "String")]
     agent: AgentId,
     epoch: u64,
     seq: u64,

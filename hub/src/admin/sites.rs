@@ -9,29 +9,35 @@ use super::{
 };
 use crate::store::{Site, SiteEdit};
 use axum::{Json, extract::State, http::StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::id::{PlantId, SiteId};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct New {
     name: String,
+    #[schemars(with = "String")]
     plant: PlantId,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
+    #[schemars(with = "Option<String>")]
     plant: Option<PlantId>,
+    #[schemars(with = "Option<String>")]
     after: Option<SiteId>,
     #[serde(default)]
     limit: Limit,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct View {
+    #[schemars(with = "String")]
     id: SiteId,
     name: String,
+    #[schemars(with = "String")]
     plant: PlantId,
     revision: u64,
     /// Null is as the hub is set. So too the next.
@@ -41,7 +47,7 @@ pub(super) struct View {
 }
 
 /// What is to be changed; what is not given stays as it is.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Edit {
     name: Option<String>,

@@ -1,6 +1,6 @@
 mod access;
 
-use super::{AdminState, InviteSettings, local, router};
+use super::{AdminState, InviteSettings, administration, local};
 use crate::http::{Basic, api::Access};
 use crate::keys::SealingKeys;
 use crate::store::{Store, StoreSecrets};
@@ -36,7 +36,7 @@ impl Api {
         let basic = Arc::new(Basic::new(store.clone()).unwrap());
         let access = Arc::new(Access::new(store.clone(), basic, &[2; 32]));
         let state = AdminState { access: Arc::clone(&access), store, invite, fresh_days: 30, sealing };
-        let https = router(state);
+        let https = administration(state).router;
         Self { router: local(https.clone()), https, access, _folder: folder }
     }
 

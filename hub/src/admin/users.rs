@@ -10,23 +10,25 @@ use super::{
 use crate::password;
 use crate::store::{Account, Role, Scope, User, UserEdit};
 use axum::{Json, extract::State, http::StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::id::SiteId;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct New {
     name: String,
     role: Role,
     password_hash: String,
     customer: Option<i64>,
+    #[schemars(with = "Option<String>")]
     site: Option<SiteId>,
     #[serde(default)]
     on_site: bool,
 }
 
 /// What is to be changed; what is not given stays as it is.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Edit {
     role: Option<Role>,
@@ -35,7 +37,7 @@ pub(super) struct Edit {
     on_site: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     after: Option<String>,
@@ -43,11 +45,12 @@ pub(super) struct Query {
     limit: Limit,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct View {
     name: String,
     role: Role,
     customer: Option<i64>,
+    #[schemars(with = "Option<String>")]
     site: Option<SiteId>,
     enabled: bool,
     on_site: bool,

@@ -1,9 +1,19 @@
 //! What can be typed. Each resource's own commands are with the resource.
 
 use super::{
-    agents::AgentCommand, api_keys::ApiKeyCommand, apps::AppCommand, customers::CustomerCommand, flags::FlagCommand,
-    keys::KeyCommand, licenses::LicenseCommand, monitors::MonitorCommand, plants::PlantCommand, records::RecordCommand,
-    sites::SiteCommand, users::UserCommand,
+    agents::AgentCommand,
+    api_keys::ApiKeyCommand,
+    apps::AppCommand,
+    customers::CustomerCommand,
+    flags::FlagCommand,
+    keys::KeyCommand,
+    leads::{ContactCommand, InstitutionCommand, NoteCommand},
+    licenses::LicenseCommand,
+    monitors::MonitorCommand,
+    plants::PlantCommand,
+    records::RecordCommand,
+    sites::SiteCommand,
+    users::UserCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
@@ -82,6 +92,15 @@ pub(super) enum Running {
     /// List apps with their numbers, and say which versions were released.
     #[command(subcommand)]
     App(AppCommand),
+    /// Add, list, show, change and remove institutions, which may become customers.
+    #[command(subcommand)]
+    Institution(InstitutionCommand),
+    /// Add, list, show, change and remove the people at institutions.
+    #[command(subcommand)]
+    Contact(ContactCommand),
+    /// Add, list, show, change and remove notes of what was said with institutions.
+    #[command(subcommand)]
+    Note(NoteCommand),
     /// Add, list, change and remove those who may log in at the hub.
     #[command(subcommand)]
     User(UserCommand),

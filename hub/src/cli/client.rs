@@ -22,6 +22,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most bytes of an answer: a page of 1,000 records, each of 3.5 KiB before it became JSON, with room to spare.
 const MAX_ANSWER: usize = 64 << 20;
 
+/// Items of a page, where pages have numbers.
+const PER_PAGE: usize = 500;
+
 const SOCKET: &str = "run/admin.sock";
 
 /// Names and values behind the question mark; those without a value are left out.
@@ -77,6 +80,11 @@ impl Client {
         self.call(Method::PATCH, path, Body::from(body)).await
     }
 
+    pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
+        let body = serde_json::to_vec(body).map_err(|error| Failure::of(FAILED, &error))?;
+        self.call(Method::PUT, path, Body::from(body)).await
+    }
+
     pub(super) async fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.call(Method::DELETE, path, Body::empty()).await
     }
@@ -95,6 +103,22 @@ impl Client {
                 return Ok(Value::Array(items));
             }
         }
+    }
+
+    /// All pages of a list whose pages have numbers, as one: what stands in each page under `name`.
+    pub(super) async fn pages(&self, path: &str, name: &str, parameters: Parameters<'_>) -> Result<Value, Failure> {
+        let mut items = Vec::new();
+        for number in 1_u64.. {
+            let page = [("per_page", Some(PER_PAGE.to_string())), ("page", Some(number.to_string()))];
+            let mut answer = self.get(path, &[parameters, &page].concat()).await?;
+            let Value::Array(of_page) = answer[name].take() else { break };
+            let is_last = of_page.len() < PER_PAGE;
+            items.extend(of_page);
+            if is_last {
+                break;
+            }
+        }
+        Ok(Value::Array(items))
     }
 
     async fn call(&self, method: Method, path: &str, body: Body) -> Result<Value, Failure> {
@@ -119,7 +143,7 @@ impl Client {
         // The host is a formality: the socket decides who answers.
         let request = Request::builder()
             .method(method)
-            .uri(format!("/api/v1/admin/{path}"))
+            .uri(if path.starts_with('/') { path.to_owned() } else { format!("/api/v1/admin/{path}") })
             .header(header::HOST, "hub")
             .header(header::CONTENT_TYPE, "application/json")
             .body(body)?;

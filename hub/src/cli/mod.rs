@@ -12,6 +12,7 @@ mod customers;
 mod failure;
 mod flags;
 mod keys;
+mod leads;
 mod licenses;
 mod monitors;
 mod output;
@@ -68,6 +69,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 arguments::Running::Monitor(command) => monitors::run(&client, command, output).await,
                 arguments::Running::Apikey(command) => api_keys::run(&client, command, output).await,
                 arguments::Running::App(command) => apps::run(&client, command, output).await,
+                arguments::Running::Institution(command) => leads::institutions(&client, command, output).await,
+                arguments::Running::Contact(command) => leads::contacts(&client, command, output).await,
+                arguments::Running::Note(command) => leads::notes(&client, command, output).await,
                 arguments::Running::User(command) => users::run(&client, command, output).await,
             }
         }),

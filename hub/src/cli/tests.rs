@@ -52,6 +52,22 @@ fn the_documented_commands_are_taken() {
         "keys list",
         "keys rotate --sealing",
         "flag resolve 1 --note TEXT",
+        "institution add NAME --type university --address HERE --tag a --tag b --metadata {}",
+        "institution list --search WORD --tag a --tag b",
+        "institution show 1",
+        "institution edit 1 --name NAME --tag a",
+        "institution convert 1 --name NAME --email a@b",
+        "institution remove 1",
+        "contact add --institution 1 NAME --email a@b --phone 1 --position X --primary",
+        "contact list --institution 1",
+        "contact show --institution 1 2",
+        "contact edit --institution 1 2 --primary false",
+        "contact remove --institution 1 2",
+        "note add --institution 1 TEXT --type meeting --tag sales",
+        "note list --institution 1",
+        "note show --institution 1 2",
+        "note edit --institution 1 2 --content TEXT",
+        "note remove --institution 1 2",
     ] {
         let line = format!("sitewarden-hub {}", line.replace("ID", id));
         let parsed = Cli::try_parse_from(line.split(' '));
@@ -72,6 +88,10 @@ fn what_is_misused_is_refused() {
         "user add NAME --role viewer --password-file /f --customer 1 --site 0190c8a0-0000-7000-8000-000000000000",
         "user edit NAME",
         "flag resolve 1",
+        "institution edit 1",
+        "institution add NAME --metadata 5",
+        "contact edit --institution 1 2",
+        "note edit --institution 1 2",
         "user edit NAME --enable --disable",
     ] {
         let words = std::iter::once("sitewarden-hub").chain(line.split(' ').filter(|word| !word.is_empty()));

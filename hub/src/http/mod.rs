@@ -18,12 +18,14 @@ mod telemetry;
 mod well_known;
 
 pub(crate) use basic::Basic;
+pub(crate) use described::plant::explanation;
 pub(crate) use enroll::Enrolment;
 pub(crate) use plant::Plant;
 pub(crate) use rate::Rate;
 pub(crate) use send_telemetry::SendTelemetry;
 pub(crate) use serve::{Server, serve_https, serve_plain, serve_socket};
 
+use crate::admin::Administration;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::sync::Https;
@@ -59,8 +61,8 @@ pub(crate) struct Parts {
     pub(crate) serving: watch::Receiver<bool>,
 }
 
-/// All routes; those of the administration are made elsewhere.
-pub(crate) fn router(parts: Parts, administration: Router) -> Router {
+/// All routes; those of the administration are made elsewhere, and described like all others.
+pub(crate) fn router(parts: Parts, administration: Administration) -> Router {
     let routes = Routes::new()
         .get("/healthz", health::healthz, operations::healthz())
         .get("/readyz", health::readyz, operations::readyz())
@@ -71,12 +73,16 @@ pub(crate) fn router(parts: Parts, administration: Router) -> Router {
         .get("/.well-known/sitewarden", well_known::sitewarden, operations::identity())
         .nest("/api/v1/telemetry", telemetry::routes())
         .nest("/_config", plant::routes());
+    let guarded = administration.listed.iter();
+    let routes = guarded.fold(routes, |routes, route| {
+        routes.beside(&route.method.as_str().to_ascii_lowercase(), &route.path, crate::admin::described(route))
+    });
     let router = sitewarden_openapi::described(routes, &described::head())
         .fallback(plant::elsewhere)
         .method_not_allowed_fallback(async || Error::Method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(parts)
-        .merge(administration);
+        .merge(administration.router);
     timed(router)
 }
 

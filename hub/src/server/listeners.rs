@@ -108,7 +108,7 @@ impl Listeners<'_> {
             hub_host_port: invite_address(self.config, https.address.port())?,
             ca: authority.fingerprint(),
         };
-        let admin = admin::router(AdminState {
+        let administration = admin::administration(AdminState {
             access,
             store: self.store.clone(),
             invite,
@@ -116,7 +116,8 @@ impl Listeners<'_> {
             sealing,
         });
 
-        let router = http::router(parts, admin.clone());
+        let admin = admin::local(administration.router.clone());
+        let router = http::router(parts, administration);
         let tls = RustlsConfig::from_config(Arc::clone(&issued.https));
         let (stop, stopped) = watch::channel(false);
         let endpoint = sync.endpoint().clone();
@@ -125,7 +126,7 @@ impl Listeners<'_> {
             https: (https.address, serve_https(https.listener, tls.clone(), router.clone(), limits)?),
             carrier,
             http: http.map(|http| Ok::<_, Error>((http.address, serve_plain(http.listener, router)?))).transpose()?,
-            admin: serve_socket(admin_listener, admin::local(admin))?,
+            admin: serve_socket(admin_listener, admin)?,
             sync: (sync_addr, tokio::spawn(sync.serve(stopped, SYNC_GRACE))),
             certificate: tokio::spawn(certificate.keep(issued, tls, endpoint)),
             serving,

@@ -7,6 +7,7 @@ mod read;
 use super::{Act, Store, audit, counted, error::Error, error::found, sites, webhooks, whole};
 use read::{agent, epochs, status_by_name};
 use rusqlite::{OptionalExtension, params};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sitewarden_protocol::{
     chain::{Chain, Cursor, Position},
@@ -18,7 +19,7 @@ use sitewarden_protocol::{
 };
 
 /// Whether an agent is trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AgentStatus {
     /// It is.

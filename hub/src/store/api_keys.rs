@@ -12,6 +12,7 @@ pub use change::{NewApiKey, RotatedApiKey};
 pub(super) use read::{of_digest, of_site};
 
 use super::{Role, Scope, Store, error::Error, sites, writer::Tx};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::{api_key::ApiKeyDigest, id::SiteId, snapshot::MAX_API_KEYS, time::UnixMillis};
 
@@ -22,7 +23,7 @@ const MAX_LAPSES: usize = 1_000;
 pub(super) const LAST_USED: i64 = 60_000;
 
 /// What a key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
     /// To send telemetry; to read nothing.

@@ -14,12 +14,13 @@ pub(super) use on_site::administrators as on_site;
 pub(super) use read::{enabled, of_session};
 
 use super::{Act, LicenseRow, Store, error::Error};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::{id::SiteId, time::UnixMillis};
 use std::fmt;
 
 /// What a user may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Everything.

@@ -84,10 +84,7 @@ pub fn activate() -> Operation {
                 "License does not exist · Insufficient inputs · Invalid input data type · Invalid license data:Required \
                  fields cannot be empty · License either in-use/expired/revoked",
             ),
-            (
-                409,
-                "Unable to activate the license as the current monitor count (11) exceeds the permitted count (10)",
-            ),
+            (409, "Unable to activate the license as the current monitor count (11) exceeds the permitted count (10)"),
             (413, "body: it could not be read to its end"),
             (500, "License activation failed"),
         ],
@@ -96,8 +93,7 @@ pub fn activate() -> Operation {
 
 /// The documented 202.
 fn question() -> Shape {
-    let license =
-        |name: &str, end: &str| json!({ "name": name, "quota": 100, "expiry_date": end });
+    let license = |name: &str, end: &str| json!({ "name": name, "quota": 100, "expiry_date": end });
     let message = json!({
         "app_name": "CBM",
         "current_license": license("ABC Steel Company_HSM_CBM_L1", "20/01/2026"),
@@ -121,9 +117,12 @@ fn license() -> Shape {
         "expiry_date": 1_742_402_712, "app": "EMS", "license_quota": 10, "status": "Active", "license_description": "",
         "latest": true, "site_name": "TestSite", "plant_name": "PlantTest", "license_used": 2,
     });
-    Shape::like(example)
-        .words("status", &["Inactive", "Active", "Expired", "Deactivated", "Invalid"])
-        .nullable(&["activated_at", "license_validity", "expiry_date", "license_quota"])
+    Shape::like(example).words("status", &["Inactive", "Active", "Expired", "Deactivated", "Invalid"]).nullable(&[
+        "activated_at",
+        "license_validity",
+        "expiry_date",
+        "license_quota",
+    ])
 }
 
 /// `GET /_config/licenses/{id}`.
@@ -148,9 +147,8 @@ pub fn list() -> Operation {
 
 /// `GET /_config/licenses/_notification`.
 pub fn notification() -> Operation {
-    let told: Value = json!(
-        "The EMS license has expired on Feb 21 2025. Please contact your Administrator to renew your license."
-    );
+    let told: Value =
+        json!("The EMS license has expired on Feb 21 2025. Please contact your Administrator to renew your license.");
     let one_or_more = json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
     let example = json!({
         "notification": [told], "site_id": "2bf0396a-bbc9-4eee-8775-4d928f1ea3f8",
@@ -197,8 +195,8 @@ pub fn reserve() -> Operation {
 /// `DELETE /_config/monitors/{monitor}`.
 pub fn release() -> Operation {
     let answer = Shape::like(json!({ "monitor_id": "pump-7", "app": "EMS", "released": true }));
-    let operation = Operation::new(MONITORS, "Give a monitor's unit back")
-        .describe("`released` is false if it had none.");
+    let operation =
+        Operation::new(MONITORS, "Give a monitor's unit back").describe("`released` is false if it had none.");
     let operation = monitor(operation).answers(200, "It has none now", answer);
     known(refuses(refuses(operation, &[(400, "App not given")]), &DISK))
 }
@@ -221,9 +219,8 @@ pub fn bulk() -> Operation {
         .words("mode", &["all_or_nothing", "as_many_as_fit"])
         .field("monitors", Shape::schema(names))
         .optional(&["mode"]);
-    let answer = Shape::like(
-        json!({ "app": "EMS", "reserved": ["pump-7"], "refused": ["pump-8"], "in_use": 10, "quota": 10 }),
-    );
+    let answer =
+        Shape::like(json!({ "app": "EMS", "reserved": ["pump-7"], "refused": ["pump-8"], "in_use": 10, "quota": 10 }));
     let operation = Operation::new(MONITORS, "Reserve many monitors at once")
         .describe("By default all or none; `as_many_as_fit` takes them in the order given.")
         .takes(body)

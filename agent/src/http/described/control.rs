@@ -14,7 +14,11 @@ fn detail(message: &str) -> Shape {
 
 /// Whoever is logged in.
 fn anybody(operation: Operation) -> Operation {
-    operation.secured(&[BEARER]).answers(401, "No access token, or one that counts no more", detail("Not authenticated"))
+    operation.secured(&[BEARER]).answers(
+        401,
+        "No access token, or one that counts no more",
+        detail("Not authenticated"),
+    )
 }
 
 /// An operator or an administrator.
@@ -38,7 +42,9 @@ const TOO_LARGE: (u16, &str) = (413, "The body is larger than 4 MiB");
 
 pub(in crate::http) fn login() -> Operation {
     Operation::new(LOGIN, "Log in")
-        .describe("With a user of this agent. The access token lives shortly; the refresh token gets the next one, once.")
+        .describe(
+            "With a user of this agent. The access token lives shortly; the refresh token gets the next one, once.",
+        )
         .takes(Shape::like(json!({ "username": "anna", "password": "correct horse battery staple" })).open())
         .answers(200, "Tokens", tokens())
         .refuses(

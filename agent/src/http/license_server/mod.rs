@@ -17,8 +17,8 @@ pub(super) use error::Refused;
 
 use super::Api;
 use crate::enforcement::Asked;
-use axum::extract::DefaultBodyLimit;
 use axum::Extension;
+use axum::extract::DefaultBodyLimit;
 use rate::Rate;
 use sitewarden_openapi::Routes;
 use sitewarden_openapi::shared::license_server as described;

@@ -9,18 +9,21 @@ use crate::admin::{
 };
 use crate::store::{LicenseChange, LicenseEdit, LicenseRevision, LicenseSelector, PolicyEdit};
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sitewarden_protocol::license::{Kind, Status, Validity};
 use sitewarden_protocol::time::UnixMillis;
 
 /// What is to be changed; what is not given stays as it is.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct Edit {
     name: Option<String>,
     description: Option<String>,
+    #[schemars(with = "Option<String>")]
     kind: Option<Kind>,
+    #[schemars(with = "Option<String>")]
     validity: Option<Validity>,
     /// RFC 3339; with `until`, in place of `validity`.
     from: Option<String>,
@@ -34,6 +37,7 @@ pub(in crate::admin) struct Edit {
     activations: Option<Option<u32>>,
     features: Option<Vec<String>>,
     #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, Value>")]
     policy: PolicyEdit,
     /// Per cent.
     thresholds: Option<Vec<u16>>,
@@ -41,11 +45,12 @@ pub(in crate::admin) struct Edit {
     status: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::admin) struct Revision {
     revision: u32,
     at: String,
     by: String,
+    #[schemars(with = "Vec<Value>")]
     changes: Vec<LicenseChange>,
 }
 

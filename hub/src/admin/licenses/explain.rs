@@ -3,12 +3,14 @@
 use crate::admin::{AdminState, error::Error, extract::Parameters, time};
 use crate::store::Scope;
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sitewarden_protocol::{id::SiteId, license::Explanation};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct Query {
+    #[schemars(with = "String")]
     site: SiteId,
     app: String,
     /// RFC 3339; now, if not given.

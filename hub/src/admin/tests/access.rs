@@ -77,3 +77,15 @@ async fn what_changes_the_hub_is_for_its_administrators() {
     assert!(Needs::LOOK.met_by(Role::Viewer, false) && !Needs::SURVEY.met_by(Role::Viewer, false));
     assert!(Needs::OPERATE.met_by(Role::Operator, false) && !Needs::ADMINISTER.met_by(Role::Operator, true));
 }
+
+#[tokio::test]
+async fn every_route_is_described_and_every_description_has_a_route() {
+    let api = Api::new().await;
+    let (_, listed) = routes(&api.access).into_parts();
+    let mut served: Vec<_> = listed.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    let mut described: Vec<_> =
+        super::super::described::entries().map(|(method, path)| format!("{method} {path}")).collect();
+    served.sort();
+    described.sort();
+    assert_eq!(described, served, "see CONTRIBUTING.md, \"To add an endpoint\"");
+}

@@ -58,6 +58,17 @@ impl Needs {
         if self.whole_hub && !caller.scope.is_unlimited() { Err(Error::limited()) } else { Ok(()) }
     }
 
+    /// The same in words, for the document.
+    pub(crate) fn told(self) -> String {
+        let role = match self.role {
+            Role::Viewer => "For every role",
+            Role::Operator => "For the roles operator and admin",
+            Role::Admin => "For the role admin",
+        };
+        let whole = if self.whole_hub { ", and for nobody who is limited to one customer or site" } else { "" };
+        format!("{role}{whole}.")
+    }
+
     /// Whether a caller of this role and scope has it.
     #[cfg(test)]
     pub(crate) fn met_by(self, role: Role, unlimited: bool) -> bool {

@@ -28,4 +28,4 @@ pub(crate) mod time;
 pub(crate) use access::{Access, LocalAdministrator};
 pub(crate) use caller::{Caller, Needs};
 pub(crate) use error::Error;
-pub(crate) use routes::Routes;
+pub(crate) use routes::{Listed, Routes};

@@ -7,6 +7,7 @@ use axum::{
     extract::{FromRequestParts, Query},
     http::request::Parts,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ const MAX_PER_PAGE: u32 = 500;
 const MAX_NUMBER: u32 = 1_000_000;
 
 /// One page.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Page<T> {
     /// What is on it.
     pub(crate) items: Vec<T>,
@@ -30,7 +31,7 @@ pub(crate) struct Page<T> {
 }
 
 /// How many rows were asked for.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub(crate) struct Limit(usize);
 

@@ -20,7 +20,6 @@ pub(crate) struct Routes<S> {
 }
 
 /// One of them.
-#[cfg_attr(not(test), allow(dead_code, reason = "read by the test of who may call what"))]
 #[derive(Debug, Clone)]
 pub(crate) struct Listed {
     pub(crate) method: Method,
@@ -43,7 +42,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.add((Method::POST, MethodFilter::POST), path, Some(needs), handler)
     }
 
-    #[allow(dead_code, reason = "for resources that are being added")]
     pub(crate) fn put<H: Handler<T, S>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
         self.add((Method::PUT, MethodFilter::PUT), path, Some(needs), handler)
     }
@@ -81,7 +79,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Puts a table below a path.
     pub(crate) fn nest(mut self, below: &str, routes: Self) -> Self {
         self.router = self.router.nest(below, routes.router);
-        let moved = routes.listed.into_iter().map(|route| Listed { path: format!("{below}{}", route.path), ..route });
+        let moved = routes.listed.into_iter().map(|route| Listed { path: joined(below, &route.path), ..route });
         self.listed.extend(moved);
         self
     }
@@ -90,6 +88,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub(crate) fn into_parts(self) -> (Router<S>, Vec<Listed>) {
         (self.router, self.listed)
     }
+}
+
+/// The root of a table is the very path that it is below.
+fn joined(below: &str, path: &str) -> String {
+    if path == "/" { below.to_owned() } else { format!("{below}{path}") }
 }
 
 async fn guard(

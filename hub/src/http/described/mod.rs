@@ -2,7 +2,7 @@
 //! `sitewarden_openapi::shared`. Paths of no table stand beside their handlers in `super::router`.
 
 pub(super) mod operations;
-pub(super) mod plant;
+pub(crate) mod plant;
 pub(super) mod telemetry;
 
 use serde_json::{Value, json};
@@ -24,13 +24,22 @@ const TAGS: &[Tag] = &[
         description: "Machines come under a licence by its key. Whoever has the key may call; the agents serve the same four \
                       for their own site, without the hub.",
     },
-    Tag { name: ADMINISTRATION, description: "Customers, their plants, sites, licences and agents, and who may do what." },
-    Tag { name: LEADS, description: "Institutions that may become customers, the people there, and what was said with them." },
+    Tag {
+        name: ADMINISTRATION,
+        description: "Customers, their plants, sites, licences and agents, and who may do what.",
+    },
+    Tag {
+        name: LEADS,
+        description: "Institutions that may become customers, the people there, and what was said with them.",
+    },
     Tag { name: ANALYTICS, description: "How licences are used, from sums that are kept as reports arrive." },
     Tag { name: WEBHOOKS, description: "Who is told of what happens, and what became of it." },
     Tag { name: LICENSES, description: "Licences of plants, for the vendor and for plants that call directly." },
     Tag { name: MONITORS, description: "Monitors in use at the sites. They are reserved and released at the agents." },
-    Tag { name: TELEMETRY, description: "What programs send of themselves. An answer of 200 means that it is on disk." },
+    Tag {
+        name: TELEMETRY,
+        description: "What programs send of themselves. An answer of 200 means that it is on disk.",
+    },
     Tag { name: STORED, description: "What plants and programs sent, page by page, as sums, or as a file." },
     Tag { name: OPERATIONS, description: "How the hub is, agents' enrolment, and this document." },
 ];

@@ -49,7 +49,9 @@ pub(in crate::http) fn enroll() -> Operation {
 pub(in crate::http) fn sync() -> Operation {
     let words = || Shape::text();
     Operation::new(OPERATIONS, "Where agents come in over HTTPS")
-        .describe("For agents: the connection becomes one of Sitewarden's own sync protocol. They show their certificate.")
+        .describe(
+            "For agents: the connection becomes one of Sitewarden's own sync protocol. They show their certificate.",
+        )
         .header("Upgrade", "What it becomes", Shape::text())
         .answers_empty(101, "It becomes that")
         .answers_as("text/plain", 403, "Not an agent of this hub, or TLS ended at a proxy", words())

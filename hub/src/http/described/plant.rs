@@ -85,9 +85,10 @@ pub(in crate::http) fn update() -> Operation {
     at_hub(known(operation))
 }
 
-pub(in crate::http) fn explain() -> Operation {
+/// What `_explain` answers at the hub.
+pub(crate) fn explanation() -> Shape {
     let verdicts = ["allowed", "warned", "no_new", "denied"];
-    let answer = Shape::like(json!({
+    Shape::like(json!({
         "app": "EMS", "at": "2026-01-31T08:00:00Z", "verdict": "warned", "allowed": true, "new_monitors": true,
         "license": "L1", "in_use": 3, "permitted": 10,
         "reasons": [{ "since": "2026-01-30T00:00:00Z", "text": "the licence L1 has expired" }],
@@ -95,9 +96,12 @@ pub(in crate::http) fn explain() -> Operation {
     }))
     .words("verdict", &verdicts)
     .words("changes[].verdict", &verdicts)
-    .nullable(&["license", "permitted", "reasons[].since"]);
+    .nullable(&["license", "permitted", "reasons[].since"])
+}
+
+pub(in crate::http) fn explain() -> Operation {
     let site = Shape::text().example(json!("0190c8a0-0000-7000-8000-000000000002"));
-    at_hub(plant::explain(answer).required_query("site_id", "Which site", site))
+    at_hub(plant::explain(explanation()).required_query("site_id", "Which site", site))
 }
 
 pub(in crate::http) fn monitors() -> Operation {
@@ -119,6 +123,7 @@ pub(in crate::http) fn monitors() -> Operation {
         .query("limit", "How many on a page; 100 if not given", Shape::integer(1, 1_000))
         .query("after", "What the page before gave as `next`", Shape::text())
         .answers(200, "A page of monitors", answer);
-    let refused = "Insufficient inputs · Plant id or Site id not found · Invalid application name · Invalid input data type";
+    let refused =
+        "Insufficient inputs · Plant id or Site id not found · Invalid application name · Invalid input data type";
     at_hub(known(refuses(operation, &[(400, refused)])))
 }

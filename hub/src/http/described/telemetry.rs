@@ -17,9 +17,11 @@ fn looks(operation: Operation) -> Operation {
             (429, "RATE_LIMITED", "too many wrong credentials; try again later"),
         ],
     );
-    refuses(operation, &STORE)
-        .with_header(401, "WWW-Authenticate", "How to come")
-        .with_header(429, "Retry-After", "Seconds")
+    refuses(operation, &STORE).with_header(401, "WWW-Authenticate", "How to come").with_header(
+        429,
+        "Retry-After",
+        "Seconds",
+    )
 }
 
 fn filtered(operation: Operation) -> Operation {

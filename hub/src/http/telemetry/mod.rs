@@ -13,7 +13,11 @@ mod who;
 
 pub(super) use records::Page as RecordPage;
 
-use super::{Parts, api::error, described::telemetry as described};
+use super::{
+    Parts,
+    api::{Error, error},
+    described::telemetry as described,
+};
 use sitewarden_openapi::Routes;
 use who::Caller;
 

@@ -234,8 +234,7 @@ fn step_back(tx: &Tx<'_>, act: &Act, institution: i64, but: Option<i64>) -> Resu
     let sql = format!("SELECT {COLUMNS} FROM contacts WHERE institution = ? AND is_primary = 1");
     let primary = tx.prepare_cached(&sql)?.query_row([institution], read).optional()?;
     let Some(before) = primary.filter(|primary| Some(primary.id) != but) else { return Ok(()) };
-    let after =
-        Contact { is_primary: false, updated_at: act.at, revision: before.revision + 1, ..before.clone() };
+    let after = Contact { is_primary: false, updated_at: act.at, revision: before.revision + 1, ..before.clone() };
     write(tx, &after)?;
     record(tx, act, "contact.edit", Some(&before), Some(&after))
 }

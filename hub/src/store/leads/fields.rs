@@ -59,7 +59,10 @@ pub(super) fn tags(tags: &[String]) -> Result<Vec<String>, Error> {
         let tag = tag.trim();
         let fits = (1..=MAX_TAG).contains(&tag.chars().count()) && !tag.contains(|c: char| c == ',' || c.is_control());
         if !fits || kept.len() >= MAX_TAGS {
-            return Err(Error::Invalid { what: "tags", allowed: "at most 32, each of 1 to 50 characters without commas" });
+            return Err(Error::Invalid {
+                what: "tags",
+                allowed: "at most 32, each of 1 to 50 characters without commas",
+            });
         }
         if seen.insert(found_by(tag)) {
             kept.push(tag.to_owned());

@@ -55,8 +55,7 @@ pub struct NoteEdit {
     pub tags: Option<Vec<String>>,
 }
 
-const COLUMNS: &str =
-    "id, institution, content, type, tags, author, created_at, max(created_at, updated_at), revision";
+const COLUMNS: &str = "id, institution, content, type, tags, author, created_at, max(created_at, updated_at), revision";
 
 impl Store {
     /// Adds a note.

@@ -67,11 +67,8 @@ async fn an_institution_is_found_by_the_beginnings_of_its_words_and_by_all_of_it
     }
     fixture.store.remove_contact(&act(), (first, john.id), None).await.unwrap().unwrap();
     assert_eq!(fixture.found("john", &[]).await, [""; 0]);
-    let edit = InstitutionEdit {
-        name: Some("Another".into()),
-        tags: Some(vec!["new".into()]),
-        ..InstitutionEdit::default()
-    };
+    let edit =
+        InstitutionEdit { name: Some("Another".into()), tags: Some(vec!["new".into()]), ..InstitutionEdit::default() };
     fixture.store.edit_institution(&act(), first, edit).await.unwrap().unwrap();
     assert_eq!(fixture.found("example", &[]).await, [""; 0]);
     assert_eq!(fixture.found("another", &["new"]).await, ["Another"]);

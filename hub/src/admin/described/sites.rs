@@ -1,0 +1,44 @@
+//! Sites, their agents, and what those sent.
+
+use super::super::{agents, flags, invite, keys, monitors, records, sites};
+use super::{ADMINISTRATION as TAG, Entry, changed, identified, listed, made, numbered, shown};
+use serde_json::json;
+use sitewarden_openapi::{Operation, Shape};
+
+pub(super) const TABLE: &[Entry] = &[
+    ("GET", "/api/v1/admin/sites", || listed::<sites::Query, sites::View>(TAG, "Sites")),
+    ("POST", "/api/v1/admin/sites", || made::<sites::New, sites::View>(TAG, "Add a site")),
+    ("GET", "/api/v1/admin/sites/{id}", || identified(shown::<sites::View>(TAG, "A site"))),
+    ("PATCH", "/api/v1/admin/sites/{id}", || identified(changed::<sites::Edit, sites::View>(TAG, "Change a site"))),
+    ("GET", "/api/v1/admin/agents", || listed::<agents::Query, agents::View>(TAG, "Agents, and how they are")),
+    ("POST", "/api/v1/admin/agents/invite", || {
+        made::<invite::New, invite::View>(TAG, "Make a one-time token for a new agent of a site")
+    }),
+    ("GET", "/api/v1/admin/agents/{id}", || identified(shown::<agents::View>(TAG, "An agent"))),
+    ("POST", "/api/v1/admin/agents/{id}/revoke", || {
+        identified(shown::<agents::View>(TAG, "Revoke an agent: it may not come in any more"))
+    }),
+    ("GET", "/api/v1/admin/records", || listed::<records::Query, records::View>(TAG, "What agents sent")),
+    ("GET", "/api/v1/admin/monitors", || listed::<monitors::Query, monitors::View>(TAG, "Monitors in use at a site")),
+    ("GET", "/api/v1/admin/flags", || {
+        listed::<flags::Query, flags::View>(TAG, "Red flags: signs of tampering or piracy")
+    }),
+    ("GET", "/api/v1/admin/flags/{id}", || numbered(shown::<flags::View>(TAG, "A red flag"))),
+    ("POST", "/api/v1/admin/flags/{id}/resolve", || {
+        numbered(changed::<flags::Resolution, flags::View>(TAG, "Put a red flag aside, with a note"))
+    }),
+    ("GET", "/api/v1/admin/keys/sealing", sealing_keys),
+    ("POST", "/api/v1/admin/keys/sealing/rotate", || {
+        Operation::new(TAG, "Make a new key that agents seal batches to").answers(
+            201,
+            "It is made, and sites are told",
+            Shape::of::<keys::View>(),
+        )
+    }),
+];
+
+fn sealing_keys() -> Operation {
+    let answer = json!({ "items": [{ "id": 1, "public": "5f…", "newest": true }], "next": "" });
+    let none = Shape::schema(json!({ "type": "null" }));
+    Operation::new(TAG, "Keys that agents seal batches to").answers(200, "All", Shape::like(answer).field("next", none))
+}
