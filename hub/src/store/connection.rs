@@ -20,6 +20,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0012_dropped.sql")),
     M::up(include_str!("migrations/0013_webhooks.sql")),
     M::up(include_str!("migrations/0014_leads.sql")),
+    M::up(include_str!("migrations/0015_time_order.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.

@@ -12,5 +12,6 @@ mod of_customers;
 mod overages;
 mod paging;
 mod telemetry;
+mod telemetry_order;
 mod users;
 mod webhooks;

@@ -1,6 +1,10 @@
 //! Measurements, the newest first.
 
-use super::filter::{Page, TelemetryCursor, TelemetryRow};
+use super::{
+    filter::{Place, TelemetryCursor, TelemetryFilter, TelemetryRow},
+    page::Look,
+    places::Places,
+};
 use crate::store::error::Error;
 use rusqlite::{Connection, Row, params_from_iter, types::Value as Sql};
 use serde_json::Value;
@@ -9,7 +13,9 @@ use sitewarden_protocol::{
     record::Measured,
     time::UnixMillis,
 };
-use std::collections::BTreeSet;
+
+/// The number of a question's first value of its own: those before are the range and the limit.
+const FIRST_VALUE: usize = 5;
 
 /// A measurement as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,83 +64,93 @@ const COLUMNS: &str = "m.id, m.at, m.customer, m.site, m.flagged, m.app, m.data_
      m.seq, m.received_at, m.product, m.version, m.user, m.activation, m.license, m.kind, m.x, m.y, m.text, m.signs, \
      m.errors, m.raw";
 
-/// Fills the page from where it ends; only with what came straight to the hub, if so asked. Answers whether there may be
-/// more.
-pub(super) fn read(connection: &Connection, page: &mut Page<'_>, direct: bool) -> Result<bool, Error> {
-    let plant = page.filter.plant.map(|plant| sites_of(connection, *plant.as_bytes())).transpose()?;
-    let (sql, values) = question(page);
-    let mut query = connection.prepare_cached(&sql)?;
-    let mut rows = query.query(params_from_iter(values))?;
-    while let Some(row) = rows.next()? {
-        if !page.look(TelemetryCursor::Measured { id: row.get(0)?, at: row.get(1)? }) {
-            return Ok(true);
-        }
-        let strange = direct && row.get::<_, Option<i64>>(7)?.is_some();
-        if !strange && is_wanted(page, plant.as_ref(), row)? {
-            page.put(TelemetryRow::Measured(Box::new(measured(row)?)));
+/// The measurements of one place.
+pub(super) struct Measurements(Whose);
+
+enum Whose {
+    Everybody,
+    Customer(i64),
+    Site([u8; 16]),
+}
+
+impl Measurements {
+    /// Those of these places.
+    pub(super) fn of(places: &Places) -> Vec<Self> {
+        match places {
+            Places::Everywhere => vec![Self(Whose::Everybody)],
+            Places::Customer(customer) => vec![Self(Whose::Customer(*customer))],
+            Places::Sites(sites) => sites.iter().map(|site| Self(Whose::Site(*site))).collect(),
         }
     }
-    Ok(false)
+
+    /// Looks at up to so many rows behind a place.
+    pub(super) fn look(
+        &self,
+        connection: &Connection,
+        filter: &TelemetryFilter,
+        after: TelemetryCursor,
+        rows: usize,
+    ) -> Result<Look, Error> {
+        let (sql, mut values) = self.question(filter);
+        let before = match after.place {
+            Place::Measured(id) => id,
+            Place::Reported { .. } => i64::MAX,
+        };
+        let limit = i64::try_from(rows).unwrap_or(i64::MAX);
+        let range = [after.at, before, filter.first_at(), limit].map(Sql::Integer);
+        values.splice(0..0, range);
+        let (mut found, mut looked, mut last) = (Vec::new(), 0, None);
+        let mut query = connection.prepare_cached(&sql)?;
+        let mut measurements = query.query(params_from_iter(values))?;
+        while let Some(row) = measurements.next()? {
+            looked += 1;
+            let key = TelemetryCursor { at: row.get(1)?, place: Place::Measured(row.get(0)?) };
+            last = Some(key);
+            if is_wanted(filter, row)? {
+                found.push((key, TelemetryRow::Measured(Box::new(measured(row)?))));
+            }
+        }
+        Ok(Look { found, looked, through: last.filter(|_| looked == rows) })
+    }
+
+    /// One index does the search, by what leaves least; what else is asked for is looked at row by row. Who may see one
+    /// customer only is never led through others' rows: the place where a page ends would tell of them.
+    fn question(&self, filter: &TelemetryFilter) -> (String, Vec<Sql>) {
+        let mut values = Vec::new();
+        let mut path = match self.0 {
+            Whose::Everybody => String::new(),
+            Whose::Customer(customer) => {
+                values.push(Sql::Integer(customer));
+                "m.customer = ?5 AND ".to_owned()
+            }
+            Whose::Site(site) => {
+                values.push(Sql::Blob(site.to_vec()));
+                "m.site = ?5 AND ".to_owned()
+            }
+        };
+        let place = FIRST_VALUE + values.len();
+        if let Some(group) = &filter.group {
+            values.push(Sql::Text(group.clone()));
+            path += &format!("m.data_group = ?{place} AND ");
+        } else if filter.flagged == Some(true) {
+            path += "m.flagged = 1 AND ";
+        } else if let (Whose::Everybody, Some(app)) = (&self.0, &filter.app) {
+            values.push(Sql::Text(app.clone()));
+            path += &format!("m.app = ?{place} AND ");
+        }
+        let sql = format!(
+            "SELECT {COLUMNS} FROM measurements m LEFT JOIN agents a ON a.id = m.agent
+             WHERE {path}(m.at, m.id) < (?1, ?2) AND m.at >= ?3 ORDER BY m.at DESC, m.id DESC LIMIT ?4"
+        );
+        (sql, values)
+    }
 }
 
-/// One index does the search, by what leaves least; what else is asked for is looked at row by row.
-fn question(page: &Page<'_>) -> (String, Vec<Sql>) {
-    let filter = page.filter;
-    let site = filter.sites().into_iter().flatten().next();
-    let customer = filter.customers().into_iter().flatten().next();
-    let mut given = Vec::new();
-    // Who may see one customer only is never led through others' rows: the place where a page ends would tell of them.
-    let path = match (site, customer, &filter.group, filter.flagged) {
-        (Some(site), ..) => {
-            given.push(Sql::Blob(site.as_bytes().to_vec()));
-            "m.site = ?4 AND"
-        }
-        (None, Some(customer), Some(group), _) => {
-            given.extend([Sql::Integer(customer), Sql::Text(group.clone())]);
-            "m.customer = ?4 AND m.data_group = ?5 AND"
-        }
-        (None, Some(customer), None, _) => {
-            given.push(Sql::Integer(customer));
-            "m.customer = ?4 AND"
-        }
-        (None, None, Some(group), _) => {
-            given.push(Sql::Text(group.clone()));
-            "m.data_group = ?4 AND"
-        }
-        (None, None, None, Some(true)) => "m.flagged = 1 AND",
-        (None, None, None, _) => "",
-    };
-    let (at, id) = match page.end {
-        Some(TelemetryCursor::Measured { at, id }) => (at, id),
-        _ => page.first(),
-    };
-    let from = filter.from.map_or(i64::MIN, |from| from.0);
-    let sql = format!(
-        "SELECT {COLUMNS} FROM measurements m LEFT JOIN agents a ON a.id = m.agent
-         WHERE {path} (m.at, m.id) < (?1, ?2) AND m.at >= ?3 ORDER BY m.at DESC, m.id DESC"
-    );
-    let values = [Sql::Integer(at), Sql::Integer(id), Sql::Integer(from)];
-    (sql, values.into_iter().chain(given).collect())
-}
-
-fn is_wanted(page: &Page<'_>, plant: Option<&BTreeSet<[u8; 16]>>, row: &Row<'_>) -> Result<bool, Error> {
-    let filter = page.filter;
-    let (customer, site): (i64, Option<[u8; 16]>) = (row.get(2)?, row.get(3)?);
+fn is_wanted(filter: &TelemetryFilter, row: &Row<'_>) -> Result<bool, Error> {
     let (flagged, app, group): (bool, String, String) = (row.get(4)?, row.get(5)?, row.get(6)?);
-    let in_plant = plant.is_none_or(|sites| site.is_some_and(|site| sites.contains(&site)));
-    let of_site = |wanted: Option<SiteId>| wanted.is_none_or(|wanted| site == Some(*wanted.as_bytes()));
-    Ok(in_plant
-        && filter.sites().into_iter().all(of_site)
-        && filter.customers().into_iter().all(|wanted| wanted.is_none_or(|wanted| wanted == customer))
-        && filter.flagged.is_none_or(|wanted| wanted == flagged)
+    Ok(filter.flagged.is_none_or(|wanted| wanted == flagged)
         && filter.app.as_ref().is_none_or(|wanted| *wanted == app)
         && filter.group.as_ref().is_none_or(|wanted| *wanted == group))
-}
-
-fn sites_of(connection: &Connection, plant: [u8; 16]) -> Result<BTreeSet<[u8; 16]>, Error> {
-    let mut query = connection.prepare_cached("SELECT id FROM sites WHERE plant = ?")?;
-    let rows = query.query_map([plant], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn measured(row: &Row<'_>) -> Result<MeasuredRow, Error> {
@@ -174,14 +190,12 @@ fn measured(row: &Row<'_>) -> Result<MeasuredRow, Error> {
 
 #[cfg(test)]
 pub(super) fn queries() -> Vec<String> {
-    use super::TelemetryFilter;
     let filters = [
         TelemetryFilter::default(),
-        TelemetryFilter { site: Some(SiteId::from_bytes([1; 16])), ..TelemetryFilter::default() },
         TelemetryFilter { group: Some(String::new()), ..TelemetryFilter::default() },
         TelemetryFilter { flagged: Some(true), ..TelemetryFilter::default() },
-        TelemetryFilter { customer: Some(1), ..TelemetryFilter::default() },
-        TelemetryFilter { customer: Some(1), group: Some(String::new()), ..TelemetryFilter::default() },
+        TelemetryFilter { app: Some(String::new()), ..TelemetryFilter::default() },
     ];
-    filters.iter().map(|filter| question(&Page::of(filter)).0).collect()
+    let of = |whose: fn() -> Whose| filters.iter().map(move |filter| Measurements(whose()).question(filter).0);
+    of(|| Whose::Everybody).chain(of(|| Whose::Customer(1))).chain(of(|| Whose::Site([1; 16]))).collect()
 }

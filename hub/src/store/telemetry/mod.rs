@@ -7,6 +7,8 @@
 mod filter;
 mod judge;
 mod measured;
+mod page;
+mod places;
 mod reported;
 mod retention;
 mod rows;
@@ -28,6 +30,15 @@ pub(super) use transmissions::insert as insert_transmission;
 #[cfg(test)]
 pub(super) fn test_queries() -> Vec<String> {
     let mut queries = measured::queries();
-    queries.extend([reported::QUERY.to_owned(), series::SERIES.to_owned()]);
+    queries.extend(reported::QUERIES.map(str::to_owned));
+    queries.extend(series::queries());
+    queries.extend([places::CUSTOMER_OF_SITE, places::CUSTOMER_OF_PLANT, places::SITES_OF_PLANT].map(str::to_owned));
+    queries.extend(transmissions::QUERIES.map(str::to_owned));
     queries
+}
+
+/// What a series asks the database.
+#[cfg(test)]
+pub(super) fn series_queries() -> [String; 3] {
+    series::queries()
 }

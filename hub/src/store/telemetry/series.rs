@@ -63,11 +63,26 @@ pub struct SeriesPoint {
     pub last_at: UnixMillis,
 }
 
-pub(super) const SERIES: &str = "SELECT hour, count, sum, min, max, last, last_at FROM series_hourly
-     WHERE data_group = ?1 AND hour >= ?2 AND hour <= ?3 AND (?4 IS NULL OR customer = ?4)
-        AND (?5 IS NULL OR customer = ?5) AND (?6 IS NULL OR site = ?6) AND (?7 IS NULL OR site = ?7)
-        AND (?8 IS NULL OR flagged = ?8)
-     ORDER BY hour";
+/// By what leaves least; ?4 to ?8 are looked at in what that leaves.
+fn question(site: bool, customer: bool) -> String {
+    let path = match (site, customer) {
+        (true, _) => "AND site = coalesce(?6, ?7)",
+        (false, true) => "AND customer = coalesce(?4, ?5)",
+        (false, false) => "",
+    };
+    format!(
+        "SELECT hour, count, sum, min, max, last, last_at FROM series_hourly
+         WHERE data_group = ?1 {path} AND hour >= ?2 AND hour <= ?3 AND (?4 IS NULL OR customer = ?4)
+            AND (?5 IS NULL OR customer = ?5) AND (?6 IS NULL OR site = ?6) AND (?7 IS NULL OR site = ?7)
+            AND (?8 IS NULL OR flagged = ?8)
+         ORDER BY hour"
+    )
+}
+
+#[cfg(test)]
+pub(super) fn queries() -> [String; 3] {
+    [question(false, false), question(false, true), question(true, false)]
+}
 
 impl Store {
     /// A series, the earliest point first; spans in which nothing was measured have none.
@@ -84,7 +99,9 @@ fn read(connection: &Connection, query: &SeriesQuery) -> Result<Vec<SeriesPoint>
     let last = query.to.map_or(i64::MAX, |to| to.0.saturating_sub(1).div_euclid(HOUR));
     let site = |id: Option<SiteId>| id.map(|id| *id.as_bytes());
     let (scope, flagged) = (query.scope, query.flagged);
-    let mut statement = connection.prepare_cached(SERIES)?;
+    let site_given = scope.site.or(query.site).is_some();
+    let mut statement =
+        connection.prepare_cached(&question(site_given, scope.customer.or(query.customer).is_some()))?;
     let mut rows = statement.query(params![
         query.group,
         first,

@@ -2,7 +2,7 @@
 
 use super::NotACursor;
 use crate::store::{Store, counted, error::Error, page_size, whole, writer::Tx};
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use sitewarden_protocol::{
     id::{AgentId, SiteId},
     record::Transmission,
@@ -29,6 +29,11 @@ pub struct TransmissionPage {
     /// After which to ask for more; `None` if there are none.
     pub next: Option<String>,
 }
+
+const AGENTS: &str = "SELECT id, uuid FROM agents WHERE site = ?1 AND id <= ?2 ORDER BY id DESC";
+
+const LIST: &str = "SELECT agent, epoch, seq, number, due_at, manual, started_at, finished_at, records, retries, error
+     FROM transmissions WHERE agent = ?1 AND (epoch, seq) < (?2, ?3) ORDER BY epoch DESC, seq DESC LIMIT ?4";
 
 /// Lists one, under its record's agent, epoch and number.
 pub(in crate::store) fn insert(
@@ -69,23 +74,7 @@ impl Store {
         after: Option<(i64, i64, i64)>,
         limit: usize,
     ) -> Result<TransmissionPage, Error> {
-        self.read(move |connection| {
-            let mut query = connection.prepare_cached(
-                "SELECT t.agent, t.epoch, t.seq, a.uuid, t.number, t.due_at, t.manual, t.started_at, t.finished_at,
-                    t.records, t.retries, t.error
-                 FROM agents a JOIN transmissions t ON t.agent = a.id
-                 WHERE a.site = ?1 AND (t.agent, t.epoch, t.seq) < (?2, ?3, ?4)
-                 ORDER BY t.agent DESC, t.epoch DESC, t.seq DESC LIMIT ?5",
-            )?;
-            let (agent, epoch, seq) = after.unwrap_or((i64::MAX, i64::MAX, i64::MAX));
-            let rows = query.query_map(params![site.as_bytes(), agent, epoch, seq, page_size(limit)], row)?;
-            let transmissions = rows.collect::<Result<Vec<_>, _>>()?;
-            let full = i64::try_from(transmissions.len()).is_ok_and(|rows| rows == page_size(limit));
-            let last = transmissions.last().filter(|_| full).map(|last| last.cursor);
-            let next = last.map(|(agent, epoch, seq)| format!("{agent}.{epoch}.{seq}"));
-            Ok(TransmissionPage { transmissions, next })
-        })
-        .await
+        self.read(move |connection| page(connection, site, after, limit)).await
     }
 
     /// The place that a text names.
@@ -99,19 +88,51 @@ impl Store {
     }
 }
 
-fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<TransmissionRow> {
+fn page(
+    connection: &Connection,
+    site: SiteId,
+    after: Option<(i64, i64, i64)>,
+    limit: usize,
+) -> Result<TransmissionPage, Error> {
+    let (newest, epoch, seq) = after.unwrap_or((i64::MAX, i64::MAX, i64::MAX));
+    let mut transmissions = Vec::new();
+    let mut agents = connection.prepare_cached(AGENTS)?;
+    let agents = agents.query_map(params![site.as_bytes(), newest], |row| {
+        Ok((row.get::<_, i64>(0)?, AgentId::from_bytes(row.get(1)?)))
+    })?;
+    let mut list = connection.prepare_cached(LIST)?;
+    let size = page_size(limit);
+    for agent in agents {
+        let (agent, id) = agent?;
+        let (epoch, seq) = if agent == newest { (epoch, seq) } else { (i64::MAX, i64::MAX) };
+        let left = size.saturating_sub(i64::try_from(transmissions.len()).unwrap_or(size));
+        let rows = list.query_map(params![agent, epoch, seq, left], |row| transmission(row, id))?;
+        for row in rows {
+            transmissions.push(row?);
+        }
+    }
+    let full = i64::try_from(transmissions.len()).is_ok_and(|rows| rows == size);
+    let last = transmissions.last().filter(|_| full).map(|last| last.cursor);
+    let next = last.map(|(agent, epoch, seq)| format!("{agent}.{epoch}.{seq}"));
+    Ok(TransmissionPage { transmissions, next })
+}
+
+fn transmission(row: &rusqlite::Row<'_>, agent: AgentId) -> rusqlite::Result<TransmissionRow> {
     Ok(TransmissionRow {
-        agent: AgentId::from_bytes(row.get(3)?),
+        agent,
         what: Transmission {
-            number: counted(row, 4)?,
-            due: UnixMillis(row.get(5)?),
-            manual: row.get(6)?,
-            started: UnixMillis(row.get(7)?),
-            records: counted(row, 9)?,
-            retries: row.get(10)?,
-            error: row.get(11)?,
+            number: counted(row, 3)?,
+            due: UnixMillis(row.get(4)?),
+            manual: row.get(5)?,
+            started: UnixMillis(row.get(6)?),
+            records: counted(row, 8)?,
+            retries: row.get(9)?,
+            error: row.get(10)?,
         },
-        finished_at: UnixMillis(row.get(8)?),
+        finished_at: UnixMillis(row.get(7)?),
         cursor: (row.get(0)?, row.get(1)?, row.get(2)?),
     })
 }
+
+#[cfg(test)]
+pub(super) const QUERIES: [&str; 2] = [AGENTS, LIST];

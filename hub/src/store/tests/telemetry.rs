@@ -361,3 +361,28 @@ async fn every_question_is_answered_by_an_index() {
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE") && plan.contains("SEARCH"), "{sql}\n{plan}");
     }
 }
+
+/// What a year by day costs does not depend on how much was measured: the raw rows are not even opened.
+#[tokio::test]
+async fn a_series_is_read_from_the_sums_alone() {
+    let fixture = Fixture::new().await;
+    for sql in telemetry::series_queries() {
+        let tables = fixture.store.read(move |connection| {
+            let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let nothing = vec![0_i64; query.parameter_count()];
+            let rows = query.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3))?;
+            Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        });
+        let plan = tables.await.unwrap();
+        assert!(plan.len() == 1 && plan[0].starts_with("SEARCH series_hourly USING INDEX series_"), "{plan:?}");
+    }
+    // Not a word of it changes when the raw rows are gone.
+    let (_, key) = key(&fixture).await;
+    for number in 0..50 {
+        take(&fixture, &key, NOW.0 + number * DAY / 2, "").await;
+    }
+    let before = fixture.store.series(series(Granularity::Day)).await.unwrap();
+    let gone = fixture.store.write(|tx| Ok(tx.execute("DELETE FROM measurements", [])?)).await.unwrap();
+    assert_eq!((gone, before.len()), (50, 25));
+    assert_eq!(fixture.store.series(series(Granularity::Day)).await.unwrap(), before);
+}
