@@ -128,6 +128,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         line: line.clone(),
         live: config.telemetry.live,
         anonymity: Arc::clone(&anonymity),
+        enforcement: enforcement.clone(),
     };
     let (telemetry, wishes) = Telemetry::open(folder, &names, telemetry)?;
     let prover = prover(&identity)?;

@@ -49,6 +49,7 @@ pub(crate) fn api(folder: &Folder, running: &Running) -> Api {
         anonymity: Arc::clone(&anonymity),
         line: line.clone(),
         live: true,
+        enforcement: running.enforcement.clone(),
     };
     Api {
         prover: Arc::new(Prover::new(Arc::new(signing_key()), names.agent, SITE, [0; 16])),

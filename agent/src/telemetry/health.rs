@@ -3,7 +3,8 @@
 //! - `disabled`: telemetry is switched off;
 //! - `not_configured`: there is no place to send to: no URL, or one that is not the hub's without an API key. At the hub
 //!   of its enrolment an agent is known by its certificate, and needs no key;
-//! - `unhealthy`: there is no session with the hub, it takes nothing, or the last transmission failed;
+//! - `unhealthy`: there is no session with the hub, it takes nothing, it does not know the API key that is configured, or the
+//!   last transmission failed;
 //! - `warning`: there is one, and the hub has confirmed nothing for more than seven days;
 //! - `healthy`: otherwise.
 
@@ -22,6 +23,8 @@ pub struct Signs {
     pub configured: bool,
     /// Whether a session stands, over which the hub takes records.
     pub connected: bool,
+    /// Whether an API key is configured that the hub does not know.
+    pub key_refused: bool,
     /// Whether the last transmission failed.
     pub last_failed: bool,
     /// When the hub last confirmed something; before the first time, when the schedule began.
@@ -50,7 +53,7 @@ impl Health {
             Self::Disabled
         } else if !signs.configured {
             Self::NotConfigured
-        } else if !signs.connected || signs.last_failed {
+        } else if !signs.connected || signs.key_refused || signs.last_failed {
             Self::Unhealthy
         } else if now.since(signs.last_confirmed) > STALE {
             Self::Warning
@@ -90,13 +93,22 @@ mod tests {
     fn each_state_has_its_rule() {
         let now = UnixMillis(1_800_000_000_000);
         let days = |days: i64| UnixMillis(now.0 - days * 86_400_000);
-        let well = Signs { enabled: true, configured: true, connected: true, last_failed: false, last_confirmed: now };
+        let well = Signs {
+            enabled: true,
+            configured: true,
+            connected: true,
+            key_refused: false,
+            last_failed: false,
+            last_confirmed: now,
+        };
         for (signs, health) in [
             (well, "healthy"),
             (Signs { last_confirmed: days(7), ..well }, "healthy"),
             (Signs { last_confirmed: UnixMillis(days(7).0 - 1), ..well }, "warning"),
             (Signs { connected: false, last_confirmed: days(30), ..well }, "unhealthy"),
             (Signs { last_failed: true, ..well }, "unhealthy"),
+            (Signs { key_refused: true, ..well }, "unhealthy"),
+            (Signs { enabled: false, key_refused: true, ..well }, "disabled"),
             (Signs { configured: false, connected: false, ..well }, "not_configured"),
             (Signs { enabled: false, configured: false, connected: false, ..well }, "disabled"),
         ] {

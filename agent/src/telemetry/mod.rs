@@ -4,6 +4,7 @@
 //! Always true: evidence about licences is recorded whatever is set here; while telemetry is disabled, what apps report
 //! and samples of the machine are not recorded at all, so that there is nothing that could leave later.
 
+mod api_key;
 mod due;
 mod frequency;
 pub mod gates;
@@ -17,6 +18,7 @@ mod sending;
 mod settings;
 mod webhook;
 
+pub use api_key::{ApiKeyState, REFUSED as API_KEY_REFUSED, Tested};
 pub use frequency::{Frequency, Unknown as UnknownFrequency};
 pub use health::Health;
 pub use history::{Outcome, Row};
@@ -27,6 +29,7 @@ pub use webhook::{Hint, Refusal};
 
 use crate::anonymity::Anonymity;
 use crate::clock::Clock;
+use crate::enforcement::Enforcement;
 use crate::folder::Folder;
 use crate::identity::Names;
 use crate::journal::Journal;
@@ -59,6 +62,7 @@ struct Inner {
     journal: Journal,
     line: Line,
     anonymity: Arc<Anonymity>,
+    enforcement: Enforcement,
 }
 
 /// What telemetry works with.
@@ -73,6 +77,8 @@ pub struct Parts {
     pub live: bool,
     /// Encodes records, and is switched by the settings.
     pub anonymity: Arc<Anonymity>,
+    /// Holds the hub's newest word.
+    pub enforcement: Enforcement,
 }
 
 /// Telemetry cannot begin.
@@ -124,6 +130,8 @@ pub struct Report {
     pub next_scheduled: Option<UnixMillis>,
     /// The last failures, newest first.
     pub recent_errors: Vec<String>,
+    /// How the API key stands.
+    pub api_key: ApiKeyState,
 }
 
 /// Opens the settings of a data folder.
@@ -140,7 +148,7 @@ impl Telemetry {
     /// # Errors
     /// See [`StartError`].
     pub fn open(folder: &Folder, names: &Names, parts: Parts) -> Result<(Self, Wishes), StartError> {
-        let Parts { clock, journal, line, live, anonymity } = parts;
+        let Parts { clock, journal, line, live, anonymity, enforcement } = parts;
         let (desk, wishes) = Desk::new();
         let authority = names.authorities.first();
         let inner = Inner {
@@ -156,6 +164,7 @@ impl Telemetry {
             journal,
             line,
             anonymity,
+            enforcement,
         };
         let telemetry = Self(Arc::new(inner));
         telemetry.apply();
@@ -219,13 +228,36 @@ impl Telemetry {
         self.settings().business_admin_url.clone().unwrap_or_else(|| self.0.hub_url.clone())
     }
 
-    /// Asks the licence server whether it is there.
-    pub async fn test_connection(&self) -> bool {
-        let tested = reach::test(&self.place(), self.line().way()).await;
-        if let Err(error) = &tested {
+    /// Asks the licence server whether it is there; and the hub for its newest word on the API key, if there is one.
+    pub async fn test_connection(&self) -> Tested {
+        if let Err(error) = reach::test(&self.place(), self.line().way()).await {
             tracing::warn!(%error, "the license server does not answer");
+            return Tested::Unreachable;
         }
-        tested.is_ok()
+        if self.api_key() == ApiKeyState::None {
+            return Tested::Well;
+        }
+        let asked = self.line().renew().await;
+        match self.api_key() {
+            ApiKeyState::Refused => Tested::KeyRefused,
+            _ if !asked => Tested::KeyUnchecked,
+            ApiKeyState::Known | ApiKeyState::None => Tested::Well,
+        }
+    }
+
+    /// How the configured API key stands by the hub's newest word.
+    pub fn api_key(&self) -> ApiKeyState {
+        if !matches!(self.place(), Place::Hub { .. }) {
+            return ApiKeyState::None;
+        }
+        match self.0.settings.api_key() {
+            Ok(None) => ApiKeyState::None,
+            Ok(Some(key)) => ApiKeyState::of(&key, &self.0.enforcement.state().snapshot.api_keys),
+            Err(error) => {
+                tracing::warn!(%error, "the API key cannot be read");
+                ApiKeyState::Refused
+            }
+        }
     }
 
     /// How it stands.
@@ -239,6 +271,7 @@ impl Telemetry {
             Some(Outcome::Failed { error, .. }) => Some(format!("{}: {error}", row.started)),
             _ => None,
         };
+        let api_key = self.api_key();
         let signs = health::Signs {
             enabled: settings.enabled,
             configured: match self.place() {
@@ -247,6 +280,7 @@ impl Telemetry {
                 Place::Elsewhere { .. } => settings.has_api_key(),
             },
             connected: known.connected && known.hold.is_none(),
+            key_refused: api_key == ApiKeyState::Refused,
             last_failed: rows.first().is_some_and(|row| error(row).is_some()),
             last_confirmed: last_transmission.max(receipt).unwrap_or(self.history().remembered().through),
         };
@@ -256,6 +290,7 @@ impl Telemetry {
             last_transmission,
             next_scheduled: if settings.enabled { settings.frequency.next(now) } else { None },
             recent_errors: rows.iter().filter_map(error).collect(),
+            api_key,
         }
     }
 

@@ -4,6 +4,7 @@ use super::super::Api;
 use super::caller::{Anybody, Reader};
 use super::shown;
 use crate::telemetry::gates::{self, Closed, Gate, Standing};
+use crate::telemetry::{API_KEY_REFUSED, ApiKeyState};
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ pub(super) async fn status(_: Reader, State(api): State<Api>) -> Json<Value> {
     let standing = standing(&api);
     let (settings, known) = (api.telemetry.settings(), api.line.known());
     let last_word = api.enforcement.state().snapshot.version.issued_at;
+    let refused = api.telemetry.api_key() == ApiKeyState::Refused;
     let promote_warning = standing.warning.clone().filter(|_| standing.tier == "trial");
     Json(json!({
         "connected": known.connected,
@@ -25,7 +27,7 @@ pub(super) async fn status(_: Reader, State(api): State<Api>) -> Json<Value> {
         "can_test_policies": standing.test_policies.is_ok(),
         "can_promote_to_production": standing.promote_production.is_ok(),
         "features_gated": standing.test_policies.is_err() || standing.promote_production.is_err(),
-        "warning": standing.warning,
+        "warning": standing.warning.or_else(|| refused.then(|| API_KEY_REFUSED.to_owned())),
         "test_policies_message": Gate::TestPolicies.message(standing.test_policies),
         "promote_message": Gate::PromoteProduction.message(standing.promote_production),
         "promote_warning": promote_warning,

@@ -3,6 +3,7 @@
 use super::super::Api;
 use super::caller::Reader;
 use super::shown;
+use crate::telemetry::{API_KEY_REFUSED, ApiKeyState, Health, Report};
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -19,8 +20,16 @@ pub(super) async fn health(_: Reader, State(api): State<Api>) -> Json<Value> {
         "next_scheduled_at": shown(report.next_scheduled),
         "frequency": settings.frequency.name(),
         "recent_errors": report.recent_errors,
-        "message": report.health.message(),
+        "message": message(&report),
     }))
+}
+
+/// The state in words; of a key that does not count, because everything else may be well.
+fn message(report: &Report) -> &'static str {
+    match report.health {
+        Health::Unhealthy if report.api_key == ApiKeyState::Refused => API_KEY_REFUSED,
+        health => health.message(),
+    }
 }
 
 pub(super) async fn scheduler(_: Reader, State(api): State<Api>) -> Json<Value> {

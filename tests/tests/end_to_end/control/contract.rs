@@ -47,10 +47,11 @@ fn every_answer_has_the_documented_fields() {
     ] {
         assert_eq!(defaults[field], value, "{field}");
     }
+    let (key, _) = super::api_key::make(&line, "1");
     let changed = set(
         &mut admin,
         &json!({
-            "business_admin_url": hub, "api_key": "your-api-key-here", "enabled": true, "frequency": "daily",
+            "business_admin_url": hub, "api_key": key, "enabled": true, "frequency": "daily",
             "encryption_enabled": true, "anonymization_enabled": false, "local_retention_days": 7,
         }),
     );
@@ -58,7 +59,7 @@ fn every_answer_has_the_documented_fields() {
     assert_eq!(changed, get(&mut admin, "/config"));
     assert_eq!((&changed["frequency"], &changed["api_key_configured"]), (&json!("daily"), &json!(true)));
     assert!(changed["next_scheduled_at"].as_str().unwrap().ends_with("T02:00:00Z"), "{changed}");
-    assert!(!changed.to_string().contains("your-api-key-here"));
+    assert!(!changed.to_string().contains(&key));
     for path in [
         "/preview",
         "/license-status",

@@ -1,5 +1,6 @@
 //! Telemetry and licence control on site, as the control core's document has it.
 
+mod api_key;
 mod contract;
 mod gates;
 mod login;
