@@ -65,9 +65,16 @@ fn permille(percent: f32) -> u16 {
     whole
 }
 
-/// The machine's name, at most 64 characters.
+/// What the machine is called when it enrols: a pseudonym, because its own name says whose it is and what it does, and no
+/// setting can have been made yet. Made of the digests of its parts, which the hub gets too, so it is the same for the same
+/// machine and tells nothing more. The vendor can call the agent as he likes (`sitewarden-hub agent edit ID --name …`).
 pub fn name() -> String {
-    System::host_name().unwrap_or_else(|_| "unknown".to_owned()).chars().take(64).collect()
+    let mut hasher = blake3::Hasher::new_derive_key("sitewarden machine name 1");
+    for (kind, digest) in fingerprint() {
+        hasher.update(kind.as_bytes()).update(&digest);
+    }
+    let digest = hasher.finalize().to_hex();
+    format!("machine-{}", digest.chars().take(12).collect::<String>())
 }
 
 /// The machine's parts, each as a digest: what stays the same when the agent's folder is copied elsewhere does not.

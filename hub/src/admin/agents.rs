@@ -3,7 +3,7 @@
 use super::{
     AdminState, Caller,
     error::Error,
-    extract::{Id, Parameters},
+    extract::{Body, Id, Parameters},
     page::{Limit, Page},
     time,
 };
@@ -89,6 +89,21 @@ pub(super) async fn list(
 pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<AgentId>) -> Result<Json<View>, Error> {
     let AgentPage { agent, epochs } = state.store.show_agent(id).await?;
     Ok(Json(View { epochs: Some(epochs.into_iter().map(Epoch::from).collect()), ..View::from(agent) }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Edit {
+    name: String,
+}
+
+pub(super) async fn edit(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<AgentId>,
+    Body(edit): Body<Edit>,
+) -> Result<Json<View>, Error> {
+    Ok(Json(state.store.rename_agent(&caller.act(), id, &edit.name).await?.into()))
 }
 
 pub(super) async fn revoke(

@@ -98,6 +98,7 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .get("/agents", look, agents::list)
         .post("/agents/invite", change, invite::invite)
         .get("/agents/{id}", look, agents::show)
+        .patch("/agents/{id}", change, agents::edit)
         .post("/agents/{id}/revoke", change, agents::revoke)
         .get("/records", look, records::list)
         .get("/flags", look, flags::list)

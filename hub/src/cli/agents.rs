@@ -35,6 +35,14 @@ pub(super) enum AgentCommand {
         /// Its id.
         id: AgentId,
     },
+    /// Call an agent by another name: it enrols under a pseudonym, because its machine's name stays at the site.
+    Edit {
+        /// Its id.
+        id: AgentId,
+        /// What it is called from now on.
+        #[arg(long)]
+        name: String,
+    },
     /// Withdraw the trust in an agent: it is cut off, and nothing more is taken from it.
     Revoke {
         /// Its id.
@@ -76,6 +84,9 @@ pub(super) async fn run(client: &Client, command: AgentCommand, output: Output) 
             output.print(&client.all("agents", &[("site", site)]).await?, many)?;
         }
         AgentCommand::Show { id } => output.print(&client.get(&format!("agents/{id}"), &[]).await?, one)?,
+        AgentCommand::Edit { id, name } => {
+            output.print(&client.patch(&format!("agents/{id}"), &json!({ "name": name })).await?, one)?;
+        }
         AgentCommand::Revoke { id } => {
             output.print(&client.post(&format!("agents/{id}/revoke"), &json!({})).await?, one)?;
         }
@@ -90,7 +101,7 @@ fn one(agent: &Value) -> String {
         ("agent", shown("id")),
         ("site", shown("site")),
         ("status", shown("status")),
-        ("hostname", shown("hostname")),
+        ("name", shown("hostname")),
         ("program", shown("program")),
         ("signing key", shown("signing_key")),
         ("enrolled", shown("enrolled_at")),
@@ -131,5 +142,5 @@ fn many(agents: &Value) -> String {
         cells
     };
     let rows: Vec<_> = agents.as_array().into_iter().flatten().map(row).collect();
-    table(&["ID", "STATUS", "HOSTNAME", "LAST SEEN", "RECORDS", "BACKLOG", "SITE"], &rows)
+    table(&["ID", "STATUS", "NAME", "LAST SEEN", "RECORDS", "BACKLOG", "SITE"], &rows)
 }

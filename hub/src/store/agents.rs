@@ -18,6 +18,9 @@ use sitewarden_protocol::{
     time::UnixMillis,
 };
 
+/// The longest name of an agent, characters.
+const MAX_NAME: usize = 64;
+
 /// Whether an agent is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -185,6 +188,28 @@ impl Store {
             audit::write(tx, &act, "agent.revoke", &format!("agent {id}"), Some(&old), Some(&new))?;
             // The agent's session looks again at its standing when its site changes.
             sites::bump(tx, after.site)?;
+            Ok(after)
+        })
+        .await
+    }
+
+    /// Calls an agent by another name than it came with, 1 to [`MAX_NAME`] characters.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::Invalid`] for the name.
+    pub async fn rename_agent(&self, act: &Act, id: AgentId, name: &str) -> Result<Agent, Error> {
+        let name = name.trim().to_owned();
+        if !(1..=MAX_NAME).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+            return Err(Error::Invalid { what: "name", allowed: "1 to 64 characters without control characters" });
+        }
+        let act = act.clone();
+        self.write(move |tx| {
+            let before = found(agent(tx, id)?, "agent")?;
+            tx.prepare_cached("UPDATE agents SET hostname = ? WHERE uuid = ?")?
+                .execute(params![name, id.as_bytes()])?;
+            let after = found(agent(tx, id)?, "agent")?;
+            let (old, new) = (serde_json::json!(before), serde_json::json!(after));
+            audit::write(tx, &act, "agent.edit", &format!("agent {id}"), Some(&old), Some(&new))?;
             Ok(after)
         })
         .await
