@@ -133,6 +133,17 @@ impl Folder {
         self.path.join(DATABASE)
     }
 
+    /// Where the database of a folder is that this process does not hold.
+    pub(crate) fn database_of(path: &Path) -> PathBuf {
+        path.join(DATABASE)
+    }
+
+    /// Whether a path within a data folder is the database, or of the process that uses it: no part of a backup's files.
+    pub(crate) fn is_of_the_moment(inside: &Path) -> bool {
+        let first = inside.components().next().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        first.is_none_or(|first| first == RUN || first == LOCK || first.starts_with(DATABASE))
+    }
+
     /// A file of the running hub, such as `https.addr`.
     pub fn run(&self, name: &str) -> PathBuf {
         self.path.join(RUN).join(name)

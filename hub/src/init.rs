@@ -107,7 +107,7 @@ async fn fill(beside: &Beside, plan: &Plan, password_hash: &str) -> Result<(), E
     Ok(added?)
 }
 
-fn check_target(target: &Path) -> Result<(), Error> {
+pub(crate) fn check_target(target: &Path) -> Result<(), Error> {
     let shown = || target.display().to_string();
     if folder::is_hub(target)? {
         return Err(Error::Exists(shown()));
@@ -119,14 +119,14 @@ fn check_target(target: &Path) -> Result<(), Error> {
     }
 }
 
-/// The folder in which the hub is made; removed when dropped, unless it was renamed.
-struct Beside {
+/// The folder in which a hub is made; removed when dropped, unless it was renamed.
+pub(crate) struct Beside {
     folder: Folder,
     renamed: bool,
 }
 
 impl Beside {
-    fn make(target: &Path) -> Result<Self, Error> {
+    pub(crate) fn make(target: &Path) -> Result<Self, Error> {
         let path = beside(target)?;
         if path.exists() {
             // Of an init that was interrupted, or of one that is at work: then its lock is held.
@@ -137,7 +137,13 @@ impl Beside {
         Ok(Self { folder: Folder::lock(&path)?, renamed: false })
     }
 
-    fn rename_to(mut self, target: &Path) -> Result<(), Error> {
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Puts it into its place, on disk when this returns.
+    pub(crate) fn rename_to(mut self, target: &Path) -> Result<(), Error> {
         let path = self.folder.path();
         sync(path)?;
         fs::rename(path, target).map_err(failed("rename the finished folder to", target))?;

@@ -5,6 +5,7 @@
 //! store), [`store`] (the only module that knows SQL), [`http`], [`admin`] (the command line's way into a running hub).
 
 pub mod admin;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod folder;

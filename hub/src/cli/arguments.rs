@@ -50,6 +50,18 @@ pub(super) enum Command {
     Init(InitArgs),
     /// Run the hub in the foreground until SIGTERM.
     Serve(ServeArgs),
+    /// Write everything that is needed to come back (database, keys, settings) into one new file, while the hub runs or not.
+    Backup {
+        /// The file; only its owner can read it. Keep it as safe as the hub: whoever has it is the hub.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Make a hub out of a backup, in a data folder that does not exist yet or is empty. Agents send again what is not in it.
+    Restore {
+        /// The backup.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Print the hub's root certificate (PEM): what apps ship with, to tell genuine agents from false ones.
     Root,
     #[command(flatten)]

@@ -54,6 +54,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Init(init) => process::init(data_dir, init, output),
         Command::Serve(serve) => process::serve(data_dir, &serve),
+        Command::Backup { file } => process::backup(&data_dir, &file, output),
+        Command::Restore { file } => process::restore(&data_dir, &file, output),
         Command::Root => process::root(&data_dir, output),
         Command::Running(command) => process::once(async {
             let client = Client::new(&data_dir)?;

@@ -6,6 +6,7 @@ use super::{
     failure::{FAILED, Failure, MISUSE, NOT_INITIALISED},
 };
 use crate::{
+    backup,
     config::{Config, Flags},
     init::{self, ADMINISTRATOR, Plan},
     keys::AUTHORITY,
@@ -37,6 +38,23 @@ pub(super) fn serve(data_dir: PathBuf, args: &ServeArgs) -> Result<(), Failure> 
     let config = Config::load(&data_dir, flags).map_err(|error| Failure::of(MISUSE, &error))?;
     logging::start(config.log, config.log_level);
     server::serve(config).map_err(|error| Failure::of(error.exit_code(), &error))
+}
+
+/// Writes a backup.
+pub(super) fn backup(data_dir: &Path, file: &Path, output: Output) -> Result<(), Failure> {
+    let bytes = backup::write(data_dir, file).map_err(|error| Failure::of(error.exit_code(), &error))?;
+    Ok(output.print(&json!({ "file": file, "bytes": bytes }), |_| {
+        format!("Wrote {} ({bytes} bytes). Keep it as safe as the hub itself.", file.display())
+    })?)
+}
+
+/// Makes a hub out of a backup.
+pub(super) fn restore(data_dir: &Path, file: &Path, output: Output) -> Result<(), Failure> {
+    backup::restore(file, data_dir).map_err(|error| Failure::of(error.exit_code(), &error))?;
+    let shown = data_dir.display();
+    Ok(output.print(&json!({ "data_dir": data_dir, "file": file }), |_| {
+        format!("Made a hub in {shown} out of {}.\nRun it: sitewarden-hub serve --data-dir {shown}", file.display())
+    })?)
 }
 
 /// Prints the authority's certificate.

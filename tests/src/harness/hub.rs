@@ -142,9 +142,17 @@ impl Hub {
     /// # Errors
     /// With what the command said, if it failed.
     pub fn command(&self, words: &[&str]) -> Result<Answer> {
+        self.try_command(words)?.succeeded().with_context(|| tail(&self.folder.with_extension("log")))
+    }
+
+    /// Runs a command on it with `--json`, as typed; it may fail.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn try_command(&self, words: &[&str]) -> Result<Answer> {
         let mut command = Command::new(Binary::Hub.path()?);
         command.args(words).arg("--json").arg("--data-dir").arg(&self.folder);
-        run(command)?.succeeded().with_context(|| tail(&self.folder.with_extension("log")))
+        run(command)
     }
 
     /// Adds something and answers its id.

@@ -8,6 +8,7 @@
 
 mod activation;
 mod air_gap;
+mod backup;
 mod bad_input;
 mod callers;
 mod carriers;
