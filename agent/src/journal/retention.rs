@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
 
 const CLOSED: &str = "closed";
+const BEGUN: &str = "begun";
 
 /// What is kept of what the hub has.
 #[derive(Debug, Clone, Copy)]
@@ -48,22 +49,35 @@ pub(super) fn age(since: SystemTime) -> Duration {
 /// Notes in a generation's folder that it is not written to any more, in `closed`: Unix seconds. The times of the
 /// database's own files do not say so, because opening it writes.
 pub(super) fn close(folder: &Path) {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    if let Err(error) = fs::write(folder.join(CLOSED), now.as_secs().to_string()) {
-        tracing::debug!(%error, "the end of a generation is taken to be its begin");
-    }
+    note(folder, CLOSED, SystemTime::now());
 }
 
 /// When a generation was last written to; its begin if nothing says so.
 pub(super) fn written(folder: &Path) -> SystemTime {
-    let noted = fs::read_to_string(folder.join(CLOSED)).ok().and_then(|text| text.parse().ok());
-    let noted = noted.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
-    noted.unwrap_or_else(|| begun(folder))
+    noted(folder, CLOSED).unwrap_or_else(|| begun(folder))
 }
 
-/// When a generation was begun; now if nothing says so.
+/// When a generation was begun: as noted in `begun`, Unix seconds. Where nothing is noted yet, when its folder was made, or
+/// now on a file system that does not tell; that is noted, so that starts of the agent do not make it younger.
 pub(super) fn begun(folder: &Path) -> SystemTime {
-    fs::metadata(folder).and_then(|metadata| metadata.created()).unwrap_or_else(|_| SystemTime::now())
+    noted(folder, BEGUN).unwrap_or_else(|| {
+        let made = fs::metadata(folder).and_then(|metadata| metadata.created());
+        let made = made.unwrap_or_else(|_| SystemTime::now());
+        note(folder, BEGUN, made);
+        made
+    })
+}
+
+fn noted(folder: &Path, name: &str) -> Option<SystemTime> {
+    let seconds = fs::read_to_string(folder.join(name)).ok().and_then(|text| text.parse().ok());
+    seconds.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)))
+}
+
+fn note(folder: &Path, name: &str, at: SystemTime) {
+    let at = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    if let Err(error) = fs::write(folder.join(name), at.as_secs().to_string()) {
+        tracing::debug!(%error, name, "a time of a generation is not noted, and taken from its folder");
+    }
 }
 
 #[cfg(test)]

@@ -155,6 +155,34 @@ async fn what_was_sent_is_kept_for_as_long_as_the_site_says() {
 }
 
 #[tokio::test]
+async fn a_generation_is_written_to_for_a_day_at_most() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, ROOM);
+    journal.append(run(1, 3)).await.unwrap();
+    let generations = || {
+        let entries = std::fs::read_dir(folder.path().join("journal")).unwrap().map(|entry| entry.unwrap().path());
+        let mut folders: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+        folders.sort();
+        folders
+    };
+    let begun = generations()[0].join("begun");
+    let then: u64 = std::fs::read_to_string(&begun).unwrap().parse().unwrap();
+    let age = |seconds: u64| std::fs::write(&begun, (then - seconds).to_string()).unwrap();
+    close(&folder, journal);
+    age(86_400 - 600);
+    let journal = open(&folder, ROOM);
+    journal.append(run(4, 3)).await.unwrap();
+    assert_eq!(generations().len(), 1, "it is not a day old");
+    close(&folder, journal);
+    age(86_400);
+    let journal = open(&folder, ROOM);
+    journal.append(run(7, 3)).await.unwrap();
+    journal.append(run(10, 3)).await.unwrap();
+    assert_eq!(generations().len(), 2, "a day is over, and the next one begins");
+    assert_eq!(read_all(&journal), (records(1, 12), 0), "what was written runs on");
+}
+
+#[tokio::test]
 async fn what_is_kept_never_takes_the_room_of_what_is_to_be_sent() {
     let folder = TempDir::new().unwrap();
     let quota = 16 << 20;
