@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use sitewarden_protocol::trusted_time::{Reading, Settings, TrustedTime};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 1_440 * MINUTE;
@@ -83,6 +84,45 @@ fn in_five_years_with_reboots_each_run_is_sent_once() {
             Frequency::Daily => 1_825,
         };
         assert_eq!(expected.len(), in_five_years, "{frequency:?}");
+    }
+}
+
+/// The scheduler's clock is licence time: a wall clock that is moved by a year, back or ahead, and put right three hours
+/// later burns a few hours of it, and no run. Reboots fall into some of these hours.
+#[test]
+fn in_five_years_with_reboots_and_clocks_that_are_moved_each_run_is_sent_once() {
+    let settings = Settings::default();
+    for frequency in Frequency::ALL {
+        let mut plant = Plant::new(frequency);
+        let (mut real, end) = (START, UnixMillis(START.0 + 5 * 365 * DAY));
+        let (mut uptime, mut boot) = (Duration::from_secs(60), [1; 16]);
+        let mut time = TrustedTime::begin(START, Reading { wall: START, uptime, boot });
+        let (mut wakes, mut moved) = (0_i64, 0);
+        while real < end {
+            real.0 += 10 * MINUTE;
+            uptime += Duration::from_secs(600);
+            wakes += 1;
+            if wakes % 997 == 0 {
+                (uptime, boot) = (Duration::from_secs(60), wakes.to_le_bytes().repeat(2).try_into().unwrap());
+                let kept = serde_json::to_string(&time).unwrap();
+                time = serde_json::from_str(&kept).unwrap();
+                plant.reboot();
+            }
+            // Nine hundred and ninety-seven wakes come round at every place of such a stretch.
+            let off = match (wakes % 5_003, wakes / 5_003 % 2) {
+                (0..18, 0) if wakes > 18 => 400 * DAY,
+                (0..18, _) if wakes > 18 => -400 * DAY,
+                _ => 0,
+            };
+            moved += i64::from(off != 0);
+            let changed = time.advance(Reading { wall: UnixMillis(real.0 + off), uptime, boot }, &settings);
+            assert!(changed.is_none() || wakes > 18, "the clock is right at first");
+            plant.wake(time.now());
+        }
+        assert!(moved > 900, "{moved} wakes with a wrong clock");
+        let ahead = time.now().0 - real.0;
+        assert!((-DAY..4 * DAY).contains(&ahead), "{frequency:?}: {ahead} ms ahead after all that");
+        assert_eq!(plant.sent, runs(frequency, START, time.now()), "{frequency:?}");
     }
 }
 
