@@ -48,5 +48,9 @@ mod stress;
 mod support;
 #[path = "hub/telemetry.rs"]
 mod telemetry;
+#[path = "hub/telemetry_input.rs"]
+mod telemetry_input;
+#[path = "hub/telemetry_scope.rs"]
+mod telemetry_scope;
 #[path = "hub/users.rs"]
 mod users;

@@ -14,14 +14,14 @@ const RECORDS: &str = "/api/v1/telemetry/records";
 /// 2026-01-31 08:00 UTC.
 const THEN: i64 = 1_769_846_400_000;
 
-async fn take(world: &World, key: &ApiKey, at: i64, change: (&str, &str)) {
+pub async fn take(world: &World, key: &ApiKey, at: i64, change: (&str, &str)) {
     let mut body = sample("");
     body[change.0] = json!(change.1);
     let parsed = Fields::read(None, body.to_string().as_bytes()).parse();
     world.store().take_measurement(UnixMillis(at), key, parsed).await.unwrap();
 }
 
-async fn api_key(world: &World) -> ApiKey {
+pub async fn api_key(world: &World) -> ApiKey {
     let text = key(world).await;
     world
         .store()
@@ -35,7 +35,7 @@ fn items(answer: &Answer) -> &Vec<Value> {
     answer.1["items"].as_array().unwrap_or_else(|| panic!("{answer:?}"))
 }
 
-async fn user(world: &World, name: &str, scope: Scope) {
+pub async fn user(world: &World, name: &str, scope: Scope) {
     let administrator = world.store().user("admin").await.unwrap().unwrap();
     let user = User { name: name.into(), role: Role::Viewer, scope, password_hash: administrator.password_hash };
     world.store().add_user(&crate::support::act(), user, false).await.unwrap().unwrap();
