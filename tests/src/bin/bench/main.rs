@@ -1,7 +1,8 @@
 //! `make bench`: what the line does, each figure beside its yardstick from the same run.
 //!
-//! `SITEWARDEN_BENCH_RECORDS` sets how many records are queued for the backlog and the drain (1,000,000),
-//! `SITEWARDEN_BENCH_AGENTS` how many agents are idle on one hub (2,000). A word limits the run: `drain` or `fleet`.
+//! `SITEWARDEN_BENCH_RECORDS` sets how many records are queued for the backlog and the drain and stored for the series
+//! (1,000,000), `SITEWARDEN_BENCH_AGENTS` how many agents are idle on one hub (2,000). A word limits the run: `drain`, `fleet` or
+//! `series`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod bare;
@@ -13,6 +14,7 @@ mod fleet;
 mod load;
 mod memory;
 mod peer;
+mod series;
 mod table;
 mod verify;
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Some(bare::WORD) => bare::serve(),
         Some("drain") => alone(drains),
         Some("fleet") => alone(fleet::measure),
+        Some("series") => alone(|table| series::measure(records(), table)),
         _ => run(),
     };
     match done {
@@ -80,6 +83,7 @@ fn run() -> Result<()> {
     memory::with_backlog(&mut line, records, &mut table)?;
     drain::over_both(&mut line, records, &mut table)?;
     drop(line);
+    series::measure(records, &mut table)?;
     fleet::measure(&mut table)?;
     finish(&table)
 }
