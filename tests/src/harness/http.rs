@@ -111,12 +111,20 @@ impl Client {
     /// # Errors
     /// If the connection fails.
     pub fn request(&mut self, method: &str, path: &str, json: Option<&[u8]>) -> io::Result<Response> {
+        self.send(method, path, json.map(|json| ("application/json", json)))
+    }
+
+    /// Any method, and a body of any content type.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub fn send(&mut self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> io::Result<Response> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => connect(self.address)?,
         };
-        let body = json.unwrap_or_default();
-        let kind = if json.is_some() { "content-type: application/json\r\n" } else { "" };
+        let kind = body.map_or_else(String::new, |(kind, _)| format!("content-type: {kind}\r\n"));
+        let body = body.map_or(&[][..], |(_, body)| body);
         let (address, authorization, length) = (self.address, &self.authorization, body.len());
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{authorization}{kind}content-length: {length}\r\n\r\n"

@@ -38,3 +38,4 @@ mod roles;
 mod rollback;
 mod users;
 mod whole_line;
+mod wrong_measurements;
