@@ -63,8 +63,10 @@ async fn each_endpoint_answers_a_limited_user_as_if_nothing_else_existed() {
     let their_site = store.add_site(&act, "Line", their_plant.id).await.unwrap().id;
     let our_second = store.add_site(&act, "Second", world.plant).await.unwrap().id;
     let mut keys = vec![ours.clone()];
-    for (customer, site) in [(ours.customer, world.site), (ours.customer, our_second), (other.id, their_site)] {
-        let new = NewApiKey { name: "k".into(), customer, site: Some(site), expires_at: None };
+    for (customer, site) in
+        [(ours.customer.unwrap(), world.site), (ours.customer.unwrap(), our_second), (other.id, their_site)]
+    {
+        let new = NewApiKey::telemetry("k", customer, Some(site));
         keys.push(store.add_api_key(&act, new).await.unwrap().1);
     }
     for (number, key) in (0..).zip(&keys) {
@@ -73,7 +75,7 @@ async fn each_endpoint_answers_a_limited_user_as_if_nothing_else_existed() {
     for site in [world.site, our_second, their_site] {
         report(&world, site).await;
     }
-    user(&world, "customers", Scope { customer: Some(ours.customer), site: None }).await;
+    user(&world, "customers", Scope { customer: ours.customer, site: None }).await;
     user(&world, "others", Scope { customer: Some(other.id), site: None }).await;
     user(&world, "sites", Scope { customer: None, site: Some(world.site) }).await;
     let unknown = SiteId::from_bytes([9; 16]);

@@ -72,7 +72,8 @@ fn a_hub_that_is_put_back_gets_again_what_its_backup_has_not() {
     }
     // The agent takes the hub's word again: its revisions are past all that were issued before.
     line.hub.command(&["license", "edit", "1", "--quota", "4"]).unwrap();
-    until(Duration::from_secs(60), "a change made after the restore", || Ok(reserve(&line, "M4").then_some(()))).unwrap();
+    until(Duration::from_secs(60), "a change made after the restore", || Ok(reserve(&line, "M4").then_some(())))
+        .unwrap();
     // Keys and certificates came back too: a second agent can be invited by the same authority.
     assert!(line.hub.invite(&line.site).unwrap().len() > 20);
 }

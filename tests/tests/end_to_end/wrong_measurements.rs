@@ -15,7 +15,11 @@ fn reading(key: &str, changes: &Value) -> Vec<u8> {
     });
     let fields = body.as_object_mut().unwrap();
     for (name, value) in changes.as_object().unwrap() {
-        if value.is_null() { fields.remove(name) } else { fields.insert(name.clone(), value.clone()) };
+        if value.is_null() {
+            fields.remove(name)
+        } else {
+            fields.insert(name.clone(), value.clone())
+        };
     }
     body.to_string().into_bytes()
 }

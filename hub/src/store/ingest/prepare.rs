@@ -34,7 +34,7 @@ pub struct VerifiedBatch {
 }
 
 /// A batch's records, and what is to be written of them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct OpenedRecords {
     pub(super) run: Run,
     decoded: Vec<Decoded>,
@@ -163,21 +163,8 @@ impl VerifiedBatch {
 impl OpenedRecords {
     pub(super) fn decode(run: Run) -> Result<Self, codec::Error> {
         let (mut at, mut interned) = (0, HashMap::new());
-        let mut records = Self {
-            decoded: Vec::with_capacity(usize::try_from(run.count()).unwrap_or(0)),
-            names: Vec::new(),
-            sums: Vec::new(),
-            activations: Vec::new(),
-            monitors: Vec::new(),
-            measurements: Vec::new(),
-            folded: Vec::new(),
-            transmissions: Vec::new(),
-            overages: Vec::new(),
-            signs: Vec::new(),
-            malformed: Vec::new(),
-            cut: Vec::new(),
-            run: Run::default(),
-        };
+        let decoded = Vec::with_capacity(usize::try_from(run.count()).unwrap_or(0));
+        let mut records = Self { decoded, ..Self::default() };
         for (index, bytes) in run.iter().enumerate() {
             let record = Record::decode(bytes)?;
             // Behind the two bytes of its length; the body is the record's last part.

@@ -128,20 +128,30 @@ impl Reports {
         let from = filter.first_at();
         // Records of the very moment are only asked for if some of them are still to come.
         let last = if before.1 == i64::MIN { before.0.saturating_sub(1) } else { before.0 };
-        let (site, hour) = (self.site.as_bytes(), last.div_euclid(HOUR));
-        let hour: Option<i64> = match (filter.kind, &filter.app) {
-            (None, None) => return Ok(Some(Span { before, from, goes_on: false })),
-            (Some(kind), None) => latest(connection, HOUR_OF_KIND, params![site, kind, hour])?,
-            (None, Some(app)) => latest(connection, HOUR_OF_APP, params![site, app, hour])?,
-            (Some(kind), Some(app)) => latest(connection, HOUR_OF_BOTH, params![site, kind, app, hour])?,
-        };
-        let Some(hour) = hour else { return Ok(None) };
+        if filter.kind.is_none() && filter.app.is_none() {
+            return Ok(Some(Span { before, from, goes_on: false }));
+        }
+        let Some(hour) = self.hour(connection, filter, last.div_euclid(HOUR))? else { return Ok(None) };
         let (begins, ends) = (hour.saturating_mul(HOUR), hour.saturating_add(1).saturating_mul(HOUR));
         if ends <= from {
             return Ok(None);
         }
         let before = if before.0 >= ends { (ends, i64::MIN, i64::MIN) } else { before };
         Ok(Some(Span { before, from: from.max(begins), goes_on: begins > from }))
+    }
+
+    /// The latest hour, at most this one, in which there is anything of the kind and the app that are asked for.
+    fn hour(&self, connection: &Connection, filter: &TelemetryFilter, hour: i64) -> Result<Option<i64>, Error> {
+        let site = self.site.as_bytes();
+        let Some(kind) = filter.kind else {
+            return latest(connection, HOUR_OF_APP, params![site, filter.app, hour]);
+        };
+        let of = |kind: u16| match &filter.app {
+            None => latest(connection, HOUR_OF_KIND, params![site, kind, hour]),
+            Some(app) => latest(connection, HOUR_OF_BOTH, params![site, kind, app, hour]),
+        };
+        // Totals of events are summed as the events that they stand for.
+        if kind == kind::FOLDED { Ok(of(kind)?.max(of(kind::EVENT)?)) } else { of(kind) }
     }
 
     fn reported(&self, row: &Row<'_>) -> Result<ReportedRow, Error> {

@@ -15,8 +15,16 @@ const STEP: i64 = 2_000;
 const DAY: i64 = 86_400_000;
 
 /// The kinds of records that are removed.
-const TOLD: [u16; 7] =
-    [kind::EVENT, kind::HOST, kind::DENIAL, kind::DENIALS, kind::HEARTBEAT, kind::MEASUREMENT, kind::TRANSMISSION];
+const TOLD: [u16; 8] = [
+    kind::EVENT,
+    kind::HOST,
+    kind::DENIAL,
+    kind::DENIALS,
+    kind::HEARTBEAT,
+    kind::MEASUREMENT,
+    kind::TRANSMISSION,
+    kind::FOLDED,
+];
 
 /// The longest that can be set, days: a hundred years.
 const MAX_DAYS: u32 = 36_500;

@@ -5,7 +5,7 @@ use crate::store::{NewApiKey, Scope, TelemetryFilter, TelemetryRow};
 use sitewarden_protocol::{
     api_key::ApiKeyDigest,
     id::SiteId,
-    record::{Body, Denial, Measurement, Record, Sent, kind},
+    record::{Body, Denial, EventTotal, Folded, Measurement, Record, Sent, Total, kind},
     telemetry::Fields,
     time::UnixMillis,
 };
@@ -49,7 +49,7 @@ async fn fleet() -> (Fixture, Vec<SiteId>) {
         fixture.store.ingest(NOW, plant.batch(25, 60, 0)).await.unwrap();
     }
     for (customer, site) in [(1, None), (1, Some(sites[0])), (other.id, None)] {
-        let new = NewApiKey { name: "n".into(), customer, site, expires_at: None };
+        let new = NewApiKey::telemetry("n", customer, site);
         let (_, key) = fixture.store.add_api_key(&act(), new).await.unwrap();
         for _ in 0..10 {
             let text = body(["g", "h"][numbers.below(2) as usize], ["CBM", "EMS", "?"][numbers.below(3) as usize]);
@@ -70,6 +70,19 @@ fn record(plant: &mut Plant, numbers: &mut Numbers) {
             let reading = Fields::read(None, body("g", "EMS").as_bytes()).parse().reading;
             Body::Measurement(Measurement::Sent(Box::new(Sent { key: ApiKeyDigest::of("k"), license: None, reading })))
         }
+        3 => Body::Folded(Folded {
+            set: numbers.below(1 << 30) + 1,
+            place: 1,
+            total: Total::Events(EventTotal {
+                hour: at,
+                app: ["CBM", "EMS"][numbers.below(2) as usize].into(),
+                kind: "login".into(),
+                environment: "production".into(),
+                outcome: "success".into(),
+                events: 3,
+                count: 4,
+            }),
+        }),
         other => event(["CBM", "EMS"][other as usize % 2], 1),
     };
     plant.raw(&Record::encode(at, &body).unwrap());
@@ -155,7 +168,7 @@ async fn whatever_is_asked_the_pages_are_one_list_in_the_order_of_time() {
             plant: some(&mut numbers, &plants).map(|(_, plant)| plant),
             site: some(&mut numbers, &sites),
             app: some(&mut numbers, &["CBM".to_owned(), "EMS".to_owned(), "LM".to_owned()]),
-            kind: some(&mut numbers, &[kind::EVENT, kind::DENIAL, kind::MEASUREMENT, kind::OVERRIDE]),
+            kind: some(&mut numbers, &[kind::EVENT, kind::DENIAL, kind::MEASUREMENT, kind::FOLDED, kind::OVERRIDE]),
             group: some(&mut numbers, &["g".to_owned(), "h".to_owned(), String::new()]),
             from: some(&mut numbers, &moments),
             to: some(&mut numbers, &moments),

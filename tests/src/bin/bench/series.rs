@@ -8,8 +8,8 @@ use super::table::{Row, Table, Target};
 use anyhow::{Result, ensure};
 use sitewarden_certs::token::secret_digest;
 use sitewarden_hub::store::{
-    Act, Granularity, IngestOutcome, NewEnrolment, Redemption, Scope, SeriesQuery, Store, StoreSecrets, TelemetryFilter,
-    VerifiedBatch,
+    Act, Granularity, IngestOutcome, NewEnrolment, Redemption, Scope, SeriesQuery, Store, StoreSecrets,
+    TelemetryFilter, VerifiedBatch,
 };
 use sitewarden_protocol::{
     api_key::ApiKeyDigest,
@@ -89,7 +89,7 @@ impl Hub {
         let folder = tempfile::tempdir()?;
         let secrets = StoreSecrets { license_key: [7; 32].into() };
         let store = Store::create(&folder.path().join("hub.sqlite"), secrets).await?;
-        let act = Act { by: "bench".into(), at: UnixMillis(YEAR_BEGAN) };
+        let act = Act::local(UnixMillis(YEAR_BEGAN));
         let customer = store.add_customer(&act, "Acme", None).await?;
         let plant = store.add_plant(&act, "North", customer.id).await?;
         let site = store.add_site(&act, "Line 1", plant.id).await?.id;
@@ -177,7 +177,7 @@ fn quickest(mut times: Vec<Duration>) -> f64 {
 
 fn event(number: u64) -> Body {
     Body::Event(Event {
-        app: ["EMS", "CBM"][usize::from(number % 3 == 0)].into(),
+        app: ["EMS", "CBM"][usize::from(number.is_multiple_of(3))].into(),
         kind: "reading".into(),
         environment: "production".into(),
         outcome: "success".into(),
