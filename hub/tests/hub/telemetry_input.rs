@@ -33,7 +33,6 @@ async fn a_question_that_cannot_be_is_refused_by_the_name_of_what_is_wrong_with_
         // Names, and what is none.
         ("records?site=00000000-0000-0000-0000-00000000000", "query"),
         ("records?plant=%00", "query"),
-        ("series?group=%FF%FE", "query"),
         ("series?group=g&group=h", "query"),
         ("series?group=g&granularity=", "query"),
         ("series?group=g&granularity=DAY", "query"),
@@ -70,7 +69,7 @@ async fn a_question_about_what_is_not_there_has_an_empty_answer() {
         let (status, answer) = world.get(&format!("/api/v1/telemetry/{path}")).await;
         assert_eq!((status, &answer), (200, &json!({ "items": [], "next": null })), "{path}");
     }
-    for group in ["", "%F0%9F%98%80", "%00", &"x".repeat(2_000)] {
+    for group in ["", "%F0%9F%98%80", "%00", "%FF%FE", &"x".repeat(2_000)] {
         let (status, answer) = world.get(&format!("/api/v1/telemetry/series?group={group}")).await;
         assert_eq!((status, &answer["points"]), (200, &json!([])), "{group}");
     }
