@@ -90,7 +90,7 @@ fn agent_and_hub_answer_wrong_input_alike_and_save_it() {
     let mut saved = 0;
     for (kind, body) in &inputs {
         let shown = format!("{kind}: {}", String::from_utf8_lossy(body));
-        let mut ask = |client: &mut Client| {
+        let ask = |client: &mut Client| {
             let answer = client.send("POST", PATH, Some((kind, body))).unwrap();
             let told = answer.json()["response"].clone();
             (answer.status, told["code"].clone(), told["errors"].clone())
