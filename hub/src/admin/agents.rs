@@ -91,7 +91,7 @@ pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<AgentId>) -
     Ok(Json(View { epochs: Some(epochs.into_iter().map(Epoch::from).collect()), ..View::from(agent) }))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Edit {
     name: String,

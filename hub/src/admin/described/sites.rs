@@ -15,6 +15,9 @@ pub(super) const TABLE: &[Entry] = &[
         made::<invite::New, invite::View>(TAG, "Make a one-time token for a new agent of a site")
     }),
     ("GET", "/api/v1/admin/agents/{id}", || identified(shown::<agents::View>(TAG, "An agent"))),
+    ("PATCH", "/api/v1/admin/agents/{id}", || {
+        identified(changed::<agents::Edit, agents::View>(TAG, "Call an agent by another name"))
+    }),
     ("POST", "/api/v1/admin/agents/{id}/revoke", || {
         identified(shown::<agents::View>(TAG, "Revoke an agent: it may not come in any more"))
     }),
