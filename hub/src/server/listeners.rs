@@ -104,10 +104,8 @@ impl Listeners<'_> {
             sync: Arc::clone(&carrier),
             serving: is_serving,
         };
-        let invite = InviteSettings {
-            hub_host_port: invite_address(self.config, https.address.port())?,
-            ca: authority.fingerprint(),
-        };
+        let hub_host_port = invite_address(self.config, https.address.port())?;
+        let invite = InviteSettings { hub_host_port, ca: authority.fingerprint() };
         let administration = admin::administration(AdminState {
             access,
             store: self.store.clone(),
