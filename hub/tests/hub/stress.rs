@@ -48,7 +48,7 @@ async fn an_agent_that_says_nothing_is_let_go_on_either_carrier() {
     let mut agent = hub.agent().await;
     let (mut https, mut quic) = (upgrade(&hub, agent.https()).await.unwrap(), agent.connect(&hub).await);
     // A stream exists for the hub with its first byte: so it has one, and no more.
-    quic.send_bytes(&[b'S']).await;
+    quic.send_bytes(b"S").await;
     let (word, code) = tokio::join!(https.parted(), quic.closed());
     assert_eq!((word.as_str(), code), ("no hello", 9));
     hub.refused(Reason::Mute, 2).await;

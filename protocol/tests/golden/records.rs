@@ -207,8 +207,8 @@ fn name(body: &Body) -> String {
     };
     assert_eq!(body.kind(), Some(kind));
     let version = match kind {
-        ..=kind::EPOCH_BEGUN => "v1",
-        ..=kind::EXCESS => "v2",
+        0..=kind::EPOCH_BEGUN => "v1",
+        kind::DENIALS..=kind::EXCESS => "v2",
         _ => "v3",
     };
     format!("{version}/record-{}", kind::name(kind).replace('_', "-"))
