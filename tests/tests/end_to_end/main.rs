@@ -27,6 +27,7 @@ mod overage;
 mod passwords;
 mod plant_api;
 mod plant_licenses;
+mod power;
 mod privacy;
 mod proof;
 mod push;
