@@ -2,9 +2,10 @@
 //!
 //! What it gets wrong, and what is done about it here: `flush` does not reach the disk (it uses `sync_file_range`), so
 //! a commit is `flush` and then `fdatasync` on a descriptor held open from the start; a kill while it opens can leave
-//! `snap.*.generating`, which the next open takes for a snapshot, so that file is removed first; damage can make it
-//! panic, so it is opened under `catch_unwind`; values over 4 KiB go to files that are never synced, so none are
-//! written.
+//! `snap.*.generating`, which the next open takes for a snapshot, so that file is removed first; it never syncs what it
+//! writes beside the database (`conf`, without which nothing can be read), so that is synced before anything is promised;
+//! damage can make it panic, so it is opened under `catch_unwind`; values over 4 KiB go to files that are never synced, so
+//! none are written.
 
 use std::fs::{self, File};
 use std::io;
@@ -55,8 +56,7 @@ impl Database {
             .map_err(|_| Error::Damaged("opening it panicked".to_owned()))?
             .map_err(Error::from)?;
         let file = File::open(folder.join("db")).map_err(Error::io("opening the journal's file"))?;
-        file.sync_all().map_err(Error::io("syncing the journal's file"))?;
-        sync_folder(folder)?;
+        sync_whole(folder)?;
         Ok(Self { db, file })
     }
 
@@ -133,6 +133,15 @@ fn remove_half_snapshots(folder: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Makes everything in a database's folder durable, and the names in it.
+fn sync_whole(folder: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(folder).map_err(Error::io("reading a journal folder"))? {
+        let path = entry.map_err(Error::io("reading a journal folder"))?.path();
+        File::open(path).and_then(|file| file.sync_all()).map_err(Error::io("syncing the journal's files"))?;
+    }
+    sync_folder(folder)
 }
 
 /// Makes a folder's own entries durable.

@@ -192,6 +192,23 @@ impl Disk {
         }
     }
 
+    /// Where the process found it.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The files that are not in `folder` as the process left them: none, if everything it did was understood.
+    pub fn misunderstood(&self, folder: &Path) -> Vec<PathBuf> {
+        let differs = |(path, node): (&PathBuf, &Node)| {
+            let Node::File(file) = node else { return None };
+            let mut content = self.files[*file].durable.clone();
+            self.files[*file].waiting.iter().for_each(|change| change.apply(&mut content));
+            let real = fs::read(folder.join(path.strip_prefix(&self.root).ok()?)).ok();
+            (real.as_ref() != Some(&content)).then(|| path.clone())
+        };
+        self.names.iter().filter_map(differs).collect()
+    }
+
     /// Makes a folder of what the disk may hold, as chance has it.
     ///
     /// # Errors

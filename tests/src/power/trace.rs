@@ -23,7 +23,7 @@ const LONGEST: usize = 8 << 20;
 /// A program that is watched: its calls go to `trace`. It stays the child of whoever starts it.
 pub fn watched(program: &Command, trace: &Path) -> Command {
     let mut command = Command::new("strace");
-    command.args(["-D", "-f", "-q", "-yy", "-xx", "-s", &LONGEST.to_string(), "-e", "signal=none", "-e"]);
+    command.args(["-D", "-f", "-q", "-yy", "-xx", "-s", &LONGEST.to_string(), "-e", "signal=SIGKILL", "-e"]);
     command.arg(format!("trace={CALLS}")).arg("-o").arg(trace).arg("--");
     command.arg(program.get_program()).args(program.get_args());
     for (name, value) in program.get_envs() {
@@ -64,7 +64,7 @@ impl Trace {
     pub fn read(path: &Path, process: u32) -> Result<Self> {
         let text = until(WRITING_LIMIT, "strace to write the end", || {
             let text = fs::read_to_string(path).unwrap_or_default();
-            let ended = |line: &str| line.strip_prefix(&process.to_string()).is_some_and(|rest| rest.starts_with(" +++ "));
+            let ended = |line: &str| line.strip_prefix(&process.to_string()).is_some_and(|rest| rest.trim_start().starts_with("+++ "));
             Ok(text.lines().rev().take(ENDS).any(ended).then_some(text))
         })?;
         Self::parse(&text)
