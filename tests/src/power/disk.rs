@@ -329,7 +329,8 @@ mod tests {
         assert_eq!(no_folder, some(&[None, Some("a")]));
         let no_content = outcomes(&format!("{OPEN}os.fsync(d); os.write(f, b'a')"), "f");
         assert_eq!(no_content, some(&[Some(""), Some("a")]));
-        let second = outcomes(&format!("{OPEN}os.write(f, b'a'); os.fsync(f); os.fsync(d); os.pwrite(f, b'b', 0)"), "f");
+        let second =
+            outcomes(&format!("{OPEN}os.write(f, b'a'); os.fsync(f); os.fsync(d); os.pwrite(f, b'b', 0)"), "f");
         assert_eq!(second, some(&[Some("a"), Some("b")]));
     }
 

@@ -64,7 +64,9 @@ impl Trace {
     pub fn read(path: &Path, process: u32) -> Result<Self> {
         let text = until(WRITING_LIMIT, "strace to write the end", || {
             let text = fs::read_to_string(path).unwrap_or_default();
-            let ended = |line: &str| line.strip_prefix(&process.to_string()).is_some_and(|rest| rest.trim_start().starts_with("+++ "));
+            let ended = |line: &str| {
+                line.strip_prefix(&process.to_string()).is_some_and(|rest| rest.trim_start().starts_with("+++ "))
+            };
             Ok(text.lines().rev().take(ENDS).any(ended).then_some(text))
         })?;
         Self::parse(&text)
@@ -210,7 +212,10 @@ mod tests {
         ];
         let trace = Trace::parse(&lines.join("\n")).unwrap();
         let [write, sync, vector, open, failed, cut] = &trace.calls[..] else { panic!("{trace:?}") };
-        assert_eq!((write.file(0), write.data(), write.number(3)), (Some("/a".into()), Some(b"xy".to_vec()), Some(300)));
+        assert_eq!(
+            (write.file(0), write.data(), write.number(3)),
+            (Some("/a".into()), Some(b"xy".to_vec()), Some(300))
+        );
         assert_eq!((sync.answer, sync.begun, sync.ended), (Some(0), 1, 3));
         assert_eq!((vector.file(0), vector.data()), (None, Some(b"HTT".to_vec())));
         assert_eq!((open.path(1), open.answer, open.has(2, "O_CREAT")), (Some("/b/c".into()), Some(5), true));

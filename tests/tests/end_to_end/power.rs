@@ -30,7 +30,7 @@ const REQUESTS: usize = 120;
 const EVENTS: usize = 20;
 
 fn cuts() -> u64 {
-    std::env::var("SITEWARDEN_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
+    std::env::var("SITEWARDEN_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
 
 fn seed() -> u64 {
@@ -100,7 +100,8 @@ fn in_journal(folder: &Path, agent: &str) -> Result<BTreeSet<String>> {
     let (agent, counters): (AgentId, _) = (agent.parse()?, Arc::new(Counters::default()));
     let runtime = tokio::runtime::Runtime::new()?;
     let _entered = runtime.enter();
-    let journal = Journal::open(&folder.join("journal"), agent, settings, Position::default(), counters, UnixMillis(1))?;
+    let journal =
+        Journal::open(&folder.join("journal"), agent, settings, Position::default(), counters, UnixMillis(1))?;
     let (mut after, mut ids) = (Position::default(), BTreeSet::new());
     while let Some(draft) = journal.read_after(after)? {
         after = draft.after.position;
@@ -150,14 +151,20 @@ fn power_loss_of_the_agent() -> Result<()> {
     }
     let id = process.id();
     process.kill();
-    fs::copy(&trace, "/tmp/st/agent.trace")?; let trace = Trace::read(&trace, id)?;
+    fs::copy(&trace, "/tmp/st/agent.trace")?;
+    let trace = Trace::read(&trace, id)?;
     assert_eq!(trace.told("HTTP/1.1 202", trace.length()), REQUESTS, "the watch saw every answer");
     cut(&disk, &trace, "HTTP/1.1 202", |image, answered| {
         let found = in_journal(image, &line.agent_id)?;
         let missing = (0..answered).flat_map(|request| (0..EVENTS).map(move |number| format!("{request}-{number}")));
         let missing: Vec<_> = missing.filter(|id| !found.contains(id)).collect();
         let first = missing.first();
-        ensure!(missing.is_empty(), "{} lost of {answered} requests, such as {first:?}: {}", missing.len(), tree(image)?);
+        ensure!(
+            missing.is_empty(),
+            "{} lost of {answered} requests, such as {first:?}: {}",
+            missing.len(),
+            tree(image)?
+        );
         Ok(())
     })?;
     // And the agent starts by itself on what is left.
