@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_quic_connections_must_prove_its_address_and_is_refused_past_the_limit() {
-    let hub = TestHub::start_with(|config| config.limits.max_connections = 6).await;
+    let hub = TestHub::start_with(|config| config.limits.max_connections = 20).await;
     let mut agent = hub.agent().await;
     let flood = endpoint();
     let mut dials = JoinSet::new();
@@ -91,7 +91,7 @@ async fn a_flood_of_connections_from_one_address_leaves_room_for_others() {
 }
 
 /// Batches that a heavy agent sends in all.
-const HEAVY: u64 = 30;
+const HEAVY: u64 = 60;
 const HEAVY_AGENTS: u64 = 6;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,16 +99,17 @@ async fn an_agent_with_little_to_send_does_not_wait_for_those_with_much() {
     let hub = Arc::new(TestHub::start().await);
     let site = hub.site().await;
     let stored = Arc::<AtomicU64>::default();
+    let mut light = hub.agent_at(site).await;
+    let (mut line, _) = light.session(&hub).await;
     let mut heavy = JoinSet::new();
     for _ in 0..HEAVY_AGENTS {
         let agent = hub.agent_at(site).await;
         heavy.spawn(drain(Arc::clone(&hub), agent, Arc::clone(&stored)));
     }
-    let mut light = hub.agent_at(site).await;
-    let (mut line, _) = light.session(&hub).await;
     until("the heavy ones to be at work", || stored.load(Ordering::Relaxed) > HEAVY_AGENTS).await;
     let mut waits = Vec::new();
-    while stored.load(Ordering::Relaxed) < HEAVY * HEAVY_AGENTS / 2 {
+    // While all of them still send.
+    while waits.is_empty() || stored.load(Ordering::Relaxed) < HEAVY * HEAVY_AGENTS / 2 {
         let before = stored.load(Ordering::Relaxed);
         let batch = light.batch(1);
         line.send(ToHub::Batch(batch)).await;
@@ -118,7 +119,7 @@ async fn an_agent_with_little_to_send_does_not_wait_for_those_with_much() {
     heavy.join_all().await;
     // What each of them may have on the way was there before it; no more may overtake.
     let bound = HEAVY_AGENTS * sitewarden_protocol::sync::WINDOW as u64 + HEAVY_AGENTS;
-    assert!(!waits.is_empty() && waits.iter().all(|wait| *wait <= bound), "batches that went first: {waits:?}");
+    assert!(waits.iter().all(|wait| *wait <= bound), "batches that went first: {waits:?}");
 }
 
 /// Sends batches as fast as the window allows, and counts those that are stored.
