@@ -119,9 +119,8 @@ impl Listeners<'_> {
         let tls = RustlsConfig::from_config(Arc::clone(&issued.https));
         let (stop, stopped) = watch::channel(false);
         let endpoint = sync.endpoint().clone();
-        let limits = self.config.limits;
         Ok(Running {
-            https: (https.address, serve_https(https.listener, tls.clone(), router.clone(), limits)?),
+            https: (https.address, serve_https(https.listener, tls.clone(), router.clone(), self.config.limits)?),
             carrier,
             http: http.map(|http| Ok::<_, Error>((http.address, serve_plain(http.listener, router)?))).transpose()?,
             admin: serve_socket(admin_listener, admin)?,
