@@ -20,7 +20,7 @@ pub struct Head {
     pub version: &'static str,
     /// In Markdown.
     pub description: &'static str,
-    /// What operations are grouped by, in order.
+    /// What operations are grouped by, in order; a group without any is left out.
     pub tags: &'static [Tag],
     /// `components.securitySchemes`.
     pub security: Value,
@@ -38,7 +38,7 @@ pub struct Tag {
 }
 
 /// Nothing from elsewhere: not a script, not a style, not a picture, not a connection.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const START: &str = "window.onload = () => SwaggerUIBundle({\n  url: \"openapi.json\", dom_id: \"#swagger-ui\", \
@@ -62,8 +62,9 @@ pub fn described<S: Clone + Send + Sync + 'static>(routes: Routes<S>, head: &Hea
         .answers(200, "The document", Shape::schema(json!({ "type": "object" })));
     let (router, mut paths) = routes.into_parts();
     paths.entry(path.to_owned()).or_default().insert("get".to_owned(), own.at("get", path));
-    let tags: Vec<_> =
-        head.tags.iter().map(|tag| json!({ "name": tag.name, "description": tag.description })).collect();
+    let operations = || paths.values().flat_map(|operations| operations.values());
+    let used = head.tags.iter().filter(|tag| operations().any(|operation| operation["tags"][0] == tag.name));
+    let tags: Vec<_> = used.map(|tag| json!({ "name": tag.name, "description": tag.description })).collect();
     let document = json!({
         "openapi": "3.1.0",
         "info": { "title": head.title, "version": head.version, "description": head.description },

@@ -44,6 +44,13 @@ const ARROWS: [(&str, &[&str]); 5] = [
     ("hub", &["sitewarden-certs", "sitewarden-openapi", "sitewarden-protocol"]),
 ];
 
+/// Who adds routes to a router of axum's own, and why that is all right.
+const ROUTERS: [(&str, &str); 3] = [
+    ("agent/src/http/mod.rs", "the operator's socket, which the command line alone talks to"),
+    ("hub/src/http/api/routes.rs", "the table of guarded routes, which a test compares with the document"),
+    ("hub/src/http/plant/mod.rs", "a path whose every method is refused"),
+];
+
 #[test]
 fn each_engine_is_named_in_its_own_module_only() {
     let mut seen = 0;
@@ -69,6 +76,23 @@ fn an_agents_records_are_encoded_where_they_are_made_anonymous_only() {
         assert!(allowed || !encodes, "{path} encodes a record past agent/src/anonymity/");
     }
     assert!(seen > 1, "the test looks for the wrong words");
+}
+
+/// What is served is described: `sitewarden_openapi::Routes` takes no route without its description, and nothing goes past it.
+#[test]
+fn no_route_is_added_past_its_description() {
+    let mut seen = 0;
+    for (path, code) in sources(&["agent/src/http", "hub/src/http", "hub/src/admin"]) {
+        let dense: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+        let routes = dense.contains(".route(") || dense.contains(".route_service(");
+        seen += usize::from(routes);
+        let known = ROUTERS.iter().any(|(known, _)| path == *known);
+        assert!(
+            known || !routes,
+            "{path} adds a route of which the OpenAPI document knows nothing: see CONTRIBUTING.md"
+        );
+    }
+    assert_eq!(seen, ROUTERS.len(), "the list names routers that there are not");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::io::{Read, Seek};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// No command may take longer.
+/// No command of ours may take longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a command answered.
@@ -27,12 +27,20 @@ pub struct Answer {
 ///
 /// # Errors
 /// If it cannot be started or does not end.
-pub fn run(mut command: Command) -> Result<Answer> {
+pub fn run(command: Command) -> Result<Answer> {
+    run_within(LIMIT, command)
+}
+
+/// Runs a command that may take longer to its end.
+///
+/// # Errors
+/// If it cannot be started or does not end.
+pub fn run_within(limit: Duration, mut command: Command) -> Result<Answer> {
     let (mut output, mut error) = (tempfile::tempfile()?, tempfile::tempfile()?);
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(error.try_clone()?);
     let line = format!("{command:?}");
     let mut child = command.spawn().with_context(|| line.clone())?;
-    let ended = until(LIMIT, &line, || Ok(child.try_wait()?));
+    let ended = until(limit, &line, || Ok(child.try_wait()?));
     if ended.is_err() {
         let _ = child.kill();
         let _ = child.wait();

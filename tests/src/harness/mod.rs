@@ -19,7 +19,7 @@ mod wait;
 
 pub use agent::Agent;
 pub use binaries::{Binary, scratch, workspace};
-pub use command::{Answer, run};
+pub use command::{Answer, run, run_within};
 pub use http::{Client, Response};
 pub use hub::{ADMIN_PASSWORD, Elsewhere, Hub, private};
 pub use line::{Line, PASSWORD, USER};

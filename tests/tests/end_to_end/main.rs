@@ -15,6 +15,7 @@ mod carriers;
 mod clock;
 mod control;
 mod denials;
+mod described;
 mod enrolment;
 mod exactly_once;
 mod fingerprint;

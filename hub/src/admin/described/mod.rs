@@ -10,6 +10,7 @@ mod users;
 
 use super::page::Page;
 use crate::http::api::{Listed, Needs};
+use axum::http::Method;
 use schemars::JsonSchema;
 use serde_json::json;
 use sitewarden_openapi::shared::{API_KEY, BEARER};
@@ -39,15 +40,20 @@ fn guarded(operation: Operation, route: &Listed) -> Operation {
         None => refuses(operation, &[(429, "RATE_LIMITED", "too many wrong credentials; try again later")]),
     };
     let operation = refuses(operation, &[(400, "INVALID", "a value cannot be taken; `details.field` names it")]);
-    let operation = if route.path.contains('{') {
+    let (changes, brings) = (route.method != Method::GET, matches!(route.method.as_str(), "POST" | "PUT" | "PATCH"));
+    let operation = if route.path.contains('{') || brings {
         refuses(operation, &[(404, "NOT_FOUND", "there is no such thing, or it is another customer's")])
     } else {
         operation
     };
-    let operation = if matches!(route.method.as_str(), "POST" | "PUT" | "PATCH") {
+    let operation = if changes {
+        refuses(operation, &[(409, "CONFLICT", "there is one of this name, or the rules forbid it")])
+    } else {
+        operation
+    };
+    let operation = if brings {
         let body = [
             (400, "BAD_BODY", "the body could not be read"),
-            (409, "CONFLICT", "there is one of this name, or the rules forbid it"),
             (413, "TOO_LARGE", "the body is larger than 64 KiB"),
             (415, "MEDIA_TYPE", "the body must be application/json"),
         ];

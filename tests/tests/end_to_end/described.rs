@@ -1,0 +1,92 @@
+//! Hub and agent answer as their OpenAPI documents say, whatever they are asked: schemathesis makes requests from the served
+//! document, right ones and wrong ones, and looks at each answer: no server error, no status, content type, header or body
+//! that is not in the document, no method that is not. Bounded in requests; `SITEWARDEN_SEED=N` replays a run.
+
+use sitewarden_tests::harness::{ADMIN_PASSWORD, Line, run_within, scratch, workspace};
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Requests that are made up for each operation, beside those at the bounds of its fields.
+const EXAMPLES: &str = "8";
+/// How long a run may take on a machine that has much else to do.
+const LIMIT: Duration = Duration::from_secs(900);
+/// How long an answer may take, seconds: more than the servers give themselves.
+const ANSWER: &str = "45";
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
+                      response_schema_conformance,unsupported_method";
+/// What calls an address that an earlier made-up request has set: nothing leaves this machine.
+const CALLS_OUT: &str = "post_api_v1_telemetry_test_connection";
+
+/// Who calls, and where.
+struct Tried<'a> {
+    config: &'a str,
+    base: String,
+    user: &'a str,
+    password: &'a str,
+    sending_key: String,
+    /// What a certificate is verified with.
+    root: Option<String>,
+}
+
+#[test]
+fn the_agent_answers_as_its_document_says() {
+    let line = Line::new(100).unwrap();
+    line.agent.add_user("anna", "admin", "of the schemathesis test").unwrap();
+    line.agent.command(&["activate", &line.key]).unwrap();
+    let sending_key = sending_key(&line);
+    let base = format!("http://{}", line.agent.http().unwrap());
+    check(&Tried {
+        config: "agent.toml",
+        base,
+        user: "anna",
+        password: "of the schemathesis test",
+        sending_key,
+        root: None,
+    });
+}
+
+#[test]
+fn the_hub_answers_as_its_document_says() {
+    let line = Line::new(100).unwrap();
+    let root = line.hub.folder().with_extension("root.pem");
+    std::fs::write(&root, line.hub.command(&["root"]).unwrap().json().unwrap()["certificate"].as_str().unwrap())
+        .unwrap();
+    let base = format!("https://localhost:{}", line.hub.https().unwrap().port());
+    let (sending_key, root) = (sending_key(&line), Some(root.display().to_string()));
+    check(&Tried { config: "hub.toml", base, user: "admin", password: ADMIN_PASSWORD, sending_key, root });
+}
+
+fn sending_key(line: &Line) -> String {
+    let made = line.hub.command(&["apikey", "add", "--customer", "1"]).unwrap().json().unwrap();
+    made["key"].as_str().unwrap().to_owned()
+}
+
+fn check(tried: &Tried<'_>) {
+    let tester = workspace().join("target/tools/schemathesis/bin/schemathesis");
+    assert!(tester.exists(), "{} is missing; install it with: tests/prerequisites", tester.display());
+    let seed = seed();
+    println!("SITEWARDEN_SEED={seed}");
+    // What it remembers of a run is of no use to the next one, and not to lie about.
+    let folder = scratch().unwrap();
+    let mut command = Command::new(tester);
+    command.current_dir(folder.path());
+    command.arg("--config-file").arg(workspace().join("tests/schemathesis").join(tried.config));
+    command.args(["run", &format!("{}/api/openapi.json", tried.base), "--checks", CHECKS, "--seed", &seed]);
+    command.args(["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--request-timeout", ANSWER]);
+    command.args(["--exclude-operation-id", CALLS_OUT, "--request-retries", "2"]);
+    command.args(["--continue-on-failure", "--no-shrink", "--suppress-health-check", "all", "--warnings", "off"]);
+    if let Some(root) = &tried.root {
+        command.args(["--tls-verify", root]);
+    }
+    command.env("API_USER", tried.user).env("API_PASSWORD", tried.password).env("SENDING_KEY", &tried.sending_key);
+    let answer = run_within(LIMIT, command).unwrap();
+    println!("{}", answer.output);
+    assert_eq!(answer.code, Some(0), "{}", answer.error);
+}
+
+fn seed() -> String {
+    std::env::var("SITEWARDEN_SEED").unwrap_or_else(|_| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        now.subsec_nanos().to_string()
+    })
+}
