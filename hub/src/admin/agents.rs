@@ -7,7 +7,7 @@ use super::{
     page::{Limit, Page},
     time,
 };
-use crate::store::{Agent, AgentPage, AgentStatus, EpochState};
+use crate::store::{Agent, AgentPage, AgentStatus, EpochState, Thing};
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -79,14 +79,20 @@ struct Epoch {
 }
 
 pub(super) async fn list(
+    caller: Caller,
     State(state): State<AdminState>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Json<Page<View>>, Error> {
-    let agents = state.store.list_agents(query.site, query.after, query.limit.rows()).await?;
+    let agents = state.store.list_agents(caller.scope(), query.site, query.after, query.limit.rows()).await?;
     Ok(Json(Page::of(agents, query.limit, |agent| agent.id.to_string(), View::from)))
 }
 
-pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<AgentId>) -> Result<Json<View>, Error> {
+pub(super) async fn show(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<AgentId>,
+) -> Result<Json<View>, Error> {
+    caller.reach(&state.store, Thing::Agent(id)).await?;
     let AgentPage { agent, epochs } = state.store.show_agent(id).await?;
     Ok(Json(View { epochs: Some(epochs.into_iter().map(Epoch::from).collect()), ..View::from(agent) }))
 }
@@ -111,6 +117,7 @@ pub(super) async fn revoke(
     State(state): State<AdminState>,
     Id(id): Id<AgentId>,
 ) -> Result<Json<View>, Error> {
+    caller.reach(&state.store, Thing::Agent(id)).await?;
     Ok(Json(state.store.revoke_agent(&caller.act(), id).await?.into()))
 }
 

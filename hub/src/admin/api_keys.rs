@@ -6,8 +6,9 @@ use super::{
     extract::{Body, CREATED, Id, Parameters},
     page::{Limit, Page},
     time,
+    users::within,
 };
-use crate::store::{ApiKey, NewApiKey, Purpose, Role};
+use crate::store::{ApiKey, NewApiKey, Purpose, Role, Thing};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,13 +94,19 @@ pub(super) async fn add(
     State(state): State<AdminState>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<Made>), Error> {
+    // One who is limited means his own, if he says nothing else.
+    let (customer, site) = match (new.customer, new.site, caller.scope()) {
+        (None, None, scope) => (scope.customer, scope.site),
+        (customer, site, _) => (customer, site),
+    };
+    within(&caller, &state, customer, site).await?;
     let expires_at = new.expires.map(|text| time::parse("expires", &text)).transpose()?;
     let (purpose, role) = match (new.purpose.0, new.role) {
         (Purpose::Telemetry, Some(_)) => return Err(Error::invalid("role", "a telemetry key has no role")),
         (purpose, role) => (purpose, role.unwrap_or(Role::Viewer)),
     };
     let name = new.name.unwrap_or_else(|| purpose.name().to_owned());
-    let new = NewApiKey { name, purpose, role, customer: new.customer, site: new.site, expires_at };
+    let new = NewApiKey { name, purpose, role, customer, site, expires_at };
     let (key, made) = state.store.add_api_key(&caller.act(), new).await?;
     Ok((CREATED, Json(Made { key: key.to_string(), view: made.into(), replaces: None })))
 }
@@ -125,6 +132,7 @@ pub(super) async fn rotate(
     if rotation.overlap > MAX_OVERLAP {
         return Err(Error::invalid("overlap", format!("overlap must be 0 to {MAX_OVERLAP} hours")));
     }
+    caller.reach(&state.store, Thing::ApiKey(id)).await?;
     let overlap = Duration::from_secs(u64::from(rotation.overlap) * 3_600);
     let rotated = state.store.rotate_api_key(&caller.act(), id, overlap).await?;
     let replaces = Some(rotated.old.into());
@@ -136,6 +144,7 @@ pub(super) async fn revoke(
     State(state): State<AdminState>,
     Id(id): Id<i64>,
 ) -> Result<Json<View>, Error> {
+    caller.reach(&state.store, Thing::ApiKey(id)).await?;
     Ok(Json(state.store.revoke_api_key(&caller.act(), id).await?.into()))
 }
 

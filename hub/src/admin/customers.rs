@@ -3,11 +3,11 @@
 use super::{
     AdminState, Caller,
     error::Error,
-    extract::{Body, CREATED, Id, Parameters},
+    extract::{Body, CREATED, Id, Parameters, given},
     page::{Limit, Page},
     time,
 };
-use crate::store::Customer;
+use crate::store::{Customer, Thing};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,16 @@ use serde::{Deserialize, Serialize};
 pub(super) struct New {
     name: String,
     email: Option<String>,
+}
+
+/// What is to be changed; what is not given stays as it is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Edit {
+    name: Option<String>,
+    /// Null is none.
+    #[serde(default, deserialize_with = "given")]
+    email: Option<Option<String>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -45,15 +55,30 @@ pub(super) async fn add(
 }
 
 pub(super) async fn list(
+    caller: Caller,
     State(state): State<AdminState>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Json<Page<View>>, Error> {
-    let customers = state.store.list_customers(query.after, query.limit.rows()).await?;
+    let customers = state.store.list_customers(caller.scope(), query.after, query.limit.rows()).await?;
     Ok(Json(Page::of(customers, query.limit, |customer| customer.id.to_string(), View::from)))
 }
 
-pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<i64>) -> Result<Json<View>, Error> {
+pub(super) async fn show(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<i64>,
+) -> Result<Json<View>, Error> {
+    caller.reach(&state.store, Thing::Customer(id)).await?;
     Ok(Json(state.store.show_customer(id).await?.into()))
+}
+
+pub(super) async fn edit(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<i64>,
+    Body(edit): Body<Edit>,
+) -> Result<Json<View>, Error> {
+    Ok(Json(state.store.edit_customer(&caller.act(), id, edit.name.as_deref(), edit.email).await?.into()))
 }
 
 /// How long raw telemetry is kept, days; null for ever.
@@ -63,7 +88,12 @@ pub(super) struct Retention {
     raw_days: Option<u32>,
 }
 
-pub(super) async fn retention(State(state): State<AdminState>, Id(id): Id<i64>) -> Result<Json<Retention>, Error> {
+pub(super) async fn retention(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<i64>,
+) -> Result<Json<Retention>, Error> {
+    caller.reach(&state.store, Thing::Customer(id)).await?;
     Ok(Json(Retention { raw_days: state.store.raw_days(id).await? }))
 }
 

@@ -7,7 +7,7 @@ use super::{
     page::{Limit, Page},
     time,
 };
-use crate::store::RedFlag;
+use crate::store::{RedFlag, Thing};
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,14 +51,20 @@ pub(super) struct View {
 }
 
 pub(super) async fn list(
+    caller: Caller,
     State(state): State<AdminState>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Json<Page<View>>, Error> {
-    let flags = state.store.list_flags(query.open, query.site, query.after, query.limit.rows()).await?;
+    let flags = state.store.list_flags(caller.scope(), query.open, query.site, query.after, query.limit.rows()).await?;
     Ok(Json(Page::of(flags, query.limit, |flag| flag.id.to_string(), View::from)))
 }
 
-pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<i64>) -> Result<Json<View>, Error> {
+pub(super) async fn show(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<i64>,
+) -> Result<Json<View>, Error> {
+    caller.reach(&state.store, Thing::Flag(id)).await?;
     Ok(Json(state.store.show_flag(id).await?.into()))
 }
 

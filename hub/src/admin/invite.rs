@@ -6,7 +6,7 @@ use super::{
     extract::{Body, CREATED},
     time,
 };
-use crate::store::NewEnrolment;
+use crate::store::{NewEnrolment, Thing};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,7 @@ pub(super) async fn invite(
     State(state): State<AdminState>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<View>), Error> {
+    caller.reach(&state.store, Thing::Site(new.site)).await?;
     let act = caller.act();
     let seconds = new.valid_for.unwrap_or(DEFAULT_SECONDS);
     if !(1..=MAX_SECONDS).contains(&seconds) {

@@ -66,21 +66,23 @@ pub(crate) struct InviteSettings {
 
 /// All routes of the API for administrators and integrators, with what each needs.
 ///
-/// What is of no single customer, and what is not yet limited to the caller's scope, needs the whole hub.
+/// What is of no single customer, and what is not limited to the caller's scope, needs the whole hub.
 pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
-    let (look, change) = (Needs::SURVEY, Needs::WHOLE_HUB);
+    use Needs as N;
+    let (look, change, hub) = (N::LOOK, N::ADMINISTER, N::WHOLE_HUB);
     let admin = Routes::new(access)
         .get("/customers", look, customers::list)
-        .post("/customers", change, customers::add)
+        .post("/customers", hub, customers::add)
         .get("/customers/{id}", look, customers::show)
+        .patch("/customers/{id}", hub, customers::edit)
         .get("/customers/{id}/retention", look, customers::retention)
-        .post("/customers/{id}/retention", change, customers::keep)
+        .post("/customers/{id}/retention", hub, customers::keep)
         .get("/api-keys", change, api_keys::list)
         .post("/api-keys", change, api_keys::add)
         .post("/api-keys/{id}/rotate", change, api_keys::rotate)
         .post("/api-keys/{id}/revoke", change, api_keys::revoke)
         .get("/apps", look, apps::list)
-        .post("/apps/{code}/versions", change, apps::add_version)
+        .post("/apps/{code}/versions", hub, apps::add_version)
         .get("/plants", look, plants::list)
         .post("/plants", change, plants::add)
         .get("/plants/{id}", look, plants::show)
@@ -88,13 +90,13 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .post("/sites", change, sites::add)
         .get("/sites/{id}", look, sites::show)
         .patch("/sites/{id}", change, sites::edit)
-        .get("/licenses", look, licenses::list)
-        .post("/licenses", change, licenses::issue)
-        .get("/licenses/explain", look, licenses::explain)
-        .get("/licenses/{id}", change, licenses::show)
-        .patch("/licenses/{id}", change, licenses::edit)
-        .post("/licenses/{id}/revoke", change, licenses::revoke)
-        .get("/licenses/{id}/history", look, licenses::history)
+        .get("/licenses", N::SURVEY, licenses::list)
+        .post("/licenses", hub, licenses::issue)
+        .get("/licenses/explain", N::SURVEY, licenses::explain)
+        .get("/licenses/{id}", hub, licenses::show)
+        .patch("/licenses/{id}", hub, licenses::edit)
+        .post("/licenses/{id}/revoke", hub, licenses::revoke)
+        .get("/licenses/{id}/history", N::SURVEY, licenses::history)
         .get("/agents", look, agents::list)
         .post("/agents/invite", change, invite::invite)
         .get("/agents/{id}", look, agents::show)
@@ -103,9 +105,9 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .get("/records", look, records::list)
         .get("/flags", look, flags::list)
         .get("/flags/{id}", look, flags::show)
-        .post("/flags/{id}/resolve", change, flags::resolve)
-        .get("/keys/sealing", look, keys::list)
-        .post("/keys/sealing/rotate", change, keys::rotate)
+        .post("/flags/{id}/resolve", N::TEND, flags::resolve)
+        .get("/keys/sealing", N::SURVEY, keys::list)
+        .post("/keys/sealing/rotate", hub, keys::rotate)
         .get("/monitors", look, monitors::list)
         .get("/users", change, users::list)
         .post("/users", change, users::add)

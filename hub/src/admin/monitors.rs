@@ -1,13 +1,13 @@
 //! Monitors in use at a site.
 
 use super::{
-    AdminState,
+    AdminState, Caller,
     error::Error,
     extract::Parameters,
     page::{Limit, Page},
     time,
 };
-use crate::store::{Monitor, MonitorFilter, Scope};
+use crate::store::{Monitor, MonitorFilter};
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,13 +34,14 @@ pub(super) struct View {
 }
 
 pub(super) async fn list(
+    caller: Caller,
     State(state): State<AdminState>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Json<Page<View>>, Error> {
     let after = query.after.map(|text| text.parse()).transpose();
     let after = after.map_err(|error| Error::invalid("after", format!("{error}")))?;
     let of = MonitorFilter { site: query.site, plant: None, app: query.app };
-    let page = state.store.list_monitors(Scope::default(), of, after, query.limit.rows()).await?;
+    let page = state.store.list_monitors(caller.scope(), of, after, query.limit.rows()).await?;
     let items = page.monitors.into_iter().map(View::from).collect();
     Ok(Json(Page { items, next: page.next.map(|next| next.to_string()) }))
 }

@@ -7,7 +7,7 @@ use super::{
     page::{Limit, Page},
     time,
 };
-use crate::store::Plant;
+use crate::store::{Plant, Thing};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,19 +44,26 @@ pub(super) async fn add(
     State(state): State<AdminState>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<View>), Error> {
+    caller.reach(&state.store, Thing::Customer(new.customer)).await?;
     let plant = state.store.add_plant(&caller.act(), &new.name, new.customer).await?;
     Ok((CREATED, Json(plant.into())))
 }
 
 pub(super) async fn list(
+    caller: Caller,
     State(state): State<AdminState>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Json<Page<View>>, Error> {
-    let plants = state.store.list_plants(query.customer, query.after, query.limit.rows()).await?;
+    let plants = state.store.list_plants(caller.scope(), query.customer, query.after, query.limit.rows()).await?;
     Ok(Json(Page::of(plants, query.limit, |plant| plant.id.to_string(), View::from)))
 }
 
-pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<PlantId>) -> Result<Json<View>, Error> {
+pub(super) async fn show(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<PlantId>,
+) -> Result<Json<View>, Error> {
+    caller.reach(&state.store, Thing::Plant(id)).await?;
     Ok(Json(state.store.show_plant(id).await?.into()))
 }
 

@@ -1,13 +1,13 @@
 //! Records, read back.
 
 use super::{
-    AdminState,
+    AdminState, Caller,
     error::Error,
     extract::Parameters,
     page::{Limit, Page},
     time,
 };
-use crate::store::{RecordFilter, RecordOrder, StoredRecord};
+use crate::store::{RecordFilter, RecordOrder, StoredRecord, Thing};
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,7 @@ pub(super) struct View {
 }
 
 pub(super) async fn list(
+    caller: Caller,
     State(state): State<AdminState>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Json<Page<View>>, Error> {
@@ -65,6 +66,11 @@ pub(super) async fn list(
         (None, Some(agent)) => RecordFilter::Agent(agent),
         _ => return Err(Error::invalid("site", "give either site or agent")),
     };
+    let of_whom = match of {
+        RecordFilter::Site(site) => Thing::Site(site),
+        RecordFilter::Agent(agent) => Thing::Agent(agent),
+    };
+    caller.reach(&state.store, of_whom).await?;
     let kind = query.kind.as_deref().map(wanted_kind).transpose()?;
     let after = query.after.map(|text| text.parse()).transpose();
     let after = after.map_err(|error| Error::invalid("after", format!("{error}")))?;

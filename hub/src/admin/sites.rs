@@ -7,7 +7,7 @@ use super::{
     page::{Limit, Page},
     time,
 };
-use crate::store::{Site, SiteEdit};
+use crate::store::{Site, SiteEdit, Thing};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,19 +63,26 @@ pub(super) async fn add(
     State(state): State<AdminState>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<View>), Error> {
+    caller.reach(&state.store, Thing::Plant(new.plant)).await?;
     let site = state.store.add_site(&caller.act(), &new.name, new.plant).await?;
     Ok((CREATED, Json(site.into())))
 }
 
 pub(super) async fn list(
+    caller: Caller,
     State(state): State<AdminState>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Json<Page<View>>, Error> {
-    let sites = state.store.list_sites(query.plant, query.after, query.limit.rows()).await?;
+    let sites = state.store.list_sites(caller.scope(), query.plant, query.after, query.limit.rows()).await?;
     Ok(Json(Page::of(sites, query.limit, |site| site.id.to_string(), View::from)))
 }
 
-pub(super) async fn show(State(state): State<AdminState>, Id(id): Id<SiteId>) -> Result<Json<View>, Error> {
+pub(super) async fn show(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<SiteId>,
+) -> Result<Json<View>, Error> {
+    caller.reach(&state.store, Thing::Site(id)).await?;
     Ok(Json(state.store.show_site(id).await?.into()))
 }
 
@@ -85,6 +92,11 @@ pub(super) async fn edit(
     Id(id): Id<SiteId>,
     Body(Edit { name, fresh_days, override_days }): Body<Edit>,
 ) -> Result<Json<View>, Error> {
+    caller.reach(&state.store, Thing::Site(id)).await?;
+    // How long a site may do without the vendor is the vendor's to say.
+    if (fresh_days.is_some() || override_days.is_some()) && !caller.scope().is_unlimited() {
+        return Err(Error::limited());
+    }
     let edit = SiteEdit { name, fresh_days, override_days };
     Ok(Json(state.store.edit_site(&caller.act(), id, edit).await?.into()))
 }

@@ -1,4 +1,5 @@
 mod access;
+mod elsewhere;
 
 use super::{AdminState, InviteSettings, administration, local};
 use crate::http::{Basic, api::Access};

@@ -8,7 +8,7 @@ use super::{
     time,
 };
 use crate::password;
-use crate::store::{Account, Role, Scope, User, UserEdit};
+use crate::store::{Account, Role, Scope, Thing, User, UserEdit};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,10 @@ pub(super) async fn add(
     if new.customer.is_some() && new.site.is_some() {
         return Err(Error::invalid("site", "give either customer or site"));
     }
+    within(&caller, &state, new.customer, new.site).await?;
+    if new.on_site && !caller.scope().is_unlimited() {
+        return Err(Error::limited());
+    }
     let scope = Scope { customer: new.customer, site: new.site };
     let password_hash = checked(new.password_hash)?;
     let user = User { name: new.name, role: new.role, scope, password_hash };
@@ -72,10 +76,11 @@ pub(super) async fn add(
 }
 
 pub(super) async fn list(
+    caller: Caller,
     State(state): State<AdminState>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Json<Page<View>>, Error> {
-    let users = state.store.list_users(query.after, query.limit.rows()).await?;
+    let users = state.store.list_users(caller.scope(), query.after, query.limit.rows()).await?;
     Ok(Json(Page::of(users, query.limit, |user| user.name.clone(), View::from)))
 }
 
@@ -85,6 +90,8 @@ pub(super) async fn edit(
     Id(name): Id<String>,
     Body(edit): Body<Edit>,
 ) -> Result<Json<View>, Error> {
+    caller.reach(&state.store, Thing::User(name.clone())).await?;
+    check_on_site(&caller, &state, &name, edit.on_site).await?;
     let password_hash = edit.password_hash.map(checked).transpose()?;
     let edit = UserEdit { role: edit.role, password_hash, enabled: edit.enabled, on_site: edit.on_site };
     Ok(Json(state.store.edit_user(&caller.act(), &name, edit).await??.into()))
@@ -95,7 +102,34 @@ pub(super) async fn remove(
     State(state): State<AdminState>,
     Id(name): Id<String>,
 ) -> Result<Json<View>, Error> {
+    caller.reach(&state.store, Thing::User(name.clone())).await?;
+    check_on_site(&caller, &state, &name, None).await?;
     Ok(Json(state.store.remove_user(&caller.act(), &name).await??.into()))
+}
+
+/// What somebody is given is within what the giver has himself. One who is limited must say to what.
+pub(super) async fn within(
+    caller: &Caller,
+    state: &AdminState,
+    customer: Option<i64>,
+    site: Option<SiteId>,
+) -> Result<(), Error> {
+    match (site, customer) {
+        (Some(site), _) => caller.reach(&state.store, Thing::Site(site)).await,
+        (None, Some(customer)) => caller.reach(&state.store, Thing::Customer(customer)).await,
+        (None, None) if caller.scope().is_unlimited() => Ok(()),
+        (None, None) => Err(Error::limited()),
+    }
+}
+
+/// Whom agents take for one of the vendor's is for those who are limited to nothing: a site's own administrator must not
+/// become one.
+async fn check_on_site(caller: &Caller, state: &AdminState, name: &str, wanted: Option<bool>) -> Result<(), Error> {
+    if caller.scope().is_unlimited() {
+        return Ok(());
+    }
+    let is_on_site = state.store.account(name).await?.on_site;
+    if is_on_site || wanted == Some(true) { Err(Error::limited()) } else { Ok(()) }
 }
 
 fn checked(hash: String) -> Result<String, Error> {

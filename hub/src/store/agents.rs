@@ -4,7 +4,7 @@ pub(super) mod fingerprint;
 mod greet;
 mod read;
 
-use super::{Act, Store, audit, counted, error::Error, error::found, sites, webhooks, whole};
+use super::{Act, Scope, Store, audit, counted, error::Error, error::found, sites, webhooks, whole};
 use read::{agent, epochs, status_by_name};
 use rusqlite::{OptionalExtension, params};
 use schemars::JsonSchema;
@@ -221,11 +221,12 @@ impl Store {
     /// What the database says.
     pub async fn list_agents(
         &self,
+        scope: Scope,
         site: Option<SiteId>,
         after: Option<AgentId>,
         limit: usize,
     ) -> Result<Vec<Agent>, Error> {
-        self.read(move |connection| read::list(connection, site, after, limit)).await
+        self.read(move |connection| read::list(connection, scope, site, after, limit)).await
     }
 
     /// One agent and its epochs.

@@ -1,6 +1,6 @@
 //! Customers: who buys.
 
-use super::{Act, Store, audit, error::Error, error::found, page_size};
+use super::{Act, Scope, Store, audit, error::Error, error::found, page_size};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use sitewarden_protocol::time::UnixMillis;
@@ -39,15 +39,53 @@ impl Store {
         .await
     }
 
-    /// Customers in the order of their ids, after one of them.
+    /// Changes a customer's name or mail address; `None` stays as it is, an inner `None` is none.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Conflict`] if there is another one of this name, [`Error::Invalid`] for a name that
+    /// cannot be.
+    pub async fn edit_customer(
+        &self,
+        act: &Act,
+        id: i64,
+        name: Option<&str>,
+        email: Option<Option<String>>,
+    ) -> Result<Customer, Error> {
+        let (act, name) = (act.clone(), name.map(checked_name).transpose()?);
+        self.write(move |tx| {
+            let before = find(tx, id)?;
+            let after = Customer {
+                name: name.unwrap_or_else(|| before.name.clone()),
+                email: email.unwrap_or_else(|| before.email.clone()),
+                ..before.clone()
+            };
+            if after == before {
+                return Ok(before);
+            }
+            tx.prepare_cached("UPDATE customers SET name = ?, email = ? WHERE id = ?")?
+                .execute(params![after.name, after.email, id])
+                .map_err(|error| Error::or_conflict(error, "customer with this name"))?;
+            let (was, is) = (serde_json::json!(before), serde_json::json!(after));
+            audit::write(tx, &act, "customer.edit", &format!("customer {id}"), Some(&was), Some(&is))?;
+            Ok(after)
+        })
+        .await
+    }
+
+    /// Customers that `scope` covers in the order of their ids, after one of them.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn list_customers(&self, after: Option<i64>, limit: usize) -> Result<Vec<Customer>, Error> {
+    pub async fn list_customers(&self, scope: Scope, after: Option<i64>, limit: usize) -> Result<Vec<Customer>, Error> {
+        if scope.site.is_some() {
+            return Ok(Vec::new());
+        }
         self.read(move |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM customers WHERE id > ? ORDER BY id LIMIT ?");
+            let sql = format!(
+                "SELECT {COLUMNS} FROM customers WHERE id > ?1 AND (?2 IS NULL OR id = ?2) ORDER BY id LIMIT ?3"
+            );
             let mut query = connection.prepare_cached(&sql)?;
-            let rows = query.query_map(params![after.unwrap_or(0), page_size(limit)], customer)?;
+            let rows = query.query_map(params![after.unwrap_or(0), scope.customer, page_size(limit)], customer)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await

@@ -1,7 +1,7 @@
 //! Red flags: signs of tampering or piracy. They are raised where the sign is seen, in the same transaction, and are put
 //! aside by an administrator, with a note, and never removed.
 
-use super::{Act, Store, audit, error::Error, error::found, page_size, webhooks, writer::Tx};
+use super::{Act, Scope, Store, audit, error::Error, error::found, page_size, webhooks, writer::Tx};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::Value;
@@ -138,6 +138,7 @@ impl Store {
     /// What the database says.
     pub async fn list_flags(
         &self,
+        scope: Scope,
         open: bool,
         site: Option<SiteId>,
         before: Option<i64>,
@@ -147,11 +148,14 @@ impl Store {
             let sql = format!(
                 "SELECT {COLUMNS} FROM red_flags f LEFT JOIN agents a ON a.id = f.agent
                  WHERE f.id < ?1 AND (?2 IS NULL OR f.site = ?2) AND (NOT ?3 OR f.resolved_at IS NULL)
-                 ORDER BY f.id DESC LIMIT ?4"
+                    AND (?4 IS NULL OR f.site = ?4)
+            AND (?5 IS NULL OR f.site IN (SELECT s.id FROM sites s JOIN plants p ON p.id = s.plant WHERE p.customer = ?5))
+                 ORDER BY f.id DESC LIMIT ?6"
             );
             let mut query = connection.prepare_cached(&sql)?;
-            let site = site.map(|id| *id.as_bytes());
-            let mut rows = query.query(params![before.unwrap_or(i64::MAX), site, open, page_size(limit)])?;
+            let (site, only) = (site.map(|id| *id.as_bytes()), scope.site.map(|id| *id.as_bytes()));
+            let asked = params![before.unwrap_or(i64::MAX), site, open, only, scope.customer, page_size(limit)];
+            let mut rows = query.query(asked)?;
             let mut flags = Vec::new();
             while let Some(row) = rows.next()? {
                 flags.push(flag(row)?);

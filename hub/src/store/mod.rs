@@ -21,6 +21,7 @@ mod leads;
 mod licenses;
 mod monitors;
 mod plants;
+mod reach;
 mod readers;
 mod records;
 mod sealing;
@@ -57,6 +58,7 @@ pub use licenses::{
 };
 pub use monitors::{Monitor, MonitorCursor, MonitorFilter, MonitorPage};
 pub use plants::Plant;
+pub use reach::Thing;
 pub use records::{RecordCursor, RecordFilter, RecordOrder, RecordPage, StoredRecord};
 pub use secrets::StoreSecrets;
 pub use sessions::{Begun, Refresh, SessionId};

@@ -1,6 +1,6 @@
 //! Plants: the places of a customer.
 
-use super::{Act, Store, audit, customers, customers::checked_name, error::Error, error::found, page_size};
+use super::{Act, Scope, Store, audit, customers, customers::checked_name, error::Error, error::found, page_size};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use sitewarden_protocol::{id::PlantId, time::UnixMillis};
@@ -41,23 +41,28 @@ impl Store {
         .await
     }
 
-    /// Plants in the order of their ids, after one of them; of one customer, if given.
+    /// Plants that `scope` covers in the order of their ids, after one of them; of one customer, if given.
     ///
     /// # Errors
     /// What the database says.
     pub async fn list_plants(
         &self,
+        scope: Scope,
         customer: Option<i64>,
         after: Option<PlantId>,
         limit: usize,
     ) -> Result<Vec<Plant>, Error> {
+        if scope.site.is_some() {
+            return Ok(Vec::new());
+        }
         self.read(move |connection| {
             let sql = format!(
-                "SELECT {COLUMNS} FROM plants WHERE id > ?1 AND (?2 IS NULL OR customer = ?2) ORDER BY id LIMIT ?3"
+                "SELECT {COLUMNS} FROM plants
+                 WHERE id > ?1 AND (?2 IS NULL OR customer = ?2) AND (?3 IS NULL OR customer = ?3) ORDER BY id LIMIT ?4"
             );
             let after = after.map_or([0; 16], |id| *id.as_bytes());
             let mut query = connection.prepare_cached(&sql)?;
-            let rows = query.query_map(params![after, customer, page_size(limit)], plant)?;
+            let rows = query.query_map(params![after, customer, scope.customer, page_size(limit)], plant)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await

@@ -102,24 +102,26 @@ impl Store {
         .await
     }
 
-    /// Sites in the order of their ids, after one of them; of one plant, if given.
+    /// Sites that `scope` covers in the order of their ids, after one of them; of one plant, if given.
     ///
     /// # Errors
     /// What the database says.
     pub async fn list_sites(
         &self,
+        scope: Scope,
         plant: Option<PlantId>,
         after: Option<SiteId>,
         limit: usize,
     ) -> Result<Vec<Site>, Error> {
         self.read(move |connection| {
             let sql = format!(
-                "SELECT {COLUMNS} FROM sites WHERE id > ?1 AND (?2 IS NULL OR plant = ?2) ORDER BY id LIMIT ?3"
+                "SELECT {COLUMNS} FROM sites WHERE id > ?1 AND (?2 IS NULL OR plant = ?2) AND (?3 IS NULL OR id = ?3)
+                    AND (?4 IS NULL OR plant IN (SELECT id FROM plants WHERE customer = ?4)) ORDER BY id LIMIT ?5"
             );
             let after = after.map_or([0; 16], |id| *id.as_bytes());
-            let plant = plant.map(|id| *id.as_bytes());
+            let (plant, only) = (plant.map(|id| *id.as_bytes()), scope.site.map(|id| *id.as_bytes()));
             let mut query = connection.prepare_cached(&sql)?;
-            let rows = query.query_map(params![after, plant, page_size(limit)], site)?;
+            let rows = query.query_map(params![after, plant, only, scope.customer, page_size(limit)], site)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await

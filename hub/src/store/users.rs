@@ -159,11 +159,20 @@ impl Store {
         self.read(move |connection| enabled(connection, &name)).await
     }
 
-    /// Users in the order of their names, after one of them.
+    /// A user, who may be disabled.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn account(&self, name: &str) -> Result<Account, Error> {
+        let name = name.to_owned();
+        self.read(move |connection| read::find(connection, &name)).await
+    }
+
+    /// Users whose whole scope `scope` covers in the order of their names, after one of them.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn list_users(&self, after: Option<String>, limit: usize) -> Result<Vec<Account>, Error> {
-        self.read(move |connection| read::list(connection, after.as_deref(), limit)).await
+    pub async fn list_users(&self, scope: Scope, after: Option<String>, limit: usize) -> Result<Vec<Account>, Error> {
+        self.read(move |connection| read::list(connection, scope, after.as_deref(), limit)).await
     }
 }

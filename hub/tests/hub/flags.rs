@@ -3,7 +3,7 @@
 use crate::command::Commands;
 use crate::support::{Agent, TestHub, act, config, now};
 use serde_json::json;
-use sitewarden_hub::store::RedFlag;
+use sitewarden_hub::store::{RedFlag, Scope};
 use sitewarden_protocol::chain::Cursor;
 use sitewarden_protocol::message::{EpochExtent, Hello, LiveStatus, MAX_EPOCHS, ToAgent, ToHub};
 use sitewarden_protocol::snapshot::Version;
@@ -13,7 +13,7 @@ use std::path::Path;
 impl TestHub {
     /// All red flags of some kind, the newest first.
     pub async fn flags(&self, kind: &str) -> Vec<RedFlag> {
-        let mut flags = self.hub.store().list_flags(false, None, None, 1_000).await.unwrap();
+        let mut flags = self.hub.store().list_flags(Scope::default(), false, None, None, 1_000).await.unwrap();
         flags.retain(|flag| flag.kind == kind);
         flags
     }
@@ -80,7 +80,8 @@ async fn another_history_of_the_same_length_and_a_lost_epoch_are_rollbacks() {
     greeted(&hub, &agent, agent.hello()).await;
     assert_eq!(hub.flags("rollback").await.len(), 1);
 
-    let mut other = hub.agent_at(hub.hub.store().list_sites(None, None, 1).await.unwrap()[0].id).await;
+    let mut other =
+        hub.agent_at(hub.hub.store().list_sites(Scope::default(), None, None, 1).await.unwrap()[0].id).await;
     other.end = Cursor::start(other.id, 2);
     other.good_session(&hub).await;
     let before = Hello { epochs: vec![at(Cursor::start(other.id, 1))], ..other.hello() };
@@ -128,12 +129,12 @@ async fn a_lost_receipt_and_a_hub_restored_from_a_backup_raise_nothing() {
     agent.good_session(&hub).await;
     let newer = Version { revision: 5, issued_at: now() };
     greeted(&hub, &agent, Hello { snapshot: newer, ..agent.hello() }).await;
-    let flags = hub.hub.store().list_flags(false, None, None, 10).await.unwrap();
+    let flags = hub.hub.store().list_flags(Scope::default(), false, None, None, 10).await.unwrap();
     assert_eq!(flags, []);
     let hub = hub.restarted(copy("backup", "hub.sqlite")).await;
     assert_eq!(hub.hub.store().count_records(agent.id).await.unwrap(), 5, "of eight");
     greeted(&hub, &agent, Hello { snapshot: newer, ..agent.hello() }).await;
-    let flags = hub.hub.store().list_flags(false, None, None, 10).await.unwrap();
+    let flags = hub.hub.store().list_flags(Scope::default(), false, None, None, 10).await.unwrap();
     assert_eq!(flags, []);
 }
 
@@ -197,7 +198,7 @@ async fn an_operator_sees_flags_and_puts_them_aside() {
     agent.good_session(&hub).await;
     agent.end = early;
     greeted(&hub, &agent, agent.hello()).await;
-    let site = hub.hub.store().list_sites(None, None, 1).await.unwrap()[0].id;
+    let site = hub.hub.store().list_sites(Scope::default(), None, None, 1).await.unwrap()[0].id;
     let commands = Commands::of(&hub);
     let list = commands.json(&format!("flag list --open --site {site}")).await;
     assert_eq!((&list[0]["kind"], &list[0]["agent"]), (&json!("rollback"), &json!(agent.id)));

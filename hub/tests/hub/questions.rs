@@ -188,7 +188,7 @@ async fn told(hub: &TestHub, agent: &mut Agent, bodies: &[Body]) -> Vec<String> 
     let (mut line, _) = agent.session(hub).await;
     line.send(ToHub::Batch(batch)).await;
     agent.receipt(&mut line).await;
-    let flags = hub.hub.store().list_flags(true, None, None, 100).await.unwrap();
+    let flags = hub.hub.store().list_flags(Scope::default(), true, None, None, 100).await.unwrap();
     flags.into_iter().rev().map(|flag| flag.kind).collect()
 }
 
@@ -211,7 +211,7 @@ async fn clocks_machines_and_overrides_are_flagged_and_the_machine_is_compared_h
     )
     .await;
     assert_eq!(flags, ["clock", "fingerprint", "override"]);
-    let all = hub.hub.store().list_flags(true, None, None, 100).await.unwrap();
+    let all = hub.hub.store().list_flags(Scope::default(), true, None, None, 100).await.unwrap();
     let of_machine = all.iter().find(|flag| flag.kind == "fingerprint").unwrap();
     assert_eq!(of_machine.details["same_machine"], false);
 }

@@ -1,7 +1,7 @@
 //! Who calls, what he may do, and what a route needs.
 
 use super::{Access, Error};
-use crate::store::{Act, Actor, Role, Scope, SessionId};
+use crate::store::{Act, Actor, Role, Scope, SessionId, Store, Thing};
 use axum::{
     extract::{FromRef, FromRequestParts},
     http::request::Parts,
@@ -45,6 +45,8 @@ impl Needs {
     pub(crate) const OPERATE: Self = Self { role: Role::Operator, whole_hub: false };
     /// Changes what is in his scope.
     pub(crate) const ADMINISTER: Self = Self { role: Role::Admin, whole_hub: false };
+    /// Tends what is of no single customer.
+    pub(crate) const TEND: Self = Self { role: Role::Operator, whole_hub: true };
     /// Looks at what is of no single customer.
     pub(crate) const SURVEY: Self = Self { role: Role::Viewer, whole_hub: true };
     /// Changes what is of no single customer.
@@ -103,6 +105,12 @@ impl Caller {
     /// Whether licence keys and the like are shown to him.
     pub(crate) fn sees_keys(&self) -> bool {
         self.role.covers(Role::Operator)
+    }
+
+    /// Refuses what is not in his scope, as if it did not exist.
+    pub(crate) async fn reach(&self, store: &Store, thing: Thing) -> Result<(), Error> {
+        let kind = thing.kind();
+        if store.reaches(self.scope, thing).await? { Ok(()) } else { Err(Error::not_found(kind)) }
     }
 
     /// Something is done now, by him.

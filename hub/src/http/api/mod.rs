@@ -9,10 +9,13 @@
 //!
 //! - a route names what it needs: [`Needs::LOOK`], [`Needs::OPERATE`], [`Needs::ADMINISTER`] (within the caller's scope),
 //!   [`Needs::SURVEY`] and [`Needs::WHOLE_HUB`] (for what is of no single customer);
-//! - the handler takes a [`Caller`]: `caller.scope()` goes with every question to the store, `caller.act()` with every
-//!   change, so that the audit log knows who did it and from where;
+//! - the handler takes a [`Caller`]: `caller.scope()` goes with every list that is asked of the store, `caller.reach(…)`
+//!   settles whether he may know of a thing that he names, and `caller.act()` goes with every change, so that the audit log
+//!   knows who did it and from where;
 //! - [`Id`](extract::Id), [`Parameters`](extract::Parameters) and [`Body`](extract::Body) become values that cannot be
 //!   wrong. Request types of ours have `deny_unknown_fields`; those of the documented APIs ignore what they do not know;
+//! - a route that one may call who is limited to a customer or site has a row in `admin/tests/elsewhere.rs`, which calls it for
+//!   what is somebody else's; without one that test fails;
 //! - a list of ours has a cursor ([`Page`](page::Page)), a documented one has pages by number ([`Numbered`](page::Numbered));
 //! - a store's refusal becomes an [`Error`] by `From`; a code of its own is made with [`Error::new`].
 

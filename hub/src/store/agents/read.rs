@@ -1,7 +1,7 @@
 //! Reading agents.
 
 use super::{Agent, AgentStatus, EpochState};
-use crate::store::{MAX_PAGE, counted, error::Error, page_size};
+use crate::store::{MAX_PAGE, Scope, counted, error::Error, page_size};
 use rusqlite::{Connection, Row, params, types::ValueRef};
 use sitewarden_protocol::{
     codec,
@@ -24,15 +24,19 @@ pub(super) fn agent(connection: &Connection, id: AgentId) -> Result<Option<Agent
 
 pub(super) fn list(
     connection: &Connection,
+    scope: Scope,
     site: Option<SiteId>,
     after: Option<AgentId>,
     limit: usize,
 ) -> Result<Vec<Agent>, Error> {
-    let sql =
-        format!("SELECT {COLUMNS} FROM agents WHERE uuid > ?1 AND (?2 IS NULL OR site = ?2) ORDER BY uuid LIMIT ?3");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM agents WHERE uuid > ?1 AND (?2 IS NULL OR site = ?2) AND (?3 IS NULL OR site = ?3)
+            AND (?4 IS NULL OR site IN (SELECT s.id FROM sites s JOIN plants p ON p.id = s.plant WHERE p.customer = ?4)) ORDER BY uuid LIMIT ?5"
+    );
     let after = after.map_or([0; 16], |id| *id.as_bytes());
     let mut query = connection.prepare_cached(&sql)?;
-    let mut rows = query.query(params![after, site.map(|id| *id.as_bytes()), page_size(limit)])?;
+    let (site, only) = (site.map(|id| *id.as_bytes()), scope.site.map(|id| *id.as_bytes()));
+    let mut rows = query.query(params![after, site, only, scope.customer, page_size(limit)])?;
     let mut agents = Vec::new();
     while let Some(row) = rows.next()? {
         agents.push(agent_row(row)?);

@@ -66,13 +66,13 @@ impl Store {
         if new.expires_at.is_some_and(|end| end <= act.at) {
             return Err(Error::Invalid { what: "expires", allowed: "in the future" });
         }
-        if new.purpose == Purpose::Telemetry && new.customer.is_none() {
-            return Err(Error::Invalid { what: "customer", allowed: "given for a telemetry key" });
+        if new.purpose == Purpose::Telemetry && new.customer.is_none() && new.site.is_none() {
+            return Err(Error::Invalid { what: "customer", allowed: "given for a telemetry key, or a site" });
         }
         let key = new_key(new.purpose)?;
         self.write(move |tx| {
-            check_place(tx, new.customer, new.site)?;
-            let made = insert(tx, &act, &NewApiKey { name, ..new }, &key)?;
+            let customer = owner(tx, new.customer, new.site)?;
+            let made = insert(tx, &act, &NewApiKey { name, customer, ..new }, &key)?;
             Ok((key, made))
         })
         .await
@@ -178,11 +178,12 @@ fn shaped(purpose: Purpose, random: &[u8; 32]) -> Zeroizing<String> {
     })
 }
 
-fn check_place(tx: &Tx<'_>, customer: Option<i64>, site: Option<SiteId>) -> Result<(), Error> {
+/// The customer that a key is limited to: the site's, if only a site is given.
+fn owner(tx: &Tx<'_>, customer: Option<i64>, site: Option<SiteId>) -> Result<Option<i64>, Error> {
     if let Some(customer) = customer {
         customers::find(tx, customer)?;
     }
-    let Some(site) = site else { return Ok(()) };
+    let Some(site) = site else { return Ok(customer) };
     let owner = tx
         .prepare_cached("SELECT p.customer FROM sites s JOIN plants p ON p.id = s.plant WHERE s.id = ?")?
         .query_row([site.as_bytes()], |row| row.get::<_, i64>(0))
@@ -192,6 +193,6 @@ fn check_place(tx: &Tx<'_>, customer: Option<i64>, site: Option<SiteId>) -> Resu
         Some(owner) if customer.is_some_and(|customer| customer != owner) => {
             Err(Error::Invalid { what: "site", allowed: "one of this customer's" })
         }
-        Some(_) => Ok(()),
+        Some(owner) => Ok(Some(owner)),
     }
 }

@@ -173,7 +173,7 @@ async fn what_smells_is_stored_and_flagged_once_for_each_observation() {
     let fixture = Fixture::new().await;
     let (text, key) = key(&fixture).await;
     let count = async |kind: &str| {
-        let flags = fixture.store.list_flags(false, None, None, 1_000).await.unwrap();
+        let flags = fixture.store.list_flags(Scope::default(), false, None, None, 1_000).await.unwrap();
         flags.iter().filter(|flag| flag.kind == kind).count()
     };
     for _ in 0..3 {

@@ -1,5 +1,5 @@
 use crate::store::{
-    Account, Error, MAX_ON_SITE, Role, Scope, User, UserEdit, UserRefusal,
+    Account, Error, MAX_ON_SITE, Role, Scope, Thing, User, UserEdit, UserRefusal,
     testing::{Fixture, act},
 };
 use sitewarden_protocol::id::SiteId;
@@ -63,9 +63,9 @@ async fn a_name_and_a_scope_must_be_ones_that_can_be() {
     assert!(matches!(add(user("b", Role::Viewer, nowhere)).await, Error::NotFound { what: "customer" }));
     let nowhere = Scope { customer: None, site: Some(SiteId::from_bytes([9; 16])) };
     assert!(matches!(add(user("b", Role::Viewer, nowhere)).await, Error::NotFound { what: "site" }));
-    let all = fixture.store.list_users(None, 10).await.unwrap();
+    let all = fixture.store.list_users(Scope::default(), None, 10).await.unwrap();
     assert_eq!(all.iter().map(|account| account.name.as_str()).collect::<Vec<_>>(), ["a"]);
-    assert_eq!(fixture.store.list_users(Some("a".into()), 10).await.unwrap(), []);
+    assert_eq!(fixture.store.list_users(Scope::default(), Some("a".into()), 10).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -122,4 +122,30 @@ async fn only_administrators_are_on_site_and_only_so_many() {
     fixture.added(user("one more", Role::Admin, Scope::default()), true).await.unwrap();
     fixture.edited("a001", UserEdit { password_hash: Some("x".into()), ..UserEdit::default() }).await.unwrap();
     assert_eq!(fixture.told(fixture.site).await.1.len(), MAX_ON_SITE);
+}
+
+#[tokio::test]
+async fn one_who_is_limited_reaches_what_is_in_his_scope() {
+    let fixture = Fixture::new().await;
+    let agent = fixture.agent(1).await.id;
+    let store = &fixture.store;
+    let other = store.add_customer(&act(), "Other", None).await.unwrap().id;
+    let plant = store.show_site(fixture.site).await.unwrap().plant;
+    let beside = store.add_site(&act(), "Beside", plant).await.unwrap().id;
+    let of_customer = |id| Scope { customer: Some(id), site: None };
+    let of_site = |id| Scope { customer: None, site: Some(id) };
+    let everything = [Thing::Customer(1), Thing::Plant(plant), Thing::Site(fixture.site), Thing::Agent(agent)];
+    for (scope, expected) in [
+        (Scope::default(), [true; 4]),
+        (of_customer(1), [true; 4]),
+        (of_site(fixture.site), [false, false, true, true]),
+        (of_customer(other), [false; 4]),
+        (of_site(beside), [false; 4]),
+    ] {
+        for (thing, expected) in everything.iter().zip(expected) {
+            assert_eq!(store.reaches(scope, thing.clone()).await.unwrap(), expected, "{scope:?} {thing:?}");
+        }
+        let agents = store.list_agents(scope, None, None, 10).await.unwrap();
+        assert_eq!(agents.len(), usize::from(expected[3]), "{scope:?}");
+    }
 }

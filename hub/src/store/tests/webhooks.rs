@@ -122,7 +122,7 @@ async fn whatever_is_rolled_back_leaves_no_delivery_and_what_stays_leaves_one() 
     })
     .await;
     let agent = AgentId::from_bytes([1; 16]);
-    assert_eq!(fixture.store.list_agents(None, None, 1).await.unwrap()[0].id, agent);
+    assert_eq!(fixture.store.list_agents(Scope::default(), None, None, 1).await.unwrap()[0].id, agent);
     twice(&fixture, "an agent that comes", |tx| agent_seen(tx, NOW, AgentId::from_bytes([1; 16]))).await;
     fixture.says_something(agent, NOW).await;
     twice(&fixture, "an agent that goes", |tx| take_for_offline(tx, NOW.after(HOUR), NOW.after(DAY)).map(drop)).await;

@@ -41,11 +41,21 @@ pub(super) fn find(connection: &Connection, name: &str) -> Result<Account, Error
     rows.next()?.map(account).transpose()?.ok_or(Error::NotFound { what: "user" })
 }
 
-pub(super) fn list(connection: &Connection, after: Option<&str>, limit: usize) -> Result<Vec<Account>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM users WHERE name > ?1 ORDER BY name LIMIT ?2");
+pub(super) fn list(
+    connection: &Connection,
+    scope: Scope,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Account>, Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM users WHERE name > ?1 AND (?2 IS NULL OR site = ?2) AND (?3 IS NULL OR customer = ?3
+            OR site IN (SELECT s.id FROM sites s JOIN plants p ON p.id = s.plant WHERE p.customer = ?3))
+         ORDER BY name LIMIT ?4"
+    );
     let mut query = connection.prepare_cached(&sql)?;
     // No name is empty.
-    let mut rows = query.query(params![after.unwrap_or_default(), page_size(limit)])?;
+    let only = scope.site.map(|id| *id.as_bytes());
+    let mut rows = query.query(params![after.unwrap_or_default(), only, scope.customer, page_size(limit)])?;
     let mut accounts = Vec::new();
     while let Some(row) = rows.next()? {
         accounts.push(account(row)?);
