@@ -3,7 +3,9 @@
 //! Always true of a [`Config`]: every value is within its bounds. Anything else was refused in one line that names the
 //! file, the key and what is allowed.
 
+use crate::http::{Proxies, api::limits::PerMinute};
 use crate::webhooks::{Network, Networks};
+use axum::http::HeaderName;
 use figment::{
     Figment,
     error::Kind,
@@ -13,7 +15,7 @@ use serde::Deserialize;
 use sitewarden_certs::hub_address::HubAddress;
 use sitewarden_protocol::license::notice::AHEAD_DAYS;
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -48,6 +50,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// Bounds of the sync listener.
     pub limits: SyncLimits,
+    /// What one may ask of the API, and through whom.
+    pub api: Api,
     /// How the log looks.
     pub log: LogFormat,
     /// The least severe level that is logged.
@@ -84,6 +88,23 @@ pub struct Webhooks {
     pub give_up: Duration,
     /// How long it is kept after that, or after it was delivered, 1 to 3650 days.
     pub keep: Duration,
+}
+
+/// What one may ask of the API, and through whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Api {
+    /// Requests a minute, each 1 to 1,000,000.
+    pub limits: PerMinute,
+    /// The header in which a trusted proxy names the client; `None` if none may.
+    pub client_address_header: Option<HeaderName>,
+    /// The proxies that are trusted with it.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Api {
+    pub(crate) fn proxies(&self) -> Proxies {
+        Proxies { header: self.client_address_header.clone(), trusted: self.trusted_proxies.clone() }
+    }
 }
 
 /// How the log looks.
@@ -157,6 +178,7 @@ struct Written {
     log_level: LogLevel,
     agent_silent_seconds: u64,
     sync: WrittenSync,
+    api: WrittenApi,
     webhooks: WrittenWebhooks,
 }
 
@@ -182,6 +204,44 @@ struct WrittenSync {
     segmentation_offload: bool,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenApi {
+    public_per_minute: u32,
+    admin_per_minute: u32,
+    heartbeat_per_minute: u32,
+    client_address_header: String,
+    trusted_proxies: Vec<IpAddr>,
+}
+
+impl Default for WrittenApi {
+    fn default() -> Self {
+        let PerMinute { public, admin, heartbeat } = PerMinute::default();
+        Self {
+            public_per_minute: public,
+            admin_per_minute: admin,
+            heartbeat_per_minute: heartbeat,
+            client_address_header: String::new(),
+            trusted_proxies: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        }
+    }
+}
+
+impl WrittenApi {
+    /// Answers the key whose value is out of bounds.
+    fn check(self) -> Result<Api, &'static str> {
+        let limit = |number, key| if (1..=MAX_PER_MINUTE).contains(&number) { Ok(number) } else { Err(key) };
+        let limits = PerMinute {
+            public: limit(self.public_per_minute, "api.public_per_minute")?,
+            admin: limit(self.admin_per_minute, "api.admin_per_minute")?,
+            heartbeat: limit(self.heartbeat_per_minute, "api.heartbeat_per_minute")?,
+        };
+        let header = Some(self.client_address_header.trim()).filter(|name| !name.is_empty());
+        let client_address_header = header.map(str::parse).transpose().map_err(|_| "api.client_address_header")?;
+        Ok(Api { limits, client_address_header, trusted_proxies: self.trusted_proxies })
+    }
+}
+
 impl Default for Written {
     fn default() -> Self {
         Self {
@@ -197,6 +257,7 @@ impl Default for Written {
             log_level: LogLevel::Info,
             agent_silent_seconds: 120,
             sync: WrittenSync::default(),
+            api: WrittenApi::default(),
             webhooks: WrittenWebhooks::default(),
         }
     }
@@ -242,6 +303,12 @@ const ALLOWED: &[(&str, &str)] = &[
     ("log_level", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\""),
     ("agent_silent_seconds", "a whole number from 15 to 86400"),
     ("sync", "a table of settings"),
+    ("api", "a table of settings"),
+    ("api.public_per_minute", "a whole number from 1 to 1000000"),
+    ("api.admin_per_minute", "a whole number from 1 to 1000000"),
+    ("api.heartbeat_per_minute", "a whole number from 1 to 1000000"),
+    ("api.client_address_header", "the name of a header, such as \"x-forwarded-for\", or empty"),
+    ("api.trusted_proxies", "a list of IP addresses, such as [\"127.0.0.1\"]"),
     ("sync.address", "an address and port, such as 0.0.0.0:4433"),
     ("sync.max_connections", "a whole number from 1 to 65536"),
     ("sync.max_per_address", "a whole number from 1 to 65536"),
@@ -256,6 +323,9 @@ const ALLOWED: &[(&str, &str)] = &[
     ("webhooks.give_up_hours", "a whole number from 1 to 336"),
     ("webhooks.keep_days", "a whole number from 1 to 3650"),
 ];
+
+/// The most requests a minute that a limit can permit.
+pub(crate) const MAX_PER_MINUTE: u32 = 1_000_000;
 
 const MAX_CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=65_536;
 
@@ -310,6 +380,7 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
             keep_alive: Duration::from_secs(sync.keep_alive_seconds),
             segmentation_offload: sync.segmentation_offload,
         },
+        api: written.api.check()?,
         log: written.log,
         log_level: written.log_level,
     })

@@ -219,6 +219,17 @@ hostnames = {hostnames:?}
 # "error", "warn", "info", "debug" or "trace".
 # log_level = "info"
 
+[api]
+# Requests a minute, each 1 to 1000000: of one address where nobody is asked who he is, of one token or API key, and
+# heartbeats of one activation.
+# public_per_minute = 100
+# admin_per_minute = 1000
+# heartbeat_per_minute = 1
+# The header in which a reverse proxy names the client, such as "x-forwarded-for" (its last address counts), and the
+# proxies that are trusted with it. Without it, the address of the proxy is the client's.
+# client_address_header = ""
+# trusted_proxies = ["127.0.0.1", "::1"]
+
 [sync]
 # Where agents come in (UDP).
 # address = "0.0.0.0:4433"

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
+#[path = "hub/audit.rs"]
+mod audit;
 #[path = "hub/auth.rs"]
 mod auth;
 #[path = "hub/bad_input.rs"]
@@ -24,6 +26,8 @@ mod https;
 mod leads;
 #[path = "hub/lifecycle.rs"]
 mod lifecycle;
+#[path = "hub/limits.rs"]
+mod limits;
 #[path = "hub/log.rs"]
 mod log;
 #[path = "hub/plant_curl.rs"]

@@ -109,6 +109,7 @@ pub(super) async fn edit(
     Id(id): Id<AgentId>,
     Body(edit): Body<Edit>,
 ) -> Result<Json<View>, Error> {
+    caller.reach(&state.store, Thing::Agent(id)).await?;
     Ok(Json(state.store.rename_agent(&caller.act(), id, &edit.name).await?.into()))
 }
 

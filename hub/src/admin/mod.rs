@@ -9,6 +9,7 @@
 mod agents;
 mod api_keys;
 mod apps;
+mod audit;
 mod customers;
 mod described;
 mod flags;
@@ -81,6 +82,9 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .post("/api-keys", change, api_keys::add)
         .post("/api-keys/{id}/rotate", change, api_keys::rotate)
         .post("/api-keys/{id}/revoke", change, api_keys::revoke)
+        .get("/audit", hub, audit::list)
+        .get("/audit/export", hub, audit::export)
+        .get("/audit/verify", hub, audit::verify)
         .get("/apps", look, apps::list)
         .post("/apps/{code}/versions", hub, apps::add_version)
         .get("/plants", look, plants::list)

@@ -2,7 +2,10 @@ mod access;
 mod elsewhere;
 
 use super::{AdminState, InviteSettings, administration, local};
-use crate::http::{Basic, api::Access};
+use crate::http::{
+    Basic,
+    api::{Access, limits::PerMinute},
+};
 use crate::keys::SealingKeys;
 use crate::store::{Store, StoreSecrets};
 use axum::{
@@ -35,7 +38,7 @@ impl Api {
         let invite = InviteSettings { hub_host_port, ca: Fingerprint::of(b"ca") };
         let sealing = Arc::new(SealingKeys::load(folder.path()).unwrap());
         let basic = Arc::new(Basic::new(store.clone()).unwrap());
-        let access = Arc::new(Access::new(store.clone(), basic, &[2; 32]));
+        let access = Arc::new(Access::new(store.clone(), basic, &[2; 32], PerMinute::default()));
         let state = AdminState { access: Arc::clone(&access), store, invite, fresh_days: 30, sealing };
         let https = administration(state).router;
         Self { router: local(https.clone()), https, access, _folder: folder }

@@ -4,6 +4,7 @@ use super::{
     agents::AgentCommand,
     api_keys::ApiKeyCommand,
     apps::AppCommand,
+    audit::AuditCommand,
     customers::CustomerCommand,
     flags::FlagCommand,
     keys::KeyCommand,
@@ -113,6 +114,9 @@ pub(super) enum Running {
     /// Add, list, show, change and remove notes of what was said with institutions.
     #[command(subcommand)]
     Note(NoteCommand),
+    /// Read, export and verify the audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Add, list, change and remove those who may log in at the hub.
     #[command(subcommand)]
     User(UserCommand),

@@ -7,6 +7,7 @@ mod agents;
 mod api_keys;
 mod apps;
 mod arguments;
+mod audit;
 mod client;
 mod customers;
 mod failure;
@@ -74,6 +75,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 arguments::Running::Institution(command) => leads::institutions(&client, command, output).await,
                 arguments::Running::Contact(command) => leads::contacts(&client, command, output).await,
                 arguments::Running::Note(command) => leads::notes(&client, command, output).await,
+                arguments::Running::Audit(command) => audit::run(&client, command, output).await,
                 arguments::Running::User(command) => users::run(&client, command, output).await,
             }
         }),

@@ -5,7 +5,7 @@
 //! (the user's row is read for each request) and no password hash is computed on the hot path. Wrong passwords make
 //! the same user at the same address wait, doubling; nobody can lock out a user at another address.
 
-use super::rate::Rate;
+use super::rate::{Rate, neighbourhood};
 use crate::store::{self, Store, User};
 use argon2::Argon2;
 use argon2::password_hash::PasswordVerifier;
@@ -133,7 +133,7 @@ impl Basic {
         digest: Option<&[u8; 32]>,
     ) -> Result<User, Refused> {
         self.patience.check(&name, address, self.began.elapsed()).map_err(Refused::Wait)?;
-        if !self.rate.take(address, Instant::now()) {
+        if !self.rate.take(neighbourhood(address), Instant::now()) {
             return Err(Refused::Wait(Duration::from_secs(1)));
         }
         let turn = timeout(TURN_TIMEOUT, Arc::clone(&self.hashing).acquire_owned()).await;

@@ -3,7 +3,11 @@
 //! The body is a [`Request`]'s frame, the answer an [`Answer`]'s, with an HTTP status that says the same; both
 //! `application/octet-stream`. Only what is no request at all is answered in JSON.
 
-use super::{address, error::Error, rate::Rate};
+use super::{
+    address,
+    error::Error,
+    rate::{Rate, neighbourhood},
+};
 use crate::metrics::{Metrics, Reason};
 use crate::store::{self, Redeemed, Redemption, Store};
 use crate::sync::{Addressee, Signer};
@@ -94,7 +98,7 @@ enum Failure {
 
 impl Enrolment {
     async fn answer(&self, address: IpAddr, request: Request) -> Answer {
-        if !self.rate.take(address, Instant::now().into_std()) {
+        if !self.rate.take(neighbourhood(address), Instant::now().into_std()) {
             self.metrics.refuse(Reason::RateLimit);
             return Answer::Refused(Refused::Unavailable);
         }

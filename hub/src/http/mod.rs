@@ -17,6 +17,7 @@ mod sync;
 mod telemetry;
 mod well_known;
 
+pub(crate) use address::Proxies;
 pub(crate) use basic::Basic;
 pub(crate) use described::plant::explanation;
 pub(crate) use enroll::Enrolment;
@@ -62,7 +63,8 @@ pub(crate) struct Parts {
 }
 
 /// All routes; those of the administration are made elsewhere, and described like all others.
-pub(crate) fn router(parts: Parts, administration: Administration) -> Router {
+/// Clients may be behind proxies.
+pub(crate) fn router(parts: Parts, administration: Administration, proxies: Proxies) -> Router {
     let routes = Routes::new()
         .get("/healthz", health::healthz, operations::healthz())
         .get("/readyz", health::readyz, operations::readyz())
@@ -83,7 +85,7 @@ pub(crate) fn router(parts: Parts, administration: Administration) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(parts)
         .merge(administration.router);
-    timed(router)
+    timed(router.layer(middleware::from_fn_with_state(Arc::new(proxies), address::look)))
 }
 
 /// The same routes, each request within its time.

@@ -3,9 +3,7 @@
 //! Always true: every answer is in the signed envelope; 830 and 831 mean that it is on disk; no licence is asked for. The
 //! rules of the fields are in `protocol::telemetry`, and the same at the agents.
 
-mod rate;
-
-use super::{Rate, address};
+use super::{Rate, address, rate::neighbourhood};
 use crate::store::{self, ApiKey, Purpose, Store};
 use crate::sync::Signer;
 use axum::{
@@ -14,7 +12,6 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use rate::KeyRate;
 use sitewarden_protocol::{
     snapshot::Trust,
     telemetry::{Answer, Fields},
@@ -31,6 +28,13 @@ use tokio::time::timeout;
 /// the envelope.
 const PATIENCE: Duration = Duration::from_secs(12);
 
+/// What a key may send at once after it was silent: programs that come back after an outage.
+const BURST: u32 = 10_000;
+/// After so long it may again: a thousand a second for ever, which is many times what an agent's plant makes.
+const BURST_SPAN: Duration = Duration::from_secs(10);
+/// Keys that are remembered (about 64 bytes each). Only keys that count are, so that it takes as many customers.
+const MAX_KEYS: usize = 100_000;
+
 /// Where the key may stand too.
 const API_KEY: &str = "x-api-key";
 
@@ -40,12 +44,13 @@ pub(crate) struct SendTelemetry {
     signer: Arc<Signer>,
     /// By address, of those who come without a key that counts.
     strangers: Rate,
-    keys: KeyRate,
+    /// By key. A customer's programs share one, so it is a bound against runaways, not a quota.
+    keys: Rate<i64>,
 }
 
 impl SendTelemetry {
     pub(crate) fn new(store: Store, signer: Arc<Signer>) -> Self {
-        Self { store, signer, strangers: Rate::default(), keys: KeyRate::default() }
+        Self { store, signer, strangers: Rate::default(), keys: Rate::new(BURST, BURST_SPAN, MAX_KEYS) }
     }
 
     /// What the hub's word is verified with.
@@ -85,7 +90,7 @@ impl SendTelemetry {
         };
         match known {
             Some(key) => Ok(key),
-            None if self.strangers.take(address, Instant::now()) => {
+            None if self.strangers.take(neighbourhood(address), Instant::now()) => {
                 Err(Refused::Unauthorised { given: given.is_some() })
             }
             None => Err(Refused::TooMany),

@@ -87,7 +87,8 @@ impl Listeners<'_> {
             rate: Rate::default(),
         };
         let basic = Arc::new(Basic::new(self.store.clone())?);
-        let access = Arc::new(Access::new(self.store.clone(), Arc::clone(&basic), &store_secret));
+        let access =
+            Arc::new(Access::new(self.store.clone(), Arc::clone(&basic), &store_secret, self.config.api.limits));
         let plant = Plant {
             store: self.store.clone(),
             basic,
@@ -115,7 +116,7 @@ impl Listeners<'_> {
         });
 
         let admin = admin::local(administration.router.clone());
-        let router = http::router(parts, administration);
+        let router = http::router(parts, administration, self.config.api.proxies());
         let tls = RustlsConfig::from_config(Arc::clone(&issued.https));
         let (stop, stopped) = watch::channel(false);
         let endpoint = sync.endpoint().clone();

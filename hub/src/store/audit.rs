@@ -1,5 +1,9 @@
 //! What administrators did, as a chain of hashes: no row can be changed or taken out without all later ones showing it.
 
+mod read;
+
+pub use read::{AuditCheck, AuditEntry, AuditFilter};
+
 use super::{Act, Store, error::Error, writer::Tx};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
@@ -73,21 +77,28 @@ impl Entry<'_> {
 }
 
 impl Store {
-    /// Reads the whole log and answers the number of the first row that does not follow from the one before it;
-    /// `None` if all do.
+    /// Reads the whole log: whether each row follows from the one before it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn check_audit(&self) -> Result<AuditCheck, Error> {
+        self.read(check).await
+    }
+
+    /// The number of the first row that does not follow from the one before it; `None` if all do.
     ///
     /// # Errors
     /// What the database says.
     pub async fn broken_audit_row(&self) -> Result<Option<i64>, Error> {
-        self.read(first_broken).await
+        Ok(self.check_audit().await?.broken)
     }
 }
 
-fn first_broken(connection: &Connection) -> Result<Option<i64>, Error> {
+fn check(connection: &Connection) -> Result<AuditCheck, Error> {
     let mut query = connection.prepare_cached(
         "SELECT id, at, by, action, subject, before, after, previous, hash, actor, address FROM audit_log ORDER BY id",
     )?;
-    let (mut rows, mut previous) = (query.query([])?, [0; 32]);
+    let (mut rows, mut previous, mut count) = (query.query([])?, [0; 32], 0);
     while let Some(row) = rows.next()? {
         let text = |column: usize| -> Result<Option<&str>, Error> {
             row.get_ref(column)?.as_str_or_null().map_err(|_| Error::Damaged { what: "audit log" })
@@ -103,9 +114,9 @@ fn first_broken(connection: &Connection) -> Result<Option<i64>, Error> {
             after: text(6)?,
         };
         if row.get::<_, [u8; 32]>(7)? != previous || row.get::<_, [u8; 32]>(8)? != entry.hash(&previous) {
-            return Ok(Some(row.get(0)?));
+            return Ok(AuditCheck { rows: count, broken: Some(row.get(0)?), head: previous });
         }
-        previous = row.get(8)?;
+        (previous, count) = (row.get(8)?, count + 1);
     }
-    Ok(None)
+    Ok(AuditCheck { rows: count, broken: None, head: previous })
 }

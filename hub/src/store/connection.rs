@@ -21,6 +21,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0013_webhooks.sql")),
     M::up(include_str!("migrations/0014_leads.sql")),
     M::up(include_str!("migrations/0015_time_order.sql")),
+    M::up(include_str!("migrations/0016_audit_indexes.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.

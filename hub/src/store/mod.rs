@@ -42,6 +42,7 @@ mod tests;
 pub use act::{Act, Actor};
 pub use agents::{Agent, AgentPage, AgentStatus, EpochState, Standing};
 pub use api_keys::{ApiKey, NewApiKey, Purpose, RotatedApiKey};
+pub use audit::{AuditCheck, AuditEntry, AuditFilter};
 pub use backup::{KeptFile, back_up, restore};
 pub use customers::Customer;
 pub use enrolments::{NewEnrolment, Redeemed, Redemption};

@@ -8,7 +8,7 @@ const ME: &str = "/api/v1/auth/me";
 const PASSWORD: &str = "a long password";
 
 /// Status and body of a request with a bearer token or API key, if any.
-async fn call(hub: &TestHub, method: &str, path: &str, bearer: &str, body: Value) -> (u16, Value) {
+pub async fn call(hub: &TestHub, method: &str, path: &str, bearer: &str, body: Value) -> (u16, Value) {
     let request = hub.client().request(method.parse().unwrap(), hub.url(path)).json(&body);
     let request = if bearer.is_empty() { request } else { request.bearer_auth(bearer) };
     let response = request.send().await.unwrap();
@@ -23,7 +23,7 @@ async fn post(hub: &TestHub, path: &str, bearer: &str, body: Value) -> (u16, Val
     call(hub, "POST", path, bearer, body).await
 }
 
-async fn log_in(hub: &TestHub, name: &str, password: &str) -> (u16, Value) {
+pub async fn log_in(hub: &TestHub, name: &str, password: &str) -> (u16, Value) {
     post(hub, "/api/v1/auth/login", "", json!({ "username": name, "password": password })).await
 }
 
@@ -31,7 +31,7 @@ async fn refresh(hub: &TestHub, token: &Value) -> (u16, Value) {
     post(hub, "/api/v1/auth/refresh", "", json!({ "refresh_token": token })).await
 }
 
-fn text(value: &Value) -> &str {
+pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value}"))
 }
 

@@ -9,6 +9,9 @@ pub(super) const TABLE: &[Entry] = &[
     ("GET", "/api/v1/admin/customers", || listed::<customers::Query, customers::View>(TAG, "Customers")),
     ("POST", "/api/v1/admin/customers", || made::<customers::New, customers::View>(TAG, "Add a customer")),
     ("GET", "/api/v1/admin/customers/{id}", || numbered(shown::<customers::View>(TAG, "A customer"))),
+    ("PATCH", "/api/v1/admin/customers/{id}", || {
+        numbered(changed::<customers::Edit, customers::View>(TAG, "Change a customer"))
+    }),
     ("GET", "/api/v1/admin/customers/{id}/retention", || {
         numbered(shown::<customers::Retention>(TAG, "How long a customer's raw telemetry is kept"))
     }),

@@ -1,6 +1,7 @@
 //! What the guarded routes take and answer. Each entry stands for one route of `admin::routes`; which callers a route needs,
 //! and what any of them may be refused with, follows from that table.
 
+mod audit;
 mod customers;
 mod leads;
 mod licenses;
@@ -23,8 +24,8 @@ const LEADS: &str = "Leads";
 /// A route's method and path, and what it takes and answers.
 type Entry = (&'static str, &'static str, fn() -> Operation);
 
-const TABLES: [&[Entry]; 6] =
-    [login::TABLE, customers::TABLE, sites::TABLE, licenses::TABLE, users::TABLE, leads::TABLE];
+const TABLES: [&[Entry]; 7] =
+    [audit::TABLE, login::TABLE, customers::TABLE, sites::TABLE, licenses::TABLE, users::TABLE, leads::TABLE];
 
 /// The description of a route. One that has none is a fault of the document.
 pub(crate) fn described(route: &Listed) -> Operation {

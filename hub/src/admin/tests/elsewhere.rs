@@ -58,6 +58,7 @@ fn rows(theirs: &Theirs) -> Vec<Row> {
         ("POST", "/api/v1/admin/agents/invite", admin("agents/invite"), json!({ "site": site }), 404),
         ("GET", "/api/v1/admin/agents/{id}", admin(&format!("agents/{agent}")), none.clone(), 404),
         ("POST", "/api/v1/admin/agents/{id}/revoke", admin(&format!("agents/{agent}/revoke")), json!({}), 404),
+        ("PATCH", "/api/v1/admin/agents/{id}", admin(&format!("agents/{agent}")), json!({ "name": "Mine" }), 404),
         ("GET", "/api/v1/admin/records", admin(&format!("records?site={site}")), none.clone(), 404),
         ("GET", "/api/v1/admin/flags", admin(&format!("flags?site={site}")), none.clone(), 200),
         ("GET", "/api/v1/admin/flags/{id}", admin("flags/1"), none.clone(), 404),

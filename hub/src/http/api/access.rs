@@ -4,8 +4,12 @@
 //! from the store for each request, so that what is revoked, disabled or changed counts at once; secrets are compared in
 //! constant time, or found by a digest of 256 random bits.
 
-use super::{Caller, Error, caller::Who};
-use crate::http::{Basic, Rate, address, basic::Refused};
+use super::{
+    Caller, Error,
+    caller::Who,
+    limits::{Limits, PerMinute},
+};
+use crate::http::{Basic, Rate, address, basic::Refused, rate::neighbourhood};
 use crate::store::{Begun, Purpose, Store, User};
 use axum::http::{Extensions, HeaderMap, header::AUTHORIZATION};
 use sitewarden_protocol::{
@@ -29,17 +33,29 @@ pub(crate) struct Access {
     signer: Signer,
     /// By address, of those who come with a key that is none.
     strangers: Rate,
+    limits: Limits,
 }
 
 impl Access {
     /// `secret` makes access tokens, and stays the same.
-    pub(crate) fn new(store: Store, basic: Arc<Basic>, secret: &[u8; 32]) -> Self {
+    pub(crate) fn new(store: Store, basic: Arc<Basic>, secret: &[u8; 32], limits: PerMinute) -> Self {
         let key = zeroize::Zeroizing::new(blake3::derive_key("sitewarden hub access tokens 1", secret));
-        Self { store, basic, signer: Signer::new(key.as_slice()), strangers: Rate::default() }
+        Self {
+            store,
+            basic,
+            signer: Signer::new(key.as_slice()),
+            strangers: Rate::default(),
+            limits: Limits::new(limits),
+        }
     }
 
     pub(crate) const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// How much one may ask.
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Who sends a request.
@@ -75,7 +91,7 @@ impl Access {
 
     async fn by_key(&self, key: &str, address: IpAddr, now: UnixMillis) -> Result<Caller, Error> {
         let Some(key) = self.store.recognise_api_key(key, Purpose::Api, now).await? else {
-            let left = self.strangers.take(address, Instant::now());
+            let left = self.strangers.take(neighbourhood(address), Instant::now());
             return Err(if left { Error::unauthorised() } else { Error::wait(std::time::Duration::from_secs(1)) });
         };
         // A use that cannot be noted is a use.

@@ -1,6 +1,8 @@
 //! What a refused request gets: `{"error": {"code", "message", "details"}}`, and which status goes with what. The one file of
 //! this dialect.
 
+use super::limits::{say, whole_seconds};
+use crate::http::rate::Standing;
 use crate::store::{self, LicenseRefusal, Role, UserRefusal};
 use axum::{
     Json,
@@ -18,6 +20,8 @@ pub(crate) struct Error {
     message: String,
     details: Value,
     retry_after: Option<Duration>,
+    /// How the caller stands, who has asked too often.
+    standing: Option<Box<Standing>>,
     /// How one may say who one is, for a 401.
     challenge: &'static str,
 }
@@ -26,7 +30,7 @@ impl Error {
     /// A refusal. `code` is stable, and programs decide by it; `message` is for people.
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         let (message, challenge) = (message.into(), "Bearer realm=\"sitewarden\"");
-        Self { status, code, message, details: json!({}), retry_after: None, challenge }
+        Self { status, code, message, details: json!({}), retry_after: None, standing: None, challenge }
     }
 
     /// With an object of details.
@@ -58,6 +62,13 @@ impl Error {
     pub(crate) fn wait(how_long: Duration) -> Self {
         let message = "too many wrong credentials; try again later";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message).retry_after(how_long)
+    }
+
+    /// More requests than one may make.
+    pub(crate) fn too_many(standing: Standing) -> Self {
+        let message = format!("at most {} requests a minute; try again later", standing.limit);
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message);
+        Self { standing: Some(Box::new(standing)), ..error.retry_after(standing.wait.unwrap_or_default()) }
     }
 
     pub(crate) fn busy() -> Self {
@@ -140,8 +151,10 @@ impl IntoResponse for Error {
         let body = json!({ "error": { "code": self.code, "message": self.message, "details": self.details } });
         let mut response = (self.status, Json(body)).into_response();
         if let Some(wait) = self.retry_after {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        if let Some(standing) = self.standing {
+            say(*standing, response.headers_mut());
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge));

@@ -17,6 +17,7 @@
 //! - a route that one may call who is limited to a customer or site has a row in `admin/tests/elsewhere.rs`, which calls it for
 //!   what is somebody else's; without one that test fails;
 //! - a list of ours has a cursor ([`Page`](page::Page)), a documented one has pages by number ([`Numbered`](page::Numbered));
+//! - a public route is counted by address, any other by token or key ([`Limits`](limits::Limits)), which the table sees to;
 //! - a store's refusal becomes an [`Error`] by `From`; a code of its own is made with [`Error::new`].
 
 pub(crate) mod access;
@@ -24,6 +25,8 @@ pub(crate) mod auth;
 mod caller;
 pub(crate) mod error;
 pub(crate) mod extract;
+pub(crate) mod file;
+pub(crate) mod limits;
 pub(crate) mod page;
 mod routes;
 pub(crate) mod time;

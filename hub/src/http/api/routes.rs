@@ -1,6 +1,7 @@
 //! A table of routes that says of each who may call it, and sees to it.
 
-use super::{Access, Error, Needs};
+use super::{Access, Error, LocalAdministrator, Needs, limits::say};
+use crate::http::{address, rate::Standing};
 use axum::{
     Router,
     extract::{Request, State},
@@ -69,7 +70,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         let route = on(filter, handler);
         let route = match needs {
             Some(needs) => route.route_layer(middleware::from_fn_with_state((Arc::clone(&self.access), needs), guard)),
-            None => route,
+            None => route.route_layer(middleware::from_fn_with_state(Arc::clone(&self.access), count)),
         };
         self.router = self.router.route(path, route);
         self.listed.push(Listed { method, path: path.to_owned(), needs });
@@ -101,7 +102,24 @@ async fn guard(
     next: Next,
 ) -> Result<Response, Error> {
     let caller = access.caller(request.headers(), request.extensions()).await?;
+    let standing = access.limits().caller(&caller)?;
     needs.check(&caller)?;
     request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    Ok(told(standing, next.run(request).await))
+}
+
+/// Counts a request of one who is not asked who he is. The owner of the data folder may ask as often as he likes.
+async fn count(State(access): State<Arc<Access>>, request: Request, next: Next) -> Result<Response, Error> {
+    let local = request.extensions().get::<LocalAdministrator>().is_some();
+    let address = address::client(request.extensions());
+    let standing = if local { None } else { Some(access.limits().public(address)?) };
+    Ok(told(standing, next.run(request).await))
+}
+
+fn told(standing: Option<Standing>, mut response: Response) -> Response {
+    // A handler that counts by something narrower has said so itself.
+    if let Some(standing) = standing.filter(|_| !response.headers().contains_key("ratelimit-limit")) {
+        say(standing, response.headers_mut());
+    }
+    response
 }

@@ -1,7 +1,6 @@
 //! `GET export?format=csv|jsonl` and what `records` takes: all of it, as a file.
 //!
-//! The next page is read when the one before has been taken by the client's connection: a slow client costs one page of
-//! memory, and nothing of the database's.
+//! A page of rows is read when the one before has been taken.
 
 use super::{
     Error,
@@ -9,26 +8,16 @@ use super::{
     view::{HEAD, View},
     who::Caller,
 };
+use crate::http::api::file::{Writer, file};
 use crate::store::{Store, TelemetryFilter};
 use axum::{
-    body::{Body, Bytes},
     extract::State,
     http::header::{CONTENT_DISPOSITION, CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
-use hyper::body::Frame;
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
-use tokio::{sync::mpsc, time::timeout};
 
 /// Rows that are read at once.
 const ROWS: usize = 500;
-/// How long a client may take for one page before it is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy)]
 enum Format {
@@ -50,18 +39,12 @@ pub(super) async fn export(
         return Err(Error::invalid("cursor", "an export is whole: it takes neither cursor nor limit"));
     }
     let filter = asked.filter(scope)?;
-    let (pages, taken) = mpsc::channel(1);
-    tokio::spawn(write(store, filter, format, pages));
-    Ok(([(CONTENT_TYPE, content_type), (CONTENT_DISPOSITION, name)], Body::new(Pages(taken))).into_response())
+    let (writer, body) = file();
+    tokio::spawn(write(store, filter, format, writer));
+    Ok(([(CONTENT_TYPE, content_type), (CONTENT_DISPOSITION, name)], body).into_response())
 }
 
-/// A part of the file, or its end: a file that stops without its end is cut, and its connection breaks.
-enum Piece {
-    Part(Bytes),
-    End,
-}
-
-async fn write(store: Store, filter: TelemetryFilter, format: Format, pages: mpsc::Sender<Piece>) {
+async fn write(store: Store, filter: TelemetryFilter, format: Format, writer: Writer) {
     let mut after = None;
     let mut text = match format {
         Format::Csv => HEAD.to_owned(),
@@ -79,34 +62,12 @@ async fn write(store: Store, filter: TelemetryFilter, format: Format, pages: mps
             Format::Csv => text.push_str(&row.csv()),
             Format::JsonLines => text.push_str(&row.json_line()),
         });
-        let part = Piece::Part(Bytes::from(std::mem::take(&mut text)));
-        // One who has left needs no more, one who is too slow gets no more.
-        if !matches!(timeout(PATIENCE, pages.send(part)).await, Ok(Ok(()))) {
+        if !writer.part(std::mem::take(&mut text)).await {
             return;
         }
         after = page.next;
         if after.is_none() {
-            let _ = timeout(PATIENCE, pages.send(Piece::End)).await;
-            return;
+            return writer.end().await;
         }
-    }
-}
-
-/// A body that is written elsewhere.
-struct Pages(mpsc::Receiver<Piece>);
-
-impl axum::body::HttpBody for Pages {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        self.0.poll_recv(context).map(|piece| match piece {
-            Some(Piece::Part(bytes)) => Some(Ok(Frame::data(bytes))),
-            Some(Piece::End) => None,
-            None => Some(Err(io::Error::other("the export broke off"))),
-        })
     }
 }

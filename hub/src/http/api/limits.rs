@@ -1,0 +1,120 @@
+//! How much one may ask of the API: by address where nobody is asked who he is, by token or key elsewhere, and by
+//! activation for heartbeats. In memory, and of this hub.
+//!
+//! Every answer that is counted says how its caller stands (`RateLimit-Limit`, `-Remaining`, `-Reset`); one that is refused
+//! is a 429, which says in `Retry-After` when to come back.
+
+use super::{Caller, Error, caller::Who};
+use crate::http::rate::{Rate, Standing, neighbourhood};
+use crate::store::SessionId;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Callers that are remembered, of each kind (about 8 MiB).
+const PLACES: usize = 100_000;
+
+/// Requests a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PerMinute {
+    /// Of one address, where nobody is asked who he is.
+    pub public: u32,
+    /// Of one token or API key.
+    pub admin: u32,
+    /// Heartbeats of one activation.
+    pub heartbeat: u32,
+}
+
+impl Default for PerMinute {
+    fn default() -> Self {
+        Self { public: 100, admin: 1_000, heartbeat: 1 }
+    }
+}
+
+/// By what a caller is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Holder {
+    Session(SessionId),
+    Key(i64),
+}
+
+/// Counts requests.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    public: Rate<IpAddr>,
+    admin: Rate<Holder>,
+    heartbeat: Rate<[u8; 16]>,
+}
+
+impl Limits {
+    pub(crate) fn new(limits: PerMinute) -> Self {
+        Self {
+            public: Rate::new(limits.public, MINUTE, PLACES),
+            admin: Rate::new(limits.admin, MINUTE, PLACES),
+            heartbeat: Rate::new(limits.heartbeat, MINUTE, PLACES),
+        }
+    }
+
+    /// Changes them while the hub runs.
+    #[allow(dead_code, reason = "for settings, which are being added")]
+    pub(crate) fn set(&self, limits: PerMinute) {
+        self.public.set(limits.public);
+        self.admin.set(limits.admin);
+        self.heartbeat.set(limits.heartbeat);
+    }
+
+    /// Counts a request from an address.
+    ///
+    /// # Errors
+    /// A 429.
+    pub(crate) fn public(&self, address: IpAddr) -> Result<Standing, Error> {
+        judged(self.public.count(neighbourhood(address), Instant::now()))
+    }
+
+    /// Counts a request of one who has said who he is; `None` for the owner of the data folder, who is not counted.
+    ///
+    /// # Errors
+    /// A 429.
+    pub(crate) fn caller(&self, caller: &Caller) -> Result<Option<Standing>, Error> {
+        let holder = match caller.who() {
+            Who::Local => return Ok(None),
+            Who::User { session, .. } => Holder::Session(*session),
+            Who::Key { id, .. } => Holder::Key(*id),
+        };
+        judged(self.admin.count(holder, Instant::now())).map(Some)
+    }
+
+    /// Counts a heartbeat of an activation, by the 16 bytes of its id. To be called when the activation is known, and
+    /// before anything is written: then those who make ids up take no places.
+    ///
+    /// # Errors
+    /// A 429.
+    #[allow(dead_code, reason = "for the licence server's heartbeat, which is being added")]
+    pub(crate) fn heartbeat(&self, activation: [u8; 16]) -> Result<Standing, Error> {
+        judged(self.heartbeat.count(activation, Instant::now()))
+    }
+}
+
+fn judged(standing: Standing) -> Result<Standing, Error> {
+    if standing.wait.is_none() { Ok(standing) } else { Err(Error::too_many(standing)) }
+}
+
+/// Says in an answer how its caller stands.
+pub(crate) fn say(standing: Standing, headers: &mut HeaderMap) {
+    let seconds = whole_seconds(standing.full_in);
+    for (name, value) in [
+        ("ratelimit-limit", u64::from(standing.limit)),
+        ("ratelimit-remaining", u64::from(standing.remaining)),
+        ("ratelimit-reset", seconds),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+    }
+}
+
+/// Rounded up, so that who waits so long does not come too early.
+pub(super) fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
