@@ -22,6 +22,7 @@ mod plants;
 mod records;
 mod sites;
 mod users;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -119,7 +120,7 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .delete("/users/{name}", change, users::remove);
     Routes::new(access)
         .nest("/api/v1/auth", auth::routes(access))
-        .nest("/api/v1/admin", admin)
+        .nest("/api/v1/admin", webhooks::routes(admin))
         .nest("/api/institutions", leads::routes(access))
 }
 

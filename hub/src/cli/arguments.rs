@@ -15,6 +15,7 @@ use super::{
     records::RecordCommand,
     sites::SiteCommand,
     users::UserCommand,
+    webhooks::WebhookCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
@@ -120,6 +121,9 @@ pub(super) enum Running {
     /// Add, list, change and remove those who may log in at the hub.
     #[command(subcommand)]
     User(UserCommand),
+    /// Have other systems told of what happens, see how that goes, and send again.
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
 }
 
 /// How a hub is made.

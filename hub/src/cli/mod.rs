@@ -22,6 +22,7 @@ mod process;
 mod records;
 mod sites;
 mod users;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -77,6 +78,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 arguments::Running::Note(command) => leads::notes(&client, command, output).await,
                 arguments::Running::Audit(command) => audit::run(&client, command, output).await,
                 arguments::Running::User(command) => users::run(&client, command, output).await,
+                arguments::Running::Webhook(command) => webhooks::run(&client, command, output).await,
             }
         }),
     }

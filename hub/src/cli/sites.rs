@@ -2,12 +2,18 @@
 
 use super::{
     Client, Failure, Output,
+    failure::MISUSE,
     output::{field, pairs, table},
 };
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
+use sitewarden_certs::secret_file;
 use sitewarden_protocol::id::{PlantId, SiteId};
-use std::str::FromStr;
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+use zeroize::Zeroizing;
 
 /// What can be done with sites.
 #[derive(Debug, Subcommand)]
@@ -27,24 +33,36 @@ pub(super) enum SiteCommand {
         plant: Option<PlantId>,
     },
     /// Change a site; its agent follows at once.
-    Edit {
-        /// Its id.
-        id: SiteId,
-        /// Another name, unique in its plant.
-        #[arg(long)]
-        name: Option<String>,
-        /// Days that its licences may be relied on without hearing from this hub, 1 to 3650, or `default`.
-        #[arg(long, value_name = "DAYS")]
-        fresh_days: Option<Days>,
-        /// Days of emergency override that it may take in any 365, 0 to 365, or `default`.
-        #[arg(long, value_name = "DAYS")]
-        override_days: Option<Days>,
-    },
+    Edit(EditArgs),
     /// Show one site.
     Show {
         /// Its id.
         id: SiteId,
     },
+}
+
+/// What is to be changed; what is not given stays as it is.
+#[derive(Debug, Args)]
+pub(super) struct EditArgs {
+    /// Its id.
+    id: SiteId,
+    /// Another name, unique in its plant.
+    #[arg(long)]
+    name: Option<String>,
+    /// Days that its licences may be relied on without hearing from this hub, 1 to 3650, or `default`.
+    #[arg(long, value_name = "DAYS")]
+    fresh_days: Option<Days>,
+    /// Days of emergency override that it may take in any 365, 0 to 365, or `default`.
+    #[arg(long, value_name = "DAYS")]
+    override_days: Option<Days>,
+    /// Where its agent is called when its licences change, such as
+    /// https://plant.example.com/api/v1/telemetry/webhook/license-update, or `none`.
+    #[arg(long, value_name = "URL")]
+    webhook_url: Option<String>,
+    /// A file with what that is signed with, 32 to 256 bytes, that only its owner may read; without it the one there is
+    /// stays, and a first one is made and shown this once. The agent gets it with `webhook-secret set`.
+    #[arg(long, value_name = "FILE", requires = "webhook_url")]
+    webhook_secret_file: Option<PathBuf>,
 }
 
 /// A number of days, or as the hub is set.
@@ -72,16 +90,37 @@ pub(super) async fn run(client: &Client, command: SiteCommand, output: Output) -
             let plant = plant.map(|id| id.to_string());
             output.print(&client.all("sites", &[("plant", plant)]).await?, many)?;
         }
-        SiteCommand::Edit { id, name, fresh_days, override_days } => {
-            let mut fields = Map::new();
-            fields.extend(name.map(|name| ("name".to_owned(), json!(name))));
-            fields.extend(fresh_days.map(|Days(days)| ("fresh_days".to_owned(), json!(days))));
-            fields.extend(override_days.map(|Days(days)| ("override_days".to_owned(), json!(days))));
-            output.print(&client.patch(&format!("sites/{id}"), &Value::Object(fields)).await?, one)?;
-        }
+        SiteCommand::Edit(args) => output.print(&edit(client, args).await?, one)?,
         SiteCommand::Show { id } => output.print(&client.get(&format!("sites/{id}"), &[]).await?, one)?,
     }
     Ok(())
+}
+
+async fn edit(client: &Client, args: EditArgs) -> Result<Value, Failure> {
+    let EditArgs { id, name, fresh_days, override_days, webhook_url, webhook_secret_file } = args;
+    // Read before anything is changed.
+    let secret = webhook_secret_file.as_deref().map(secret).transpose()?;
+    let mut fields = Map::new();
+    fields.extend(name.map(|name| ("name".to_owned(), json!(name))));
+    fields.extend(fresh_days.map(|Days(days)| ("fresh_days".to_owned(), json!(days))));
+    fields.extend(override_days.map(|Days(days)| ("override_days".to_owned(), json!(days))));
+    let mut site = client.patch(&format!("sites/{id}"), &Value::Object(fields)).await?;
+    let path = format!("sites/{id}/webhook");
+    match webhook_url.as_deref() {
+        None => {}
+        Some("none") => drop(client.delete(&path).await?),
+        Some(url) => {
+            let secret = secret.as_ref().map(|secret| secret.as_str());
+            site["webhook"] = client.put(&path, &json!({ "url": url, "secret": secret })).await?;
+        }
+    }
+    Ok(site)
+}
+
+fn secret(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    let bytes = secret_file::read(file).map_err(|error| Failure::of(MISUSE, &error))?;
+    let text = str::from_utf8(&bytes).map_err(|_| Failure::new(MISUSE, "the webhook's secret is no text in UTF-8"))?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
 fn one(site: &Value) -> String {
@@ -94,6 +133,8 @@ fn one(site: &Value) -> String {
         ("fresh days", or_default(shown("fresh_days"))),
         ("override days", or_default(shown("override_days"))),
         ("added", shown("created_at")),
+        ("webhook", field(&site["webhook"], "url")),
+        ("webhook secret", field(&site["webhook"], "secret")),
     ])
 }
 

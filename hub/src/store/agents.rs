@@ -164,6 +164,7 @@ impl Store {
             )?
             .execute(params![now.0, codec::encode(&live), id.as_bytes()])?;
             webhooks::agent_seen(tx, now, id)?;
+            webhooks::monitors_reported(tx, now, id, &live.quotas)?;
             greet::still_here(tx, id, boot, now)?;
             greet::had(tx, id, live.snapshot)
         })

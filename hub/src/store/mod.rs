@@ -71,8 +71,9 @@ pub use telemetry::{
 };
 pub use users::{Account, MAX_ON_SITE, Role, Scope, User, UserEdit, UserRefusal};
 pub use webhooks::{
-    Attempt, Delivery, DeliveryId, DeliveryStatus, DueDelivery, Health, Message, NewWebhook, Outbox, OutboxStanding,
-    Room, RotatedWebhook, SiteAddress, SiteNews, Standing as WebhookStanding, Webhook, WebhookEdit, WebhookEvent,
+    Attempt, Delivery, DeliveryId, DeliveryStatus, DueDelivery, Health, Message, NewWebhook, NotADelivery, Outbox,
+    OutboxStanding, Room, RotatedWebhook, SiteAddress, SiteNews, Standing as WebhookStanding, Webhook, WebhookEdit,
+    WebhookEvent,
 };
 
 use readers::Readers;

@@ -13,6 +13,7 @@ mod event;
 mod outbox;
 mod read;
 mod site;
+mod usage;
 
 pub(super) use causes::{agent_seen, flag_raised, license_activated, license_changed};
 #[cfg(test)]
@@ -22,8 +23,9 @@ pub use event::WebhookEvent;
 pub use outbox::{Attempt, DueDelivery, Message, Outbox, OutboxStanding, Room};
 pub(super) use site::site_changed;
 pub use site::{SiteAddress, SiteNews};
+pub(super) use usage::monitors_reported;
 
-use super::{Store, error::Error};
+use super::{Scope, Store, error::Error};
 use serde::Serialize;
 use sitewarden_protocol::{id::SiteId, time::UnixMillis};
 use std::{fmt, str::FromStr, time::Duration};
@@ -70,6 +72,14 @@ pub struct Webhook {
     /// How it does.
     #[serde(skip)]
     pub standing: Standing,
+}
+
+impl Webhook {
+    /// Whether somebody who is limited to this may see it and change it: what hears of others too is not his.
+    fn is_within(&self, scope: Scope) -> bool {
+        scope.customer.is_none_or(|customer| self.customer == Some(customer))
+            && scope.site.is_none_or(|site| self.site == Some(site))
+    }
 }
 
 /// How an endpoint does.

@@ -1,8 +1,8 @@
 //! The outbox: what is written with what happens, to whom, and what becomes of it.
 
 use crate::store::{
-    Act, Attempt, DeliveryStatus, Error, Health, LicenseEdit, LicenseRow, LicenseSelector, Message, NewWebhook, Room,
-    Scope, SiteAddress, Store, Webhook, WebhookEdit, WebhookEvent,
+    Act, Attempt, DeliveryStatus, Error, Health, LicenseEdit, LicenseRow, LicenseSelector, Message, NewLicense,
+    NewWebhook, Room, Scope, SiteAddress, Store, Webhook, WebhookEdit, WebhookEvent,
     flags::{self, KeyFlag, NewFlag},
     licenses, sites,
     testing::{Fixture, NOW, act},
@@ -10,10 +10,17 @@ use crate::store::{
     writer::Tx,
 };
 use serde_json::{Value, json};
-use sitewarden_protocol::{id::AgentId, license::Status, message::LiveStatus, snapshot::Version, time::UnixMillis};
+use sitewarden_protocol::{
+    id::AgentId,
+    license::Status,
+    message::{LiveStatus, Quota},
+    snapshot::Version,
+    time::UnixMillis,
+};
 use std::{collections::HashMap, time::Duration};
 use zeroize::Zeroizing;
 
+const ALL: Scope = Scope { customer: None, site: None };
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -32,12 +39,12 @@ fn failed(again: Option<UnixMillis>) -> Attempt {
 
 impl Fixture {
     async fn webhook(&self, customer: Option<i64>, events: &[WebhookEvent]) -> Webhook {
-        self.store.add_webhook(&act(), new(customer, events)).await.unwrap().webhook
+        self.store.add_webhook(&act(), ALL, new(customer, events)).await.unwrap().webhook
     }
 
     /// The events and data that wait for a webhook, oldest first.
     async fn heard(&self, webhook: i64) -> Vec<Value> {
-        let mut deliveries = self.store.list_deliveries(webhook, None, None, 1_000).await.unwrap();
+        let mut deliveries = self.store.list_deliveries(ALL, webhook, None, None, 1_000).await.unwrap();
         deliveries.sort_by_key(|delivery| delivery.id);
         deliveries.iter().map(|delivery| serde_json::from_str(&delivery.body).unwrap()).collect()
     }
@@ -47,12 +54,16 @@ impl Fixture {
     }
 
     async fn says_something(&self, agent: AgentId, at: UnixMillis) {
+        self.says(agent, at, vec![]).await;
+    }
+
+    async fn says(&self, agent: AgentId, at: UnixMillis, quotas: Vec<Quota>) {
         let live = LiveStatus {
             at,
             backlog: 0,
             oldest_unacknowledged: None,
             journal_bytes: 0,
-            quotas: vec![],
+            quotas,
             snapshot: Version::default(),
         };
         self.store.report_status(agent, at, [1; 16], live).await.unwrap();
@@ -143,7 +154,7 @@ async fn a_customers_webhook_hears_of_that_customer_only() {
     let off = fixture.webhook(Some(1), &WebhookEvent::ALL).await.id;
     fixture
         .store
-        .edit_webhook(&act(), off, WebhookEdit { enabled: Some(false), ..WebhookEdit::default() })
+        .edit_webhook(&act(), ALL, off, WebhookEdit { enabled: Some(false), ..WebhookEdit::default() })
         .await
         .unwrap();
     let issued = fixture.store.issue_license(&act(), fixture.license("L1")).await.unwrap();
@@ -155,7 +166,7 @@ async fn a_customers_webhook_hears_of_that_customer_only() {
     let told = fixture.heard(ours).await.remove(0);
     let data = json!({ "license_id": 1, "activation_id": "act_1", "customer_id": 1 });
     assert_eq!(told, json!({ "event": "license.activated", "timestamp": "2026-01-31T08:00:00Z", "data": data }));
-    let listed = fixture.store.list_webhooks(Some(1), None, 10).await.unwrap();
+    let listed = fixture.store.list_webhooks(ALL, Some(1), None, 10).await.unwrap();
     assert_eq!(listed.iter().map(|webhook| webhook.id).collect::<Vec<_>>(), [ours, deaf, off]);
 }
 
@@ -215,7 +226,7 @@ async fn an_agent_that_goes_and_comes_is_told_of_once_each() {
 /// Writes so many tests for a webhook.
 async fn tests(store: &Store, webhook: i64, count: usize) {
     for _ in 0..count {
-        store.test_webhook(&act(), webhook).await.unwrap();
+        store.test_webhook(&act(), ALL, webhook).await.unwrap();
     }
 }
 
@@ -248,27 +259,27 @@ async fn a_delivery_is_tried_until_it_is_answered_or_given_up_and_can_be_sent_ag
     let fixture = Fixture::new().await;
     let store = &fixture.store;
     let webhook = fixture.webhook(None, &WebhookEvent::ALL).await.id;
-    let health = |at: UnixMillis| async move { store.show_webhook(webhook).await.unwrap().standing.health(at) };
+    let health = |at: UnixMillis| async move { store.show_webhook(ALL, webhook).await.unwrap().standing.health(at) };
     assert_eq!(health(NOW).await, Health::New);
-    let id = store.test_webhook(&act(), webhook).await.unwrap().id;
+    let id = store.test_webhook(&act(), ALL, webhook).await.unwrap().id;
     store.settle_delivery(NOW, id, failed(Some(NOW.after(HOUR)))).await.unwrap();
     assert_eq!((health(NOW).await, health(NOW.after(DAY)).await), (Health::Failing, Health::Broken));
     let outbox = store.outbox(NOW, all()).await.unwrap();
     assert_eq!((outbox.due.len(), outbox.next), (0, Some(NOW.after(HOUR))));
     assert_eq!(store.outbox(NOW.after(HOUR), all()).await.unwrap().due[0].attempts, 1);
     store.settle_delivery(NOW.after(HOUR), id, failed(None)).await.unwrap();
-    let shown = store.show_delivery(id).await.unwrap();
+    let shown = store.show_delivery(ALL, id).await.unwrap();
     assert_eq!((shown.status, shown.attempts, shown.last_status), (DeliveryStatus::Failed, 2, Some(500)));
     assert_eq!(store.outbox_standing().await.unwrap().waiting, 0);
     // Too late, and changes nothing.
     store.settle_delivery(NOW.after(HOUR), id, Attempt::Delivered { status: 204 }).await.unwrap();
-    assert_eq!(store.show_delivery(id).await.unwrap().status, DeliveryStatus::Failed);
-    let again = store.resend_delivery(&Act { at: NOW.after(DAY), ..act() }, id).await.unwrap();
+    assert_eq!(store.show_delivery(ALL, id).await.unwrap().status, DeliveryStatus::Failed);
+    let again = store.resend_delivery(&Act { at: NOW.after(DAY), ..act() }, ALL, id).await.unwrap();
     assert_eq!((again.id, again.status, again.attempts), (id, DeliveryStatus::Waiting, 0));
     let due = store.outbox(NOW.after(DAY), all()).await.unwrap().due;
     assert_eq!((due.len(), due[0].id, &due[0].message), (1, id, &Message::Event(again.body)));
     store.settle_delivery(NOW.after(DAY), id, Attempt::Delivered { status: 204 }).await.unwrap();
-    let standing = store.show_webhook(webhook).await.unwrap().standing;
+    let standing = store.show_webhook(ALL, webhook).await.unwrap().standing;
     assert_eq!(
         (standing.health(NOW.after(DAY * 9)), standing.waiting, standing.last_error),
         (Health::Working, 0, None)
@@ -288,7 +299,7 @@ async fn what_waited_too_long_is_given_up_but_not_untried() {
     let tried = store.outbox(late, all()).await.unwrap().due[0].id;
     store.settle_delivery(late, tried, failed(Some(late.after(HOUR)))).await.unwrap();
     assert_eq!(store.give_up_deliveries(late, late.before(DAY * 3)).await.unwrap(), 1);
-    assert_eq!(store.show_delivery(tried).await.unwrap().status, DeliveryStatus::Failed);
+    assert_eq!(store.show_delivery(ALL, tried).await.unwrap().status, DeliveryStatus::Failed);
     let later = late.after(DAY * 4);
     assert_eq!(store.give_up_deliveries(later, later.before(DAY * 3)).await.unwrap(), 1, "nobody answers there");
     assert_eq!(store.outbox_standing().await.unwrap().waiting, 0);
@@ -300,28 +311,28 @@ async fn a_webhook_that_too_much_waits_for_loses_what_comes_after_and_says_so() 
     let webhook = fixture.webhook(None, &WebhookEvent::ALL).await.id;
     fixture.store.write(|tx| Ok(tx.execute("UPDATE webhooks SET waiting = 9999", [])?)).await.unwrap();
     tests(&fixture.store, webhook, 1).await;
-    assert!(matches!(fixture.store.test_webhook(&act(), webhook).await, Err(Error::Invalid { .. })));
+    assert!(matches!(fixture.store.test_webhook(&act(), ALL, webhook).await, Err(Error::Invalid { .. })));
     fixture.says_something(fixture.agent(1).await.id, NOW).await;
-    let standing = fixture.store.show_webhook(webhook).await.unwrap().standing;
+    let standing = fixture.store.show_webhook(ALL, webhook).await.unwrap().standing;
     assert_eq!((standing.waiting, standing.dropped, fixture.heard(webhook).await.len()), (10_000, 1, 1));
 }
 
 #[tokio::test]
 async fn a_secret_is_sealed_and_its_successor_counts_beside_it_for_a_while() {
     let fixture = Fixture::new().await;
-    let made = fixture.store.add_webhook(&act(), new(None, &WebhookEvent::ALL)).await.unwrap();
+    let made = fixture.store.add_webhook(&act(), ALL, new(None, &WebhookEvent::ALL)).await.unwrap();
     assert!(made.secret.starts_with("whsec_") && made.secret.len() == 50);
     assert!(!format!("{made:?}").contains(made.secret.as_str()));
     let id = made.webhook.id;
     tests(&fixture.store, id, 1).await;
-    let rotated = fixture.store.rotate_webhook(&act(), id, HOUR).await.unwrap();
+    let rotated = fixture.store.rotate_webhook(&act(), ALL, id, HOUR).await.unwrap();
     assert_ne!(rotated.secret, made.secret);
     let due = fixture.store.outbox(NOW, all()).await.unwrap().due.remove(0);
     assert_eq!((&due.secret, due.previous.as_ref()), (&rotated.secret, Some(&made.secret)));
     assert!(!format!("{due:?}").contains(due.secret.as_str()));
     let after = fixture.store.outbox(NOW.after(HOUR), all()).await.unwrap().due.remove(0);
     assert_eq!((&after.secret, after.previous), (&rotated.secret, None));
-    let last = fixture.store.rotate_webhook(&act(), id, Duration::ZERO).await.unwrap();
+    let last = fixture.store.rotate_webhook(&act(), ALL, id, Duration::ZERO).await.unwrap();
     let due = fixture.store.outbox(NOW, all()).await.unwrap().due.remove(0);
     assert_eq!((&due.secret, due.previous), (&last.secret, None));
     let folder = fixture.path().parent().unwrap().to_owned();
@@ -341,8 +352,8 @@ async fn a_webhook_goes_with_its_deliveries_and_leaves_its_audit_rows() {
         (fixture.webhook(None, &WebhookEvent::ALL).await.id, fixture.webhook(None, &WebhookEvent::ALL).await.id);
     tests(&fixture.store, kept, 1).await;
     tests(&fixture.store, gone, 3).await;
-    fixture.store.remove_webhook(&act(), gone).await.unwrap();
-    assert!(matches!(fixture.store.show_webhook(gone).await, Err(Error::NotFound { .. })));
+    fixture.store.remove_webhook(&act(), ALL, gone).await.unwrap();
+    assert!(matches!(fixture.store.show_webhook(ALL, gone).await, Err(Error::NotFound { .. })));
     assert_eq!(fixture.number("SELECT count(*) FROM webhook_deliveries").await, 1);
     let rows = fixture.number("SELECT count(*) FROM audit_log WHERE subject = 'webhook 2'").await;
     assert_eq!(rows, 6, "added, three tests, switched off, removed");
@@ -373,7 +384,7 @@ async fn news_of_a_site_are_one_delivery_however_many_and_none_is_missed() {
     assert_eq!((news.customer, news.tier, news.status, news.trial_end), (1, "none", "inactive", None));
     store.settle_delivery(NOW, due[0].id, Attempt::Delivered { status: 200 }).await.unwrap();
     assert_eq!(store.write_site_news(NOW, vec![]).await.unwrap(), 1, "the third was not told");
-    assert_eq!(store.list_deliveries(webhook.id, None, None, 10).await.unwrap().len(), 2);
+    assert_eq!(store.list_deliveries(ALL, webhook.id, None, None, 10).await.unwrap().len(), 2);
     // Another address keeps the secret; a new one after the removal has its own.
     let (_, made) = store.set_site_address(&act(), fixture.site, address(None)).await.unwrap();
     assert!(made.is_none());
@@ -382,4 +393,25 @@ async fn news_of_a_site_are_one_delivery_however_many_and_none_is_missed() {
     assert_eq!(store.site_address(fixture.site).await.unwrap(), None);
     let (_, made) = store.set_site_address(&act(), fixture.site, address(None)).await.unwrap();
     assert_eq!(made.map(|made| made.len()), Some(43));
+}
+
+#[tokio::test]
+async fn a_threshold_is_told_once_until_the_use_was_below_it() {
+    let fixture = Fixture::new().await;
+    let webhook = fixture.webhook(None, &[WebhookEvent::UsageThreshold]).await.id;
+    let agent = fixture.agent(1).await.id;
+    let new = NewLicense { thresholds: vec![80, 100], ..fixture.license("L1") };
+    let issued = fixture.store.issue_license(&act(), new).await.unwrap();
+    let used = |used| vec![Quota { app: "EMS".into(), used, permitted: Some(100) }];
+    fixture.says(agent, NOW, used(90)).await;
+    assert_eq!(fixture.heard(webhook).await.len(), 0, "it is not in force");
+    fixture.store.activate_license(&act(), Scope::default(), &issued.key, false).await.unwrap().unwrap();
+    for now_used in [79, 80, 95, 100, 120, 99, 80, 79, 80] {
+        fixture.says(agent, NOW, used(now_used)).await;
+    }
+    let mut told: Vec<_> = fixture.heard(webhook).await;
+    told.sort_by_key(|told| (told["data"]["threshold"].as_u64(), told["data"]["used"].as_u64()));
+    let data: Vec<_> = told.iter().map(|told| told["data"].clone()).collect();
+    let of = |threshold: u16, used: u32| json!({ "license_id": 1, "customer_id": 1, "metric": "monitors", "threshold": threshold, "used": used, "limit": 100 });
+    assert_eq!(data, [of(80, 80), of(80, 80), of(100, 100)]);
 }

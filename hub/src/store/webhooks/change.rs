@@ -5,7 +5,7 @@ use super::{
     read::{find, find_delivery},
     site,
 };
-use crate::store::{Act, Store, audit, customers, error::Error, page_size, secrets, writer::Tx};
+use crate::store::{Act, Scope, Store, audit, customers, error::Error, page_size, secrets, writer::Tx};
 use crate::webhooks::WebhookUrl;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rusqlite::params;
@@ -57,16 +57,21 @@ impl fmt::Debug for RotatedWebhook {
 }
 
 impl Store {
-    /// Makes a webhook with a secret, which is shown this once.
+    /// Makes a webhook with a secret, which is shown this once. Somebody who is limited to a customer makes them for this
+    /// customer, and somebody who is limited to a site none.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the customer, [`Error::Invalid`] for a value or one webhook too many.
-    pub async fn add_webhook(&self, act: &Act, new: NewWebhook) -> Result<RotatedWebhook, Error> {
+    /// [`Error::NotFound`] for a customer that `scope` does not cover or that is not there, [`Error::Invalid`] for a value or one webhook too many.
+    pub async fn add_webhook(&self, act: &Act, scope: Scope, new: NewWebhook) -> Result<RotatedWebhook, Error> {
         let (act, secrets) = (act.clone(), Arc::clone(&self.0.secrets));
         let (description, events) = (checked_description(&new.description)?, checked_events(new.events)?);
         let secret = new_secret()?;
+        let customer = new.customer.or(scope.customer);
+        if scope.site.is_some() || scope.customer.is_some_and(|own| customer != Some(own)) {
+            return Err(Error::NotFound { what: "customer" });
+        }
         self.write(move |tx| {
-            if let Some(customer) = new.customer {
+            if let Some(customer) = customer {
                 customers::find(tx, customer)?;
             }
             check_room(tx)?;
@@ -84,7 +89,7 @@ impl Store {
             let id = tx.last_insert_rowid();
             let sealed = secrets.seal_webhook(id, &secret)?;
             tx.prepare_cached("UPDATE webhooks SET secret_sealed = ? WHERE id = ?")?.execute(params![sealed, id])?;
-            let webhook = find(tx, id)?;
+            let webhook = find(tx, scope, id)?;
             audit::write(tx, &act, "webhook.add", &subject(id), None, Some(&json!(webhook)))?;
             Ok(RotatedWebhook { webhook, secret })
         })
@@ -95,12 +100,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] for a value, or for events of a site's agent.
-    pub async fn edit_webhook(&self, act: &Act, id: i64, edit: WebhookEdit) -> Result<Webhook, Error> {
+    pub async fn edit_webhook(&self, act: &Act, scope: Scope, id: i64, edit: WebhookEdit) -> Result<Webhook, Error> {
         let act = act.clone();
         let description = edit.description.as_deref().map(checked_description).transpose()?;
         let events = edit.events.map(checked_events).transpose()?;
         self.write(move |tx| {
-            let before = find(tx, id)?;
+            let before = find(tx, scope, id)?;
             if before.site.is_some() && events.is_some() {
                 return Err(Error::Invalid {
                     what: "events",
@@ -130,14 +135,14 @@ impl Store {
     /// Removes a webhook and its deliveries.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn remove_webhook(&self, act: &Act, id: i64) -> Result<Webhook, Error> {
-        self.edit_webhook(act, id, WebhookEdit { enabled: Some(false), ..WebhookEdit::default() }).await?;
+    /// [`Error::NotFound`], also for one that `scope` does not cover.
+    pub async fn remove_webhook(&self, act: &Act, scope: Scope, id: i64) -> Result<Webhook, Error> {
+        self.edit_webhook(act, scope, id, WebhookEdit { enabled: Some(false), ..WebhookEdit::default() }).await?;
         // There may be very many, and everybody else would wait.
         while self.write(move |tx| forget_some(tx, id)).await? == AT_ONCE {}
         let act = act.clone();
         self.write(move |tx| {
-            let before = find(tx, id)?;
+            let before = find(tx, scope, id)?;
             tx.prepare_cached("DELETE FROM webhooks WHERE id = ?")?.execute([id])?;
             audit::write(tx, &act, "webhook.remove", &subject(id), Some(&json!(before)), None)?;
             Ok(before)
@@ -149,12 +154,18 @@ impl Store {
     /// too. What goes to a site's agent has room for one signature: there the new one counts at once.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn rotate_webhook(&self, act: &Act, id: i64, overlap: Duration) -> Result<RotatedWebhook, Error> {
+    /// [`Error::NotFound`], also for one that `scope` does not cover.
+    pub async fn rotate_webhook(
+        &self,
+        act: &Act,
+        scope: Scope,
+        id: i64,
+        overlap: Duration,
+    ) -> Result<RotatedWebhook, Error> {
         let (act, secrets) = (act.clone(), Arc::clone(&self.0.secrets));
         let secret = new_secret()?;
         self.write(move |tx| {
-            let before = find(tx, id)?;
+            let before = find(tx, scope, id)?;
             let secret = if before.site.is_some() { site::new_secret()? } else { secret };
             let sealed = secrets.seal_webhook(id, &secret)?;
             let until = (before.site.is_none() && !overlap.is_zero()).then(|| act.at.after(overlap).0);
@@ -163,7 +174,7 @@ impl Store {
                     previous_until = ?2, secret_sealed = ?3 WHERE id = ?1",
             )?
             .execute(params![id, until, sealed])?;
-            let webhook = find(tx, id)?;
+            let webhook = find(tx, scope, id)?;
             audit::write(tx, &act, "webhook.rotate", &subject(id), Some(&json!(before)), Some(&json!(webhook)))?;
             Ok(RotatedWebhook { webhook, secret })
         })
@@ -174,10 +185,10 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] if it is switched off; [`Error::Invalid`] if too many wait.
-    pub async fn test_webhook(&self, act: &Act, id: i64) -> Result<Delivery, Error> {
+    pub async fn test_webhook(&self, act: &Act, scope: Scope, id: i64) -> Result<Delivery, Error> {
         let act = act.clone();
         self.write(move |tx| {
-            let webhook = find(tx, id)?;
+            let webhook = find(tx, scope, id)?;
             if !webhook.enabled {
                 return Err(Error::Conflict { what: "switch that turned this webhook off" });
             }
@@ -186,7 +197,7 @@ impl Store {
                 None => event::tell_test(tx, act.at, id, &json!({ "webhook_id": id }))?,
             };
             let full = Error::Invalid { what: "number of waiting deliveries", allowed: "at most 10000" };
-            let delivery = find_delivery(tx, written.ok_or(full)?)?;
+            let delivery = find_delivery(tx, scope, written.ok_or(full)?)?;
             audit::write(tx, &act, "webhook.test", &subject(id), None, Some(&json!({ "delivery": delivery.id })))?;
             Ok(delivery)
         })
@@ -196,11 +207,11 @@ impl Store {
     /// Has a delivery sent again, under the same id; one that waits is sent at once.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn resend_delivery(&self, act: &Act, id: DeliveryId) -> Result<Delivery, Error> {
+    /// [`Error::NotFound`], also for one that `scope` does not cover.
+    pub async fn resend_delivery(&self, act: &Act, scope: Scope, id: DeliveryId) -> Result<Delivery, Error> {
         let act = act.clone();
         self.write(move |tx| {
-            let before = find_delivery(tx, id)?;
+            let before = find_delivery(tx, scope, id)?;
             if before.status != DeliveryStatus::Waiting {
                 tx.prepare_cached("UPDATE webhooks SET waiting = waiting + 1 WHERE id = ?")?
                     .execute([before.webhook])?;
@@ -212,7 +223,7 @@ impl Store {
             .execute(params![id.0, act.at.0])?;
             audit::write(tx, &act, "webhook.resend", &subject(before.webhook), None, Some(&json!({ "delivery": id })))?;
             tx.delivery_written();
-            find_delivery(tx, id)
+            find_delivery(tx, scope, id)
         })
         .await
     }

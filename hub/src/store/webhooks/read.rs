@@ -1,7 +1,7 @@
 //! Webhooks and deliveries as they are stored.
 
 use super::{Delivery, DeliveryId, DeliveryStatus, Standing, Webhook};
-use crate::store::{Store, counted, error::Error, error::found, page_size};
+use crate::store::{Scope, Store, counted, error::Error, error::found, page_size};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sitewarden_protocol::{id::SiteId, time::UnixMillis};
 
@@ -14,23 +14,27 @@ const DELIVERY: &str = "id, webhook, event, body, status, attempts, next_attempt
      created_at, finished_at";
 
 impl Store {
-    /// Webhooks in the order of their numbers, after one of them; of one customer, if given: those that hear of this
-    /// customer only.
+    /// Webhooks that `scope` covers in the order of their numbers, after one of them; those that hear of one customer only,
+    /// if given.
     ///
     /// # Errors
     /// What the database says.
     pub async fn list_webhooks(
         &self,
+        scope: Scope,
         customer: Option<i64>,
         after: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Webhook>, Error> {
         self.read(move |connection| {
             let sql = format!(
-                "SELECT {COLUMNS} FROM webhooks WHERE id > ?1 AND (?2 IS NULL OR customer = ?2) ORDER BY id LIMIT ?3"
+                "SELECT {COLUMNS} FROM webhooks WHERE id > ?1 AND (?2 IS NULL OR customer = ?2)
+                    AND (?3 IS NULL OR customer = ?3) AND (?4 IS NULL OR site = ?4) ORDER BY id LIMIT ?5"
             );
+            let site = scope.site.map(|id| *id.as_bytes());
             let mut query = connection.prepare_cached(&sql)?;
-            let mut rows = query.query(params![after.unwrap_or(0), customer, page_size(limit)])?;
+            let mut rows =
+                query.query(params![after.unwrap_or(0), customer, scope.customer, site, page_size(limit)])?;
             let mut webhooks = Vec::new();
             while let Some(row) = rows.next()? {
                 webhooks.push(webhook(row)?);
@@ -40,27 +44,28 @@ impl Store {
         .await
     }
 
-    /// One webhook.
+    /// One webhook, if `scope` covers it.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn show_webhook(&self, id: i64) -> Result<Webhook, Error> {
-        self.read(move |connection| find(connection, id)).await
+    pub async fn show_webhook(&self, scope: Scope, id: i64) -> Result<Webhook, Error> {
+        self.read(move |connection| find(connection, scope, id)).await
     }
 
-    /// Deliveries of a webhook, the newest first, from before one of them on; of one status, if given.
+    /// Deliveries of a webhook that `scope` covers, the newest first, from before one of them on; of one status, if given.
     ///
     /// # Errors
     /// [`Error::NotFound`] for the webhook.
     pub async fn list_deliveries(
         &self,
+        scope: Scope,
         of: i64,
         status: Option<DeliveryStatus>,
         before: Option<DeliveryId>,
         limit: usize,
     ) -> Result<Vec<Delivery>, Error> {
         self.read(move |connection| {
-            find(connection, of)?;
+            find(connection, scope, of)?;
             let sql = format!(
                 "SELECT {DELIVERY} FROM webhook_deliveries
                  WHERE webhook = ?1 AND id < ?2 AND (?3 IS NULL OR status = ?3) ORDER BY id DESC LIMIT ?4"
@@ -77,19 +82,20 @@ impl Store {
         .await
     }
 
-    /// One delivery.
+    /// One delivery, if `scope` covers its webhook.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn show_delivery(&self, id: DeliveryId) -> Result<Delivery, Error> {
-        self.read(move |connection| find_delivery(connection, id)).await
+    pub async fn show_delivery(&self, scope: Scope, id: DeliveryId) -> Result<Delivery, Error> {
+        self.read(move |connection| find_delivery(connection, scope, id)).await
     }
 }
 
-pub(super) fn find(connection: &Connection, id: i64) -> Result<Webhook, Error> {
+pub(super) fn find(connection: &Connection, scope: Scope, id: i64) -> Result<Webhook, Error> {
     let sql = format!("SELECT {COLUMNS} FROM webhooks WHERE id = ?");
     let mut query = connection.prepare_cached(&sql)?;
-    found(query.query_row([id], |row| Ok(webhook(row))).optional()?, "webhook")?
+    let webhook = query.query_row([id], |row| Ok(webhook(row))).optional()?.transpose()?;
+    found(webhook.filter(|webhook| webhook.is_within(scope)), "webhook")
 }
 
 /// The address of a site's agent.
@@ -99,10 +105,13 @@ pub(super) fn of_site(connection: &Connection, site: SiteId) -> Result<Option<We
     query.query_row([site.as_bytes()], |row| Ok(webhook(row))).optional()?.transpose()
 }
 
-pub(super) fn find_delivery(connection: &Connection, id: DeliveryId) -> Result<Delivery, Error> {
+pub(super) fn find_delivery(connection: &Connection, scope: Scope, id: DeliveryId) -> Result<Delivery, Error> {
     let sql = format!("SELECT {DELIVERY} FROM webhook_deliveries WHERE id = ?");
     let mut query = connection.prepare_cached(&sql)?;
-    found(query.query_row([id.0], |row| Ok(delivery(row))).optional()?, "delivery")?
+    let delivery = found(query.query_row([id.0], |row| Ok(delivery(row))).optional()?.transpose()?, "delivery")?;
+    // Whoever may not see the webhook learns nothing of its deliveries.
+    find(connection, scope, delivery.webhook).map_err(|_| Error::NotFound { what: "delivery" })?;
+    Ok(delivery)
 }
 
 fn webhook(row: &Row<'_>) -> Result<Webhook, Error> {

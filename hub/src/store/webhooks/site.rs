@@ -4,7 +4,7 @@
 
 use super::{LICENSE_UPDATE, Webhook, change::subject, event, read};
 use crate::store::{
-    Act, Store, audit,
+    Act, Scope, Store, audit,
     error::{Error, found},
     licenses, plants, secrets, sites,
     writer::Tx,
@@ -108,7 +108,7 @@ impl Store {
     /// [`Error::NotFound`] if it is not.
     pub async fn remove_site_address(&self, act: &Act, site: SiteId) -> Result<Webhook, Error> {
         let address = found(self.site_address(site).await?, "address of this site's agent")?;
-        self.remove_webhook(act, address.id).await
+        self.remove_webhook(act, Scope::default(), address.id).await
     }
 
     /// Writes deliveries for the sites with news, but for those in `busy`, which are being called just now and might have
