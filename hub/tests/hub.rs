@@ -40,6 +40,8 @@ mod plant_monitors;
 mod plant_world;
 #[path = "hub/questions.rs"]
 mod questions;
+#[path = "hub/receiver.rs"]
+mod receiver;
 #[path = "hub/sealing.rs"]
 mod sealing;
 #[path = "hub/send_telemetry.rs"]
@@ -58,3 +60,5 @@ mod telemetry_input;
 mod telemetry_scope;
 #[path = "hub/users.rs"]
 mod users;
+#[path = "hub/webhooks.rs"]
+mod webhooks;

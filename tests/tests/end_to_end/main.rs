@@ -39,5 +39,6 @@ mod reservation;
 mod roles;
 mod rollback;
 mod users;
+mod webhooks;
 mod whole_line;
 mod wrong_measurements;

@@ -79,13 +79,7 @@ impl Store {
                 "INSERT INTO webhooks (customer, url, description, events, secret_sealed, created_at)
                  VALUES (?, ?, ?, ?, x'', ?)",
             )?
-            .execute(params![
-                new.customer,
-                new.url.as_str(),
-                description,
-                event_names(&events),
-                act.at.0
-            ])?;
+            .execute(params![customer, new.url.as_str(), description, event_names(&events), act.at.0])?;
             let id = tx.last_insert_rowid();
             let sealed = secrets.seal_webhook(id, &secret)?;
             tx.prepare_cached("UPDATE webhooks SET secret_sealed = ? WHERE id = ?")?.execute(params![sealed, id])?;
