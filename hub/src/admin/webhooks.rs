@@ -12,6 +12,7 @@ use crate::store::{
 };
 use crate::webhooks::WebhookUrl;
 use axum::{Json, extract::State, http::StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::id::SiteId;
 use std::time::Duration;
@@ -38,9 +39,9 @@ pub(super) fn routes(table: Routes<AdminState>) -> Routes<AdminState> {
         .delete("/sites/{id}/webhook", Needs::WHOLE_HUB, remove_address)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct New {
+pub(super) struct New {
     url: String,
     customer: Option<i64>,
     #[serde(default)]
@@ -49,39 +50,39 @@ struct New {
     events: Option<Vec<WebhookEvent>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Edit {
+pub(super) struct Edit {
     url: Option<String>,
     description: Option<String>,
     events: Option<Vec<WebhookEvent>>,
     enabled: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Rotation {
+pub(super) struct Rotation {
     /// Hours that the old secret still counts.
     overlap: u32,
 }
 
 /// Nothing is said.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(super) struct Nothing {}
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Query {
+pub(super) struct Query {
     customer: Option<i64>,
     after: Option<i64>,
     #[serde(default)]
     limit: Limit,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct DeliveryQuery {
+pub(super) struct DeliveryQuery {
     status: Option<String>,
     /// The last one of the page before: they come newest first.
     after: Option<String>,
@@ -89,17 +90,18 @@ struct DeliveryQuery {
     limit: Limit,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Address {
+pub(super) struct Address {
     url: String,
     secret: Option<String>,
 }
 
-#[derive(Serialize)]
-struct View {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct View {
     id: i64,
     /// Whose agent it calls; null for another system.
+    #[schemars(with = "Option<String>")]
     site: Option<SiteId>,
     /// Null hears of every customer.
     customer: Option<i64>,
@@ -120,16 +122,17 @@ struct View {
 }
 
 /// A webhook with a new secret, this once. Does not print.
-#[derive(Serialize)]
-struct Made {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Made {
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     #[serde(flatten)]
     view: View,
 }
 
-#[derive(Serialize)]
-struct DeliveryView {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct DeliveryView {
+    #[schemars(with = "String")]
     id: DeliveryId,
     webhook: i64,
     event: String,
@@ -166,11 +169,7 @@ async fn list(
     Ok(Json(Page::of(webhooks, query.limit, |webhook| webhook.id.to_string(), View::from)))
 }
 
-async fn show(
-    caller: Caller,
-    State(state): State<AdminState>,
-    Id(id): Id<i64>,
-) -> Result<Json<View>, Error> {
+async fn show(caller: Caller, State(state): State<AdminState>, Id(id): Id<i64>) -> Result<Json<View>, Error> {
     Ok(Json(state.store.show_webhook(caller.scope(), id).await?.into()))
 }
 
@@ -185,11 +184,7 @@ async fn edit(
     Ok(Json(state.store.edit_webhook(&caller.act(), caller.scope(), id, edit).await?.into()))
 }
 
-async fn remove(
-    caller: Caller,
-    State(state): State<AdminState>,
-    Id(id): Id<i64>,
-) -> Result<Json<View>, Error> {
+async fn remove(caller: Caller, State(state): State<AdminState>, Id(id): Id<i64>) -> Result<Json<View>, Error> {
     Ok(Json(state.store.remove_webhook(&caller.act(), caller.scope(), id).await?.into()))
 }
 

@@ -26,6 +26,7 @@ pub use site::{SiteAddress, SiteNews};
 pub(super) use usage::monitors_reported;
 
 use super::{Scope, Store, error::Error};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sitewarden_protocol::{id::SiteId, time::UnixMillis};
 use std::{fmt, str::FromStr, time::Duration};
@@ -100,7 +101,7 @@ pub struct Standing {
 }
 
 /// How an endpoint does, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// It was never called.
@@ -175,7 +176,7 @@ impl Serialize for DeliveryId {
 }
 
 /// What became of a delivery so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryStatus {
     /// It is to be sent, or to be sent again.

@@ -8,6 +8,7 @@ mod licenses;
 mod login;
 mod sites;
 mod users;
+mod webhooks;
 
 use super::page::Page;
 use crate::http::api::{Listed, Needs};
@@ -24,8 +25,16 @@ const LEADS: &str = "Leads";
 /// A route's method and path, and what it takes and answers.
 type Entry = (&'static str, &'static str, fn() -> Operation);
 
-const TABLES: [&[Entry]; 7] =
-    [audit::TABLE, login::TABLE, customers::TABLE, sites::TABLE, licenses::TABLE, users::TABLE, leads::TABLE];
+const TABLES: [&[Entry]; 8] = [
+    audit::TABLE,
+    login::TABLE,
+    customers::TABLE,
+    sites::TABLE,
+    licenses::TABLE,
+    users::TABLE,
+    leads::TABLE,
+    webhooks::TABLE,
+];
 
 /// The description of a route. One that has none is a fault of the document.
 pub(crate) fn described(route: &Listed) -> Operation {

@@ -3,12 +3,13 @@
 use super::{DeliveryId, MAX_WAITING, TEST};
 use crate::store::{error::Error, writer::Tx};
 use rusqlite::params;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sitewarden_protocol::time::UnixMillis;
 
 /// What others can be told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum WebhookEvent {
     /// A licence was activated: `license_id`, `activation_id`, `customer_id`.
     #[serde(rename = "license.activated")]
