@@ -3,6 +3,7 @@
 use crate::anonymity::{self, Anonymity, Switches};
 use crate::clock::{self, Clock, Source};
 use crate::config::Config;
+use crate::credentials::Credentials;
 use crate::enforcement::{self, Denials, Enforcement, StartError};
 use crate::folder::{self, Folder, Lock};
 use crate::host;
@@ -27,7 +28,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
@@ -96,6 +97,7 @@ pub struct Running {
     tasks: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
     enforcement: Enforcement,
+    anew: Arc<Notify>,
     _lock: Lock,
 }
 
@@ -109,16 +111,20 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let metrics = Arc::new(Metrics::new());
     let acknowledged = enforcement::remembered_acknowledgement(folder)?;
     let names = Arc::new(identity.names.clone());
-    let trusted = names.signing_keys.clone();
-    let snapshot = enforcement::stored_snapshot(folder, &trusted)?;
+    let credentials = Credentials::of(folder, &identity)?;
+    let snapshot = enforcement::stored_snapshot(folder, &names.signing_keys)?;
     let clock = Clock::start(folder, snapshot.version.issued_at, config.clock_settings(), source)?;
     let journal = open_journal(folder, config, &identity, acknowledged, &metrics, clock.now()).await?;
+    if let Err(error) = journal.carry_over().await {
+        tracing::error!(%error, "what was recorded since a fork is not carried over yet; the next start tries again");
+    }
     if let Some(at) = newest_record(&journal).await {
         clock.not_before(at);
     }
     let anonymity = Arc::new(Anonymity::load(folder, Arc::<Switches>::default())?);
     let recorder = (journal.clone(), Arc::clone(&anonymity));
-    let (enforcement, writer) = Enforcement::start(folder, recorder.clone(), clock.clone(), snapshot, trusted)?;
+    let (enforcement, writer) =
+        Enforcement::start(folder, recorder.clone(), clock.clone(), snapshot, Arc::clone(&credentials))?;
     let (users, logins) = people(folder)?;
     let release = if config.telemetry.live { Release::Live } else { Release::Nothing };
     let (line, questions) = Line::new(&names, config.way(folder), acknowledged, release);
@@ -134,9 +140,10 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let prover = prover(&identity)?;
     let (denials, denials_keeper) = Denials::new(recorder.clone(), clock.clone(), metrics.denials.clone());
     let machine = Machine::default();
-    let (stop, stopping) = watch::channel(false);
+    let ((stop, stopping), anew) = (watch::channel(false), Arc::<Notify>::default());
     let parts = sync::Parts {
         identity,
+        credentials,
         clock: clock.clone(),
         journal: journal.clone(),
         enforcement: enforcement.clone(),
@@ -144,6 +151,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         line: line.clone(),
         retry_max: config.retry_max(),
         switches: Arc::clone(anonymity.switches()),
+        anew: Arc::clone(&anew),
     };
     let tasks = vec![
         tokio::spawn(keep_line(parts, questions, stopping.clone())),
@@ -169,7 +177,8 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         machine,
     };
     let (tcp, socket, http) = listen(folder, config, api)?;
-    Ok(Running { http, folder: folder.clone(), journal, tcp, socket, stop, tasks, writer, enforcement, _lock: lock })
+    let folder = folder.clone();
+    Ok(Running { http, folder, journal, tcp, socket, stop, tasks, writer, enforcement, anew, _lock: lock })
 }
 
 fn prepare(folder: &Folder) -> Result<Lock, folder::Error> {
@@ -216,6 +225,12 @@ impl Running {
     /// Ends, with the reason, only if the journal fails: then the process is to stop and be started again.
     pub async fn failed(&self) -> String {
         self.journal.failed().await
+    }
+
+    /// Ends when the agent is to be stopped and started again in this process, because the hub's administrator lets it go on
+    /// in a fresh epoch.
+    pub async fn anew(&self) {
+        self.anew.notified().await;
     }
 
     /// Stops in good order: requests under way end, and the state is written down.

@@ -32,9 +32,13 @@ pub const AUTHORITY_LIFE: Duration = DAY.saturating_mul(20 * 365 + 5);
 /// How long a hub's certificate lives: 397 days, the most that browsers take from a server. The hub renews it itself.
 pub const HUB_LIFE: Duration = DAY.saturating_mul(397);
 
-/// How long an agent's certificate lives: ten years. Nothing renews it yet, and a plant must not lose its line for that;
-/// whether an agent may come in is decided by its standing at the hub, which is looked at for every session and batch.
-pub const AGENT_LIFE: Duration = DAY.saturating_mul(3_652);
+/// How long an agent's certificate lives where the hub is not set otherwise: 90 days. The agent renews it itself, also
+/// after its end; whether it may come in is decided by its standing at the hub, for every session and batch.
+pub const AGENT_LIFE: Duration = DAY.saturating_mul(90);
+
+/// How long the certificate of a signing key lives: ten years. It comes with each snapshot, and has to outlast the longest
+/// time that a plant is without a line.
+pub const SIGNING_LIFE: Duration = DAY.saturating_mul(3_652);
 
 /// The most characters in an authority's name (X.520, upper bound of a common name).
 pub const MAX_NAME: usize = 64;
@@ -162,6 +166,11 @@ impl Authority {
         Fingerprint::of(&self.certificate)
     }
 
+    /// By what the certificates that it signs name it.
+    pub fn key_id(&self) -> Option<peer::KeyId> {
+        peer::key_id(&peer::certificate(&self.certificate).ok()?)
+    }
+
     /// Until when the authority holds.
     pub const fn expires(&self) -> UnixMillis {
         self.expires
@@ -192,7 +201,7 @@ impl Authority {
         })
     }
 
-    /// A client certificate for `agent`, with the public key of its request, good for [`AGENT_LIFE`].
+    /// A client certificate for `agent`, with the public key of its request, good for `life` from `now` on.
     ///
     /// Only the key is taken from the request, once its signature has shown that the sender holds the private half.
     /// The name is `urn:sitewarden:agent:<uuid>`.
@@ -200,9 +209,15 @@ impl Authority {
     /// # Errors
     /// [`Error::Request`] for a request that is malformed, of another kind of key or not signed with its own key;
     /// [`Error::Time`] past the authority's end.
-    pub fn issue_agent(&self, csr_der: &[u8], agent: AgentId, now: UnixMillis) -> Result<IssuedAgent, Error> {
+    pub fn issue_agent(
+        &self,
+        csr_der: &[u8],
+        agent: AgentId,
+        life: Duration,
+        now: UnixMillis,
+    ) -> Result<IssuedAgent, Error> {
         let key = csr::proven_key(csr_der)?;
-        let validity = self.validity(AGENT_LIFE, now)?;
+        let validity = self.validity(life, now)?;
         let mut params = leaf(&agent.to_string(), ExtendedKeyUsagePurpose::ClientAuth, validity)?;
         params.subject_alt_names.push(SanType::URI(peer::uri(agent).try_into()?));
         let certificate = params.signed_by(&key, &self.issuer()?)?;

@@ -45,7 +45,7 @@ impl Hub {
 
     fn enrol(&self, at: UnixMillis) -> Agent {
         let key = TlsKey::generate().unwrap();
-        let certificate = self.authority.issue_agent(&key.csr_der().unwrap(), AGENT, at).unwrap().cert_der;
+        let certificate = self.authority.issue_agent(&key.csr_der().unwrap(), AGENT, AGENT_LIFE, at).unwrap().cert_der;
         Agent { certificate, key }
     }
 

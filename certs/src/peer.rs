@@ -3,7 +3,11 @@
 use crate::digest;
 use rustls_pki_types::CertificateDer;
 use sitewarden_protocol::{id::AgentId, time::UnixMillis};
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate};
+use x509_parser::{
+    certificate::X509Certificate,
+    extensions::{GeneralName, ParsedExtension},
+    parse_x509_certificate,
+};
 
 /// What an agent's name begins with, in the one URI of its certificate.
 const AGENT_URI: &str = "urn:sitewarden:agent:";
@@ -29,9 +33,14 @@ pub struct PeerIdentity {
     pub agent: AgentId,
     /// SHA-256 of its SubjectPublicKeyInfo: the key of the standing list.
     pub key_digest: [u8; 32],
-    /// Until when the certificate holds. A connection may outlive it; the hub decides what then.
+    /// Until when the certificate holds. A connection may outlive it: standing is looked at for every batch.
     pub not_after: UnixMillis,
+    /// The key that signed it; `None` if it does not say.
+    pub issuer: Option<KeyId>,
 }
+
+/// How a certificate names the key of the authority that signed it.
+pub type KeyId = [u8; 20];
 
 /// Reads the agent out of the chain that a handshake has accepted; the first certificate is the agent's own.
 ///
@@ -49,7 +58,7 @@ pub fn peer_agent(certs: &[CertificateDer<'_>]) -> Result<PeerIdentity, Error> {
     if *uri != self::uri(agent) {
         return Err(Error::NotAnAgent);
     }
-    Ok(PeerIdentity { agent, key_digest: digest::sha256(&[read.public_key().raw]), not_after: not_after(&read) })
+    Ok(PeerIdentity { agent, key_digest: key_digest(&read), not_after: not_after(&read), issuer: issuer_id(&read) })
 }
 
 /// The name of an agent as its certificate holds it.
@@ -65,6 +74,27 @@ pub(crate) fn certificate(der: &[u8]) -> Result<X509Certificate<'_>, Error> {
     }
 }
 
+/// SHA-256 of a certificate's SubjectPublicKeyInfo.
+pub(crate) fn key_digest(read: &X509Certificate<'_>) -> [u8; 32] {
+    digest::sha256(&[read.public_key().raw])
+}
+
+/// Which key signed a certificate.
+pub(crate) fn issuer_id(read: &X509Certificate<'_>) -> Option<KeyId> {
+    read.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(issuer) => issuer.key_identifier.as_ref()?.0.try_into().ok(),
+        _ => None,
+    })
+}
+
+/// By what the certificates that an authority signs name its key.
+pub(crate) fn key_id(read: &X509Certificate<'_>) -> Option<KeyId> {
+    read.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(own) => own.0.try_into().ok(),
+        _ => None,
+    })
+}
+
 /// Until when a certificate holds.
 pub(crate) fn not_after(read: &X509Certificate<'_>) -> UnixMillis {
     UnixMillis(read.validity().not_after.timestamp().saturating_mul(1_000))
@@ -73,7 +103,10 @@ pub(crate) fn not_after(read: &X509Certificate<'_>) -> UnixMillis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{authority::Authority, request::TlsKey};
+    use crate::{
+        authority::{AGENT_LIFE, Authority},
+        request::TlsKey,
+    };
     use rcgen::{CertificateParams, SanType};
     use rustls_pki_types::pem::PemObject;
 
@@ -90,8 +123,14 @@ mod tests {
     fn an_agent_is_read_from_the_certificate_it_was_issued() {
         let key = TlsKey::generate().unwrap();
         let authority = Authority::create("Test authority", NOW).unwrap();
-        let issued = authority.issue_agent(&key.csr_der().unwrap(), AGENT, NOW).unwrap();
-        let expected = PeerIdentity { agent: AGENT, key_digest: key.digest(), not_after: issued.not_after };
+        let issued = authority.issue_agent(&key.csr_der().unwrap(), AGENT, AGENT_LIFE, NOW).unwrap();
+        let expected = PeerIdentity {
+            agent: AGENT,
+            key_digest: key.digest(),
+            not_after: issued.not_after,
+            issuer: authority.key_id(),
+        };
+        assert!(expected.issuer.is_some());
         assert_eq!(peer_agent(&[issued.cert_der.into()]), Ok(expected));
     }
 

@@ -3,7 +3,10 @@
 //! Always true: ring does the cryptography, named here and not taken from the process; nothing is resumed and no data
 //! is sent early where clients are known by certificate, because a resumed session skips the certificate check.
 
-use crate::{fingerprint::Fingerprint, pinned::PinnedAuthority};
+use crate::{
+    fingerprint::Fingerprint,
+    pinned::{AnyServer, PinnedAuthority},
+};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
     client::Resumption,
@@ -130,6 +133,25 @@ pub fn enrolment_client(ca: Fingerprint) -> Result<ClientConfig, Error> {
         .with_protocol_versions(SYNC_VERSIONS)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(pinned))
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
+    Ok(config)
+}
+
+/// For an agent whose certificate is over, or whose hub came to another authority meanwhile: TLS 1.3 with whoever answers.
+///
+/// Only for what is signed by itself in both directions and secret in neither: renewal.
+///
+/// # Errors
+/// Only if rustls and its provider do not fit together.
+pub fn renewal_client() -> Result<ClientConfig, Error> {
+    let provider = provider();
+    let anybody = AnyServer::new(provider.signature_verification_algorithms);
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(SYNC_VERSIONS)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(anybody))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;

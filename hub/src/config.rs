@@ -48,6 +48,8 @@ pub struct Config {
     pub agent_silence: Duration,
     /// How webhooks are sent.
     pub webhooks: Webhooks,
+    /// How long an agent's certificate lives, 10 seconds to ten years; it is renewed at two thirds of that.
+    pub agent_certificate: Duration,
     /// Bounds of the sync listener.
     pub limits: SyncLimits,
     /// What one may ask of the API, and through whom.
@@ -174,6 +176,7 @@ struct Written {
     fresh_days: u16,
     override_days: u16,
     notice_days: u16,
+    agent_certificate: String,
     log: LogFormat,
     log_level: LogLevel,
     agent_silent_seconds: u64,
@@ -253,6 +256,7 @@ impl Default for Written {
             fresh_days: 30,
             override_days: 7,
             notice_days: AHEAD_DAYS,
+            agent_certificate: "90d".to_owned(),
             log: LogFormat::Auto,
             log_level: LogLevel::Info,
             agent_silent_seconds: 120,
@@ -299,6 +303,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("fresh_days", "a whole number from 1 to 3650"),
     ("override_days", "a whole number from 0 to 365"),
     ("notice_days", "a whole number from 1 to 365"),
+    ("agent_certificate", "a number and d, h, m or s, from \"10s\" to \"3652d\", such as \"90d\""),
     ("log", "\"auto\", \"text\" or \"json\""),
     ("log_level", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\""),
     ("agent_silent_seconds", "a whole number from 15 to 86400"),
@@ -327,6 +332,10 @@ const ALLOWED: &[(&str, &str)] = &[
 /// The most requests a minute that a limit can permit.
 pub(crate) const MAX_PER_MINUTE: u32 = 1_000_000;
 
+/// What the life of an agent's certificate may be.
+const CERTIFICATE_LIFE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(10)..=Duration::from_secs(3_652 * 86_400);
+
 const MAX_CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=65_536;
 
 impl Config {
@@ -353,6 +362,8 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
     bound((1..=3_650).contains(&written.fresh_days), "fresh_days")?;
     bound(written.override_days <= 365, "override_days")?;
     bound((1..=365).contains(&written.notice_days), "notice_days")?;
+    let agent_certificate = span(&written.agent_certificate).filter(|life| CERTIFICATE_LIFE.contains(life));
+    let agent_certificate = agent_certificate.ok_or("agent_certificate")?;
     let invite_address = written.invite_address.map(|text| text.parse()).transpose().map_err(|_| "invite_address")?;
     let sync = written.sync;
     bound(MAX_CONNECTIONS.contains(&sync.max_connections), "sync.max_connections")?;
@@ -373,6 +384,7 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
         notice_days: written.notice_days,
         agent_silence: Duration::from_secs(written.agent_silent_seconds),
         webhooks: check_webhooks(written.webhooks)?,
+        agent_certificate,
         limits: SyncLimits {
             max_connections: sync.max_connections,
             max_per_address: sync.max_per_address,
@@ -402,6 +414,19 @@ fn check_webhooks(written: WrittenWebhooks) -> Result<Webhooks, &'static str> {
         give_up: Duration::from_secs(written.give_up_hours * 3_600),
         keep: Duration::from_secs(written.keep_days * 86_400),
     })
+}
+
+/// A span of time: a number and d, h, m or s; `None` for anything else.
+pub(crate) fn span(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1))?;
+    let seconds: u64 = match unit {
+        "d" => 86_400,
+        "h" => 3_600,
+        "m" => 60,
+        "s" => 1,
+        _ => return None,
+    };
+    Some(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?))
 }
 
 fn out_of_bounds(file: &Path, sources: &Figment, key: &'static str) -> Error {

@@ -5,8 +5,8 @@
 
 use crate::keys::SealingKeys;
 use crate::metrics::{Held, Metrics, Outcome};
-use crate::store::{AgentStatus, IngestOutcome, Store, VerifiedBatch};
-use crate::sync::Signer;
+use crate::store::{IngestOutcome, Store, VerifiedBatch};
+use crate::sync::{Signer, Voice};
 use sitewarden_protocol::batch::{self, Encoding, Header};
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::id::AgentId;
@@ -38,6 +38,8 @@ pub(crate) struct Ingest {
 /// A batch after its verification.
 pub(crate) struct Verified {
     agent: AgentId,
+    /// What its receipt is signed with.
+    voice: Voice,
     arrived: Instant,
     verdict: Result<VerifiedBatch, Ingested>,
     /// What is given back when the batch is done with.
@@ -55,20 +57,21 @@ impl Ingest {
     pub(crate) fn verify(
         self: &Arc<Self>,
         agent: AgentId,
+        voice: Voice,
         batch: Box<batch::Signed>,
         held: impl Any + Send,
     ) -> JoinHandle<Verified> {
         let (ingest, arrived, held) = (Arc::clone(self), Instant::now(), Box::new(held));
         tokio::spawn(async move {
             let verdict = ingest.verdict(agent, batch).await;
-            Verified { agent, arrived, verdict, _held: held }
+            Verified { agent, voice, arrived, verdict, _held: held }
         })
     }
 
     /// Commits a verified batch, and signs the receipt after that.
     pub(crate) async fn commit(self: Arc<Self>, verified: Verified) -> Ingested {
         let ingested = match verified.verdict {
-            Ok(batch) => self.store(verified.agent, batch).await,
+            Ok(batch) => self.store(verified.agent, &verified.voice, batch).await,
             Err(ingested) => ingested,
         };
         match &ingested {
@@ -83,8 +86,9 @@ impl Ingest {
     async fn verdict(&self, agent: AgentId, batch: Box<batch::Signed>) -> Result<VerifiedBatch, Ingested> {
         let header = batch.peek().map_err(|error| Ingested::Invalid(error.to_string()))?;
         let standing = match self.store.agent_standing(agent).await {
-            Ok(Some(standing)) if standing.status == AgentStatus::Active => standing,
-            Ok(_) => return Err(refused(&header, Refusal::Revoked)),
+            // Of one that was revoked, too: the store sets aside what it signed after that.
+            Ok(Some(standing)) => standing,
+            Ok(None) => return Err(refused(&header, Refusal::Revoked)),
             Err(error) => return Err(busy(&header, &error)),
         };
         let Ok(Ok(core)) = timeout(VERIFY_TIMEOUT, Arc::clone(&self.cores).acquire_owned()).await else {
@@ -111,7 +115,7 @@ impl Ingest {
         }
     }
 
-    async fn store(&self, agent: AgentId, batch: VerifiedBatch) -> Ingested {
+    async fn store(&self, agent: AgentId, voice: &Voice, batch: VerifiedBatch) -> Ingested {
         let header = &batch.header().clone();
         let (begun, queued) = (Instant::now(), Held::new(&self.metrics.writer_queue, 1));
         let stored = timeout(COMMIT_TIMEOUT, self.store.ingest(crate::wall_clock(), batch)).await;
@@ -121,7 +125,7 @@ impl Ingest {
             Ok(Ok(IngestOutcome::Stored { through, new })) => {
                 self.metrics.batch(if new == 0 { Outcome::Duplicate } else { Outcome::Stored });
                 self.metrics.records.inc_by(new);
-                Ingested::Stored(self.signer.receipt(agent, through, crate::wall_clock()))
+                Ingested::Stored(self.signer.receipt(voice, agent, through, crate::wall_clock()))
             }
             Ok(Ok(IngestOutcome::Refused(refusal))) => refused(header, refusal),
             Ok(Err(error)) => busy(header, &error),

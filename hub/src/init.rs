@@ -96,7 +96,7 @@ async fn fill(beside: &Beside, plan: &Plan, password_hash: &str) -> Result<(), E
     let now = crate::wall_clock();
     let keys = Keys::create(&beside.folder.keys(), now)?;
     // Made for nobody: it shows now, and not at the first start, that the names can be put into a certificate.
-    keys.authority.issue_hub(&plan.hostnames, now).map_err(Error::Hostname)?;
+    keys.authorities.serving().issue_hub(&plan.hostnames, now).map_err(Error::Hostname)?;
     let settings = settings(&plan.hostnames);
     secret_file::write(&beside.folder.path().join(CONFIGURATION), settings.as_bytes())?;
     let store = Store::create(&beside.folder.database(), keys.store_secrets()).await?;
@@ -213,6 +213,7 @@ hostnames = {hostnames:?}
 
 # Days before its end from which on a licence is said to be about to expire, 1 to 365.
 # notice_days = 30
+# agent_certificate = "90d"
 
 # "auto" is text on a terminal and JSON otherwise; or "text", "json".
 # log = "auto"

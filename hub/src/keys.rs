@@ -1,9 +1,8 @@
 //! The hub's secrets: made once by `init`, read at each start, wiped when dropped, never printed.
 //!
 //! ```text
-//! keys/authority.pem      certificate of the hub's own authority (public)
-//! keys/authority.key.pem  its private key: whoever has it can make agents
-//! keys/signing.key        seed (32 bytes) of the Ed25519 key that signs receipts and snapshots
+//! keys/authority….pem     see `authorities`
+//! keys/signing….key       see `signing`
 //! keys/store.key          secret (32 bytes) that protects what the database must be able to read back
 //! keys/quic-reset.key     secret (32 bytes) by which a restarted hub tells agents that their connection is gone
 //! keys/quic-token.key     secret (32 bytes) by which the hub knows the addresses that it has already checked
@@ -12,16 +11,18 @@
 //! The two for QUIC are kept because quinn would make new ones at each start, and then a restart costs every agent a
 //! whole idle time-out.
 
+mod authorities;
+mod files;
 mod sealing;
+mod signing;
 
+pub use authorities::{Authorities, MAX_AUTHORITIES, Numbered as Authority, roots_pem};
 pub use sealing::{MAX_KEYS, SealingKeys};
+pub use signing::{MAX_SIGNING_KEYS, Numbered as SigningKey, SigningKeys};
 
 use crate::store::StoreSecrets;
-use sitewarden_certs::{
-    authority::{self, Authority},
-    secret_file,
-};
-use sitewarden_protocol::{signing::PrivateKey, time::UnixMillis};
+use sitewarden_certs::{authority, secret_file};
+use sitewarden_protocol::time::UnixMillis;
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -29,16 +30,9 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// The file of the authority's certificate, PEM.
-pub(crate) const AUTHORITY: &str = "authority.pem";
-const AUTHORITY_KEY: &str = "authority.key.pem";
-const SIGNING: &str = "signing.key";
 const STORE: &str = "store.key";
 const QUIC_RESET: &str = "quic-reset.key";
 const QUIC_TOKEN: &str = "quic-token.key";
-
-/// What the authority calls itself in its certificate.
-const AUTHORITY_NAME: &str = "Sitewarden hub authority";
 
 /// Thirty-two secret bytes; wiped when dropped.
 pub type Secret = Zeroizing<[u8; 32]>;
@@ -61,6 +55,18 @@ pub enum Error {
     /// There are as many sealing keys as there may be.
     #[error("there are {MAX_KEYS} sealing keys; remove the oldest from the folder of keys before making another")]
     TooManyKeys,
+    /// There are as many authorities as there may be.
+    #[error("{MAX_AUTHORITIES} authorities are in force; retire the oldest first")]
+    TooManyAuthorities,
+    /// There are as many signing keys as there may be.
+    #[error("{MAX_SIGNING_KEYS} signing keys are kept, or too many were announced; retire the oldest first")]
+    TooManySigningKeys,
+    /// What is to be retired is all there is.
+    #[error("there is no other {0}; make the next one first")]
+    LastOne(&'static str),
+    /// A file does not hold what it should.
+    #[error("{} is damaged; restore it from a backup", .0.display())]
+    Damaged(PathBuf),
     /// The system's randomness failed.
     #[error("no random keys could be made")]
     Random(#[from] getrandom::Error),
@@ -68,10 +74,10 @@ pub enum Error {
 
 /// All of a hub's secrets.
 pub struct Keys {
-    /// Issues certificates.
-    pub authority: Authority,
-    /// Signs receipts and snapshots.
-    pub signing: PrivateKey,
+    /// Issue certificates.
+    pub authorities: Arc<Authorities>,
+    /// Sign receipts and snapshots.
+    pub signing: Arc<SigningKeys>,
     /// Protects what the database must be able to read back.
     pub store: Secret,
     /// Lets a restarted hub reset its old connections.
@@ -89,10 +95,9 @@ impl Keys {
     /// Any of [`Error`].
     pub fn create(folder: &Path, now: UnixMillis) -> Result<Self, Error> {
         secret_file::create_folder(folder)?;
-        let authority = Authority::create(AUTHORITY_NAME, now)?;
-        secret_file::write_public(&folder.join(AUTHORITY), authority.cert_pem().as_bytes())?;
-        secret_file::write(&folder.join(AUTHORITY_KEY), authority.key_pem().as_bytes())?;
-        for name in [SIGNING, STORE, QUIC_RESET, QUIC_TOKEN] {
+        Authorities::create(folder, now)?;
+        SigningKeys::create(folder)?;
+        for name in [STORE, QUIC_RESET, QUIC_TOKEN] {
             let mut secret = Secret::default();
             getrandom::fill(secret.as_mut_slice())?;
             secret_file::write(&folder.join(name), secret.as_slice())?;
@@ -106,8 +111,8 @@ impl Keys {
     /// Any of [`Error`]; a file that others may read is refused.
     pub fn load(folder: &Path) -> Result<Self, Error> {
         Ok(Self {
-            authority: authority(folder)?,
-            signing: PrivateKey::from_seed(&*secret(folder, SIGNING)?),
+            authorities: Arc::new(Authorities::load(folder)?),
+            signing: Arc::new(SigningKeys::load(folder)?),
             store: secret(folder, STORE)?,
             quic_reset: secret(folder, QUIC_RESET)?,
             quic_token: secret(folder, QUIC_TOKEN)?,
@@ -126,22 +131,16 @@ impl Keys {
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys")
-            .field("authority", &self.authority)
+            .field("authorities", &self.authorities)
             .field("signing", &self.signing)
             .finish_non_exhaustive()
     }
 }
 
-fn authority(folder: &Path) -> Result<Authority, Error> {
-    let (certificate, key) = (folder.join(AUTHORITY), folder.join(AUTHORITY_KEY));
-    let certificate_pem = std::fs::read_to_string(&certificate).map_err(|source| secret_file::Error::Io {
-        doing: "read",
-        path: certificate,
-        source,
-    })?;
-    let key_pem = secret_file::read(&key)?;
-    let key_pem = std::str::from_utf8(&key_pem).map_err(|_| Error::Text(key))?;
-    Ok(Authority::from_pem(&certificate_pem, key_pem)?)
+/// A file that must be there is not.
+fn unusable(path: &Path) -> Error {
+    let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+    secret_file::Error::Io { doing: "read", path: path.to_owned(), source }.into()
 }
 
 fn secret(folder: &Path, name: &str) -> Result<Secret, Error> {
@@ -165,7 +164,7 @@ mod tests {
         let made = Keys::create(&folder.path().join("keys"), UnixMillis(1_769_846_400_000)).unwrap();
         let read = Keys::load(&folder.path().join("keys")).unwrap();
         assert_eq!(read.signing.public(), made.signing.public());
-        assert_eq!(read.authority.fingerprint(), made.authority.fingerprint());
+        assert_eq!(read.authorities.serving().fingerprint(), made.authorities.serving().fingerprint());
         assert_eq!((&read.store, &read.quic_reset), (&made.store, &made.quic_reset));
         assert_ne!(read.quic_reset, read.quic_token);
         assert!(!format!("{read:?}").contains("store"));
@@ -176,7 +175,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keys = folder.path().join("keys");
         Keys::create(&keys, UnixMillis(1_769_846_400_000)).unwrap();
-        secret_file::write(&keys.join(SIGNING), b"short").unwrap();
+        secret_file::write(&keys.join("signing.key"), b"short").unwrap();
         assert!(Keys::load(&keys).unwrap_err().to_string().contains("signing.key must hold exactly 32 bytes"));
     }
 }

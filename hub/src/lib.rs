@@ -16,6 +16,7 @@ pub mod keys;
 pub mod logging;
 pub mod metrics;
 pub mod password;
+mod renewal;
 pub mod server;
 pub mod store;
 pub mod sync;

@@ -88,6 +88,8 @@ label! {
         Overloaded => "overloaded",
         /// An enrolment that is malformed or proves nothing.
         BadEnrolment => "bad_enrolment",
+        /// A request for a certificate that is malformed or proves nothing.
+        BadRenewal => "bad_renewal",
         /// An enrolment with a token that is unknown, used or expired.
         BadToken => "bad_token",
         /// Too many enrolments from one address.

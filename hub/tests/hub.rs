@@ -42,6 +42,8 @@ mod plant_world;
 mod questions;
 #[path = "hub/receiver.rs"]
 mod receiver;
+#[path = "hub/renewal.rs"]
+mod renewal;
 #[path = "hub/sealing.rs"]
 mod sealing;
 #[path = "hub/send_telemetry.rs"]

@@ -7,9 +7,11 @@
 //! run of records), [`message`] (what goes over a carrier) in a [`frame`], and [`sync`] (the two state machines).
 //! [`license`] and [`snapshot`] are the other direction: what the hub lets a site do, by [`trusted_time`].
 
+pub mod announcement;
 pub mod api_key;
 pub mod batch;
 pub mod chain;
+pub mod clearance;
 pub mod codec;
 pub mod enrolment;
 pub mod fingerprint;
@@ -21,6 +23,7 @@ pub mod login;
 pub mod message;
 pub mod receipt;
 pub mod record;
+pub mod renewal;
 pub mod sealing;
 pub mod signing;
 pub mod snapshot;

@@ -8,7 +8,7 @@ use crate::frame;
 use crate::id::{AgentId, LicenseId};
 use crate::license::ActivationError;
 use crate::time::UnixMillis;
-use crate::{batch, hub_time, receipt, snapshot};
+use crate::{announcement, batch, clearance, hub_time, receipt, renewal, snapshot};
 use std::fmt;
 
 /// The oldest protocol version that this build speaks.
@@ -20,6 +20,8 @@ pub const NEWEST_VERSION: u16 = 3;
 pub const QUESTIONS_SINCE: u16 = 2;
 /// The version from which on a hub takes sealed batches, if its snapshot names a key to seal them to.
 pub const SEALING_SINCE: u16 = 2;
+/// The version from which on certificates are renewed, and a hub announces its new signing keys.
+pub const RENEWAL_SINCE: u16 = 3;
 
 /// The most epochs that a hello lists: those that still have records to send, oldest first.
 pub const MAX_EPOCHS: usize = 16;
@@ -37,6 +39,8 @@ pub enum ToHub {
     AskTime(hub_time::Nonce),
     /// A licence key was typed at the site. Since version 2.
     Activate(Activate),
+    /// The agent's certificate is due to be replaced. Since version 3.
+    Renew(renewal::Request),
 }
 
 /// From a hub to an agent.
@@ -56,6 +60,13 @@ pub enum ToAgent {
     Time(hub_time::Signed),
     /// Answers [`ToHub::Activate`].
     Activated(Activated),
+    /// Answers [`ToHub::Renew`]. Since version 3.
+    Renewed(renewal::Answer),
+    /// How the hub's signing keys follow each other, oldest first; before anything that a newer one signed. Since
+    /// version 3.
+    Keys(Vec<announcement::Signed>),
+    /// The agent may go on in a fresh epoch. Since version 3.
+    Cleared(clearance::Signed),
 }
 
 /// An agent's first message.

@@ -29,6 +29,14 @@ pub enum Purpose {
     Enrolment,
     /// The hub's word on what time it is.
     Time,
+    /// An agent's request for its next certificate.
+    Renewal,
+    /// The hub's answer to it.
+    Renewed,
+    /// The hub's word that an agent may go on in a fresh epoch.
+    Clearance,
+    /// The hub's word that it signs with another key from now on, by the key before.
+    Announcement,
 }
 
 impl Purpose {
@@ -41,6 +49,10 @@ impl Purpose {
             Self::Snapshot3 => b"sitewarden/snapshot/3\0",
             Self::Enrolment => b"sitewarden/enrolment/1\0",
             Self::Time => b"sitewarden/time/1\0",
+            Self::Clearance => b"sitewarden/clearance/1\0",
+            Self::Renewal => b"sitewarden/renewal/1\0",
+            Self::Renewed => b"sitewarden/renewed/1\0",
+            Self::Announcement => b"sitewarden/announcement/1\0",
         }
     }
 

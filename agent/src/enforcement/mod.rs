@@ -18,6 +18,7 @@ pub use writer::{ActivateError, InstallError, OverrideError};
 
 use crate::anonymity::Anonymity;
 use crate::clock::Clock;
+use crate::credentials::Credentials;
 use crate::folder::Folder;
 use crate::journal::{AppendError, Journal};
 use arc_swap::ArcSwap;
@@ -96,7 +97,7 @@ impl Enforcement {
         (journal, anonymity): (Journal, Arc<Anonymity>),
         clock: Clock,
         snapshot: Snapshot,
-        trusted: Vec<PublicKey>,
+        credentials: Arc<Credentials>,
     ) -> Result<(Self, tokio::task::JoinHandle<()>), StartError> {
         let checkpoint = Checkpoint::load(&folder.state(checkpoint::FILE))?.unwrap_or_default();
         let mut site = Site::restore(snapshot, checkpoint.derived);
@@ -105,7 +106,8 @@ impl Enforcement {
         let state = Arc::new(ArcSwap::from_pointee(site.state()));
         let (commands, waiting) = mpsc::channel(QUEUE);
         let known = (checkpoint.through, checkpoint.acknowledged);
-        let writer = Writer::new(folder.clone(), (journal, anonymity), clock, site, trusted, Arc::clone(&state), known);
+        let writer =
+            Writer::new(folder.clone(), (journal, anonymity), clock, site, credentials, Arc::clone(&state), known);
         let task = tokio::spawn(writer.run(waiting));
         Ok((Self { state, commands }, task))
     }
@@ -199,13 +201,15 @@ impl Enforcement {
 fn replay(journal: &Journal, through: Position, site: &mut Site) -> Result<(), StartError> {
     let mut after = through;
     while let Some(draft) = journal.read_after(after)? {
+        after = draft.after.position;
         for bytes in draft.records.iter() {
-            if let Ok(record) = Record::decode(bytes) {
+            after.seq += 1;
+            if let Ok(record) = Record::decode(bytes)
+                && !journal.is_carried(after)
+            {
                 site.apply(&record);
             }
         }
-        let start = draft.after.position;
-        after = Position { epoch: start.epoch, seq: start.seq + u64::from(draft.records.count()) };
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ pub(crate) mod seats;
 
 use super::*;
 use crate::clock::{self, Clock, Machine};
+use crate::credentials::Credentials;
 use crate::journal::{Counters, Settings};
 use sitewarden_protocol::id::{AgentId, LicenseId, PlantId, SiteId};
 use sitewarden_protocol::license::{KeyDigest, Kind, Limits, Policy, Status, Term};
@@ -112,7 +113,8 @@ fn start_with(folder: &Folder, settings: Settings, source: Box<dyn clock::Source
     // Names are compared below with what is read back.
     anonymity.switches().set_anonymize(false);
     let recorder = (journal.clone(), anonymity);
-    let (enforcement, task) = Enforcement::start(folder, recorder, clock.clone(), snapshot, trusted).unwrap();
+    let (enforcement, task) =
+        Enforcement::start(folder, recorder, clock.clone(), snapshot, Credentials::believing(trusted)).unwrap();
     Running { enforcement, journal, clock, task }
 }
 

@@ -11,6 +11,7 @@ use super::checkpoint;
 use super::site::{Denied, Mark, ReserveError, Reserved, ReservedSome, Site, State};
 use crate::anonymity::Anonymity;
 use crate::clock::Clock;
+use crate::credentials::Credentials;
 use crate::folder::Folder;
 use crate::journal::{AppendError, Journal};
 use arc_swap::ArcSwap;
@@ -19,7 +20,6 @@ use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::codec;
 use sitewarden_protocol::license::{self, ActivationError, License, ReliefError};
 use sitewarden_protocol::record::{Activation, Body, MonitorChange, Override, Run};
-use sitewarden_protocol::signing::PublicKey;
 use sitewarden_protocol::snapshot;
 use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
@@ -144,7 +144,7 @@ pub(super) struct Writer {
     anonymity: Arc<Anonymity>,
     clock: Clock,
     site: Site,
-    trusted: Vec<PublicKey>,
+    credentials: Arc<Credentials>,
     state: Arc<ArcSwap<State>>,
     acknowledged: Position,
     /// What the checkpoint on disk says: derived up to, and acknowledged up to.
@@ -159,12 +159,12 @@ impl Writer {
         (journal, anonymity): (Journal, Arc<Anonymity>),
         clock: Clock,
         site: Site,
-        trusted: Vec<PublicKey>,
+        credentials: Arc<Credentials>,
         state: Arc<ArcSwap<State>>,
         (through, acknowledged): (Position, Position),
     ) -> Self {
         let (written, looked) = ((through, acknowledged), (clock.now(), clock.uptime()));
-        Self { folder, journal, anonymity, clock, site, trusted, state, acknowledged, written, looked }
+        Self { folder, journal, anonymity, clock, site, credentials, state, acknowledged, written, looked }
     }
 
     /// Until every handle is gone.
@@ -396,7 +396,8 @@ impl Writer {
     }
 
     async fn install(&mut self, signed: snapshot::Signed) -> Result<bool, InstallError> {
-        let snapshot = signed.verify(&self.trusted)?;
+        let trusted = self.credentials.held();
+        let snapshot = signed.verify(&trusted.signing_keys)?;
         if snapshot.site != self.site.id() {
             return Err(InstallError::OtherSite);
         }
@@ -407,9 +408,17 @@ impl Writer {
         if offered <= have {
             return Ok(false);
         }
-        let path = self.folder.state("snapshot.bin");
-        let stored = tokio::task::spawn_blocking(move || secret_file::write(&path, &codec::encode(&signed))).await;
-        stored.map_err(|_| InstallError::Stopping)??;
+        let (path, credentials, trust) =
+            (self.folder.state("snapshot.bin"), Arc::clone(&self.credentials), snapshot.trust.clone());
+        let stored = tokio::task::spawn_blocking(move || {
+            secret_file::write(&path, &codec::encode(&signed))?;
+            // The snapshot first: what is on disk must be believed at the next start.
+            if let Err(error) = credentials.take_over(&trust, signed.signer(&trusted.signing_keys)) {
+                tracing::error!(%error, "whom the hub says to trust from now on is not kept");
+            }
+            Ok::<_, secret_file::Error>(())
+        });
+        stored.await.map_err(|_| InstallError::Stopping)??;
         self.site.install(snapshot);
         self.state.store(Arc::new(self.site.state()));
         Ok(true)

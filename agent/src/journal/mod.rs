@@ -12,6 +12,7 @@
 //! sled tells a journal that has lost its end; a failed sync ends the process, because nothing says what is on disk after
 //! one; what is refused for want of room is counted, and a record says so as soon as there is room.
 
+mod clearing;
 mod drops;
 mod folding;
 mod generation;
@@ -36,7 +37,7 @@ use sitewarden_protocol::message::EpochExtent;
 use sitewarden_protocol::record::{Run, Total};
 use sitewarden_protocol::time::UnixMillis;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -57,6 +58,8 @@ pub struct Journal {
     writer: writer::Handle,
     head: watch::Receiver<Position>,
     settings: Settings,
+    /// The last record that came over from a forked epoch at this start.
+    carried: Arc<OnceLock<Position>>,
 }
 
 /// How much there is.
@@ -111,7 +114,7 @@ impl Journal {
             counters,
         ));
         let (writer, head) = writer::start(Arc::clone(&shelf), agent, settings, recovered.tail, now)?;
-        Ok(Self { shelf, writer, head, settings })
+        Ok(Self { shelf, writer, head, settings, carried: Arc::default() })
     }
 
     /// Appends encoded records and answers when they are on disk: the position of the last one. They come as one run,

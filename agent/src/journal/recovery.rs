@@ -4,6 +4,7 @@
 //! damaged, the numbers it gave out are unknown, so a new epoch begins. Damage in an older one is met, and declared as
 //! a loss, when it is read.
 
+use super::clearing::Cleared;
 use super::generation::{Generation, Id};
 use super::mark::Mark;
 use super::store::{Error, sync_folder};
@@ -43,6 +44,10 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
         sync_folder(parent)?;
     }
     let mut ids = generations(folder)?;
+    let cleared = Cleared::read(folder);
+    if let Some(cleared) = &cleared {
+        cleared.undo(folder, &mut ids)?;
+    }
     let newest_epoch = ids.last().map_or(0, |id| id.epoch).max(highest_set_aside(folder)?);
     let present: BTreeSet<u64> = ids.iter().map(|id| id.epoch).collect();
     let mut damage = None;
@@ -77,7 +82,7 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
     let (mut closed, mut heads) = older(folder, &ids, tail.as_ref().map(|(generation, _)| generation.id), counters)?;
     let lost = lost(&declared, &present, &heads, tail.as_ref().map(|(_, end)| end.position.epoch));
     let tail = match (tail, damage) {
-        (Some((generation, end)), None) if lost.is_empty() => Tail::Resume(generation, end),
+        (Some((generation, end)), None) if lost.is_empty() && cleared.is_none() => Tail::Resume(generation, end),
         (tail, damage) => {
             if let Some((generation, end)) = tail {
                 closed.insert(generation.id, end.position.seq);
@@ -91,8 +96,12 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
             };
             let kept = heads.get(&newest_epoch).map_or(0, |head| head.position.seq);
             let written = if marked.epoch == newest_epoch { marked.seq.max(kept) } else { kept };
-            let newest = EpochBegun { previous: newest_epoch, kept, written, cause };
-            Tail::Begin { epoch: newest_epoch + 1, begun: std::iter::once(newest).chain(lost).collect() }
+            let newest = match &cleared {
+                Some(cleared) => cleared.begun(heads.keys().next_back().copied().unwrap_or_default()),
+                None => EpochBegun { previous: newest_epoch, kept, written, cause },
+            };
+            let epoch = cleared.map_or(0, |cleared| cleared.epoch).max(newest_epoch + 1);
+            Tail::Begin { epoch, begun: std::iter::once(newest).chain(lost).collect() }
         }
     };
     Ok(Recovered { closed, heads, tail })

@@ -5,7 +5,9 @@ use super::connection::{Connection, Event};
 use super::way::Way;
 use super::{https, quic};
 use crate::config::Carrier;
-use crate::identity::{self, Identity};
+use crate::credentials::Credentials;
+use crate::identity::Identity;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -16,9 +18,6 @@ const QUIC_TIMEOUT: Duration = Duration::from_secs(6);
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The identity is damaged.
-    #[error(transparent)]
-    Identity(#[from] identity::Error),
     /// Not over QUIC.
     #[error(transparent)]
     Quic(#[from] quic::Error),
@@ -37,7 +36,7 @@ impl Error {
     /// For the metric's label.
     pub(super) const fn kind(&self) -> &'static str {
         match self {
-            Self::Identity(_) | Self::None => "configuration",
+            Self::None => "configuration",
             Self::Quic(error) => error.kind(),
             Self::Https(error) => error.kind(),
             Self::Neither(errors) => errors.1.kind(),
@@ -52,16 +51,17 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(identity: &Identity, way: &Way) -> Result<Self, Error> {
-        let roots = identity.authorities()?;
+    pub(super) fn new(identity: &Identity, credentials: &Arc<Credentials>, way: &Way) -> Result<Self, Error> {
         let (quic, https) = match way.carrier {
             Carrier::Auto => (true, true),
             Carrier::Quic => (true, false),
             Carrier::Https => (false, true),
             Carrier::None => (false, false),
         };
-        let quic = quic.then(|| quic::Dialer::new(identity, &roots, way.segmentation_offload)).transpose()?;
-        let https = https.then(|| https::Dialer::new(identity, &roots, way.proxy.clone())).transpose()?;
+        let quic =
+            quic.then(|| quic::Dialer::new(identity, Arc::clone(credentials), way.segmentation_offload)).transpose()?;
+        let https =
+            https.then(|| https::Dialer::new(identity, Arc::clone(credentials), way.proxy.clone())).transpose()?;
         Ok(Self { quic, https })
     }
 

@@ -6,6 +6,7 @@
 
 use super::connection::{Connection, Event};
 use super::proxy::{self, Proxy};
+use crate::credentials::Credentials;
 use crate::identity::Identity;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, UPGRADE};
@@ -24,6 +25,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 /// How long the whole of dialling may take; with QUIC before it, it fits into the protocol's time for dialling.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,7 +113,8 @@ impl Error {
 
 /// Makes HTTPS connections.
 pub(super) struct Dialer {
-    tls: TlsConnector,
+    credentials: Arc<Credentials>,
+    tls_key: Zeroizing<String>,
     host: String,
     port: u16,
     proxy: Option<Proxy>,
@@ -122,14 +125,13 @@ pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 impl Dialer {
-    pub(super) fn new(identity: &Identity, roots: &[Vec<u8>], proxy: Option<Proxy>) -> Result<Self, Error> {
-        let config: ClientConfig = tls::https_client(roots, &identity.certificate, &identity.tls_key)?;
+    pub(super) fn new(identity: &Identity, credentials: Arc<Credentials>, proxy: Option<Proxy>) -> Result<Self, Error> {
         let url = identity.names.hub_url();
         let bad = || Error::Address(url.clone());
         let uri: Uri = url.parse().map_err(|_| bad())?;
         let host = uri.host().ok_or_else(bad)?.trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(HTTPS_PORT);
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), host, port, proxy })
+        Ok(Self { credentials, tls_key: identity.tls_key.clone(), host, port, proxy })
     }
 
     /// Connects, through the proxy if there is one, and upgrades.
@@ -150,7 +152,11 @@ impl Dialer {
             }
         };
         let name = ServerName::try_from(HUB_NAME).map_err(|_| Error::Address(HUB_NAME.to_owned()))?;
-        let tls = self.tls.connect(name, wire).await.map_err(|error| handshake(place, error))?;
+        // With the certificate and the authorities of now: both change while the agent runs.
+        let held = self.credentials.held();
+        let config: ClientConfig = tls::https_client(&held.authorities, &held.certificate, &self.tls_key)?;
+        let tls = TlsConnector::from(Arc::new(config)).connect(name, wire).await;
+        let tls = tls.map_err(|error| handshake(place, error))?;
         upgrade(tls, place).await
     }
 }

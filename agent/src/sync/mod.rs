@@ -13,15 +13,18 @@ mod line;
 mod proxy;
 mod quic;
 mod reading;
+mod renewing;
 mod way;
 
 use crate::anonymity::Switches;
 use crate::clock::Clock;
 use crate::config::Carrier;
+use crate::credentials::Credentials;
 use crate::enforcement::{Enforcement, InstallError};
 use crate::identity::Identity;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::renewal::Renewer;
 use crate::{clock, host};
 use asking::Asked;
 use choice::{Choice, Kind};
@@ -29,12 +32,16 @@ use connection::{Connection, Event};
 use control::Order;
 use dialer::Dialer;
 use line::AIR_GAP;
+use renewing::Renewing;
 use sitewarden_protocol::batch;
 use sitewarden_protocol::chain::{Cursor, Position};
+use sitewarden_protocol::clearance::Clearance;
 use sitewarden_protocol::message::{
     Activate, Activated, Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, SEALING_SINCE, ToAgent, ToHub,
 };
 use sitewarden_protocol::receipt::Receipt;
+use sitewarden_protocol::renewal;
+use sitewarden_protocol::signing::PublicKey;
 use sitewarden_protocol::snapshot::{self, SealingKey};
 use sitewarden_protocol::sync::WINDOW;
 use sitewarden_protocol::sync::agent::{Action, Agent, Hold};
@@ -43,7 +50,7 @@ use sitewarden_protocol::time::UnixMillis;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 pub use choice::Kind as CarrierKind;
@@ -78,6 +85,8 @@ const EVENTS: usize = 64;
 pub struct Parts {
     /// Names, keys and certificate.
     pub identity: Identity,
+    /// Its certificate and whom it believes, as they change.
+    pub credentials: Arc<Credentials>,
     /// What time it is for licences.
     pub clock: Clock,
     /// What is to be sent.
@@ -92,6 +101,8 @@ pub struct Parts {
     pub retry_max: Duration,
     /// Whether batches are sealed.
     pub switches: Arc<Switches>,
+    /// Told when the agent is to be stopped and started again, in a fresh epoch.
+    pub anew: Arc<Notify>,
 }
 
 /// Runs the line until `stop` changes. Where the air gap is set there is none, and no socket is opened.
@@ -103,11 +114,13 @@ pub async fn run(parts: Parts, questions: Questions, stop: watch::Receiver<bool>
         tracing::info!("{AIR_GAP}");
         return Ok(());
     }
-    let dialer = Dialer::new(&parts.identity, parts.line.way())?;
+    let dialer = Dialer::new(&parts.identity, &parts.credentials, parts.line.way())?;
     let choice = Choice::new(parts.line.way().carrier, parts.line.way().quic_rest);
+    let (credentials, way) = (Arc::clone(&parts.credentials), parts.line.way().clone());
+    let renewer = Renewer::new(&parts.identity, credentials, parts.clock.clone(), way);
     let acknowledged = parts.line.known().acknowledged;
     let head = *parts.journal.head().borrow();
-    let trusted = parts.identity.names.signing_keys.clone();
+    let trusted = parts.credentials.held().signing_keys.clone();
     let agent =
         Agent::new(parts.identity.names.agent, trusted, Backoff::new(RETRY_BASE, parts.retry_max), acknowledged, head);
     let (events, waiting) = mpsc::channel(EVENTS);
@@ -123,6 +136,7 @@ pub async fn run(parts: Parts, questions: Questions, stop: watch::Receiver<bool>
         number: 0,
         ends: VecDeque::new(),
         asked: Asked::default(),
+        certificate: Renewing::new(Arc::new(renewer)),
         renewing: Vec::new(),
         events,
     };
@@ -159,6 +173,7 @@ struct Driver {
     ends: VecDeque<Cursor>,
     /// Licence keys that the hub has not answered.
     asked: Asked,
+    certificate: Renewing,
     /// Who waits for the hub's newest word.
     renewing: Vec<oneshot::Sender<()>>,
     events: mpsc::Sender<Numbered>,
@@ -197,7 +212,10 @@ impl Driver {
                 Ok(()) = questions.release.changed() => {
                     self.agent.handle_release(*questions.release.borrow_and_update());
                 }
-                _ = status.tick() => self.report().await,
+                _ = status.tick() => {
+                    self.renew_certificate();
+                    self.report().await;
+                }
                 _ = ask_time.tick() => self.ask_time(),
                 _ = keep_asking.tick() => if self.over() == Some(Kind::Https) { self.ask_time() },
                 () = sleep_until(Instant::now() + timeout) => self.agent.handle_timeout(self.now(), random()),
@@ -232,6 +250,9 @@ impl Driver {
                     }
                     self.asked.answer(*activated);
                 }
+                Action::Renewed(answer) => self.certificate_answered(*answer).await,
+                Action::Trust(keys) => self.believe(keys).await,
+                Action::Cleared(clearance) => self.cleared(*clearance).await,
                 Action::Hangup(reason) => self.hang_up(&reason),
             }
         }
@@ -260,6 +281,9 @@ impl Driver {
                 self.agent.handle_message(self.now(), random(), *message);
             }
             Happened::On(Event::Closed { kind, reason }) => {
+                if !self.agent.is_up() && matches!(kind, "handshake" | "lost" | "intercepted" | "refused") {
+                    self.certificate.turned_away();
+                }
                 self.lost(kind, &reason);
                 self.agent.handle_closed(self.now(), random());
             }
@@ -283,7 +307,13 @@ impl Driver {
         self.ends.clear();
         let (number, dialer, events) = (self.number, Arc::clone(&self.dialer), self.events.clone());
         let order = self.choice.order(self.now());
+        let renewer = self.certificate.before_dialling();
         tokio::spawn(async move {
+            if let Some(renewer) = renewer
+                && let Err(error) = renewer.over_https().await
+            {
+                tracing::warn!(%error, "the agent's certificate is not renewed by its signing key");
+            }
             let (told, mut telling) = mpsc::channel(EVENTS);
             let dialled = dialer.dial(order, &told).await;
             // Only the connection keeps it open from here on.
@@ -415,6 +445,47 @@ impl Driver {
         key.filter(|_| speaks && self.parts.switches.seals())
     }
 
+    /// Asks for the next certificate when it is due and there is a session.
+    fn renew_certificate(&mut self) {
+        if self.agent.is_up()
+            && let Some(request) = self.certificate.due()
+        {
+            self.agent.handle_renewal_due(request);
+        }
+    }
+
+    /// What is new is tried at once: what would not work is noticed while the old certificate is still good.
+    async fn certificate_answered(&mut self, answer: renewal::Answer) {
+        if self.certificate.answered(answer).await {
+            self.agent.handle_trusted(self.parts.credentials.held().signing_keys.clone());
+            self.agent.handle_renew(self.now());
+        }
+    }
+
+    /// The hub's administrator lets this agent go on in a fresh epoch, which a start begins: then nothing else is at work in
+    /// the journal.
+    async fn cleared(&mut self, clearance: Clearance) {
+        let (journal, acknowledged) = (self.parts.journal.clone(), self.agent.acknowledged());
+        let kept = tokio::task::spawn_blocking(move || journal.clear(&clearance, acknowledged)).await;
+        match kept {
+            Ok(Ok(true)) => {
+                tracing::warn!("the hub's administrator cleared this agent; it starts anew in a fresh epoch");
+                self.parts.anew.notify_one();
+            }
+            Ok(Ok(false)) | Err(_) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the hub's clearance is not kept; it will be told again"),
+        }
+    }
+
+    async fn believe(&mut self, keys: Vec<PublicKey>) {
+        let credentials = Arc::clone(&self.parts.credentials);
+        let kept = tokio::task::spawn_blocking(move || credentials.believe(keys)).await;
+        match kept.unwrap_or(Ok(())) {
+            Ok(()) => tracing::info!("the hub signs with another key from now on"),
+            Err(error) => tracing::error!(%error, "the hub's new signing key is not kept; it will be told again"),
+        }
+    }
+
     async fn acknowledge(&mut self, receipt: Receipt) {
         let through = receipt.through;
         // Ends of batches sent in this session are known; others, from a welcome, are compared with the journal.
@@ -449,6 +520,7 @@ impl Driver {
         match self.parts.enforcement.install(signed).await {
             Ok(true) => {
                 self.parts.metrics.snapshots.inc();
+                self.agent.handle_trusted(self.parts.credentials.held().signing_keys.clone());
                 self.parts.clock.heard(self.parts.enforcement.state().snapshot.version.issued_at);
                 tracing::info!(
                     revision = self.parts.enforcement.state().snapshot.version.revision,
@@ -535,6 +607,7 @@ impl Driver {
             let carrier = over.map(Kind::name);
             tracing::info!(hub = self.parts.line.hub(), carrier, "the line to the hub stands");
             self.ask_time();
+            self.renew_certificate();
         }
     }
 }

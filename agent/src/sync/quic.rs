@@ -1,6 +1,7 @@
 //! The QUIC carrier: one connection with one stream. The one place in the agent that knows quinn.
 
 use super::connection::{Connection, Event};
+use crate::credentials::Credentials;
 use crate::identity::Identity;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig};
 use quinn::{ClientConfig, Endpoint, IdleTimeout, TransportConfig, VarInt};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 /// A connection on which nothing comes for this long is gone.
 const IDLE: Duration = Duration::from_secs(30);
@@ -67,18 +69,31 @@ impl Error {
 /// Makes QUIC connections.
 pub(super) struct Dialer {
     endpoint: Endpoint,
-    config: ClientConfig,
+    transport: Arc<TransportConfig>,
+    credentials: Arc<Credentials>,
+    tls_key: Zeroizing<String>,
     host: String,
     port: u16,
 }
 
 impl Dialer {
-    pub(super) fn new(identity: &Identity, roots: &[Vec<u8>], segmentation_offload: bool) -> Result<Self, Error> {
-        let tls = tls::sync_client(roots, &identity.certificate, &identity.tls_key)?;
-        let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-        config.transport_config(Arc::new(transport(segmentation_offload)));
+    pub(super) fn new(
+        identity: &Identity,
+        credentials: Arc<Credentials>,
+        segmentation_offload: bool,
+    ) -> Result<Self, Error> {
         let (host, port) = (identity.names.hub_host.clone(), identity.names.sync_port);
-        Ok(Self { endpoint: endpoint()?, config, host, port })
+        let (transport, tls_key) = (Arc::new(transport(segmentation_offload)), identity.tls_key.clone());
+        Ok(Self { endpoint: endpoint()?, transport, credentials, tls_key, host, port })
+    }
+
+    /// With the certificate and the authorities of now: both change while the agent runs.
+    fn config(&self) -> Result<ClientConfig, Error> {
+        let held = self.credentials.held();
+        let tls = tls::sync_client(&held.authorities, &held.certificate, &self.tls_key)?;
+        let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+        config.transport_config(Arc::clone(&self.transport));
+        Ok(config)
     }
 
     /// Connects and opens the stream.
@@ -102,9 +117,9 @@ impl Dialer {
         let place = self.place();
         let looked_up = timeout(CONNECT_TIMEOUT, lookup_host((self.host.as_str(), self.port))).await;
         let addresses = looked_up.map_err(|_| Error::Timeout(place.clone()))??;
-        let mut failed = Error::NoAddress(self.host.clone());
+        let (mut failed, config) = (Error::NoAddress(self.host.clone()), self.config()?);
         for address in addresses.take(MAX_ADDRESSES) {
-            let connecting = match self.endpoint.connect_with(self.config.clone(), address, HUB_NAME) {
+            let connecting = match self.endpoint.connect_with(config.clone(), address, HUB_NAME) {
                 Ok(connecting) => connecting,
                 Err(error) => {
                     failed = error.into();

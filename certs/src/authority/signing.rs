@@ -5,7 +5,7 @@
 //! [`TOKEN_SIGNING`], which no TLS stack takes for a client's or a server's; with none at all it would be taken for both.
 //! Its one URI is the site's, so that it cannot be read as an agent's TLS certificate either.
 
-use super::{AGENT_LIFE, Authority, Error, leaf};
+use super::{Authority, Error, SIGNING_LIFE, leaf};
 use rcgen::{ExtendedKeyUsagePurpose, SanType, SubjectPublicKeyInfo};
 use sitewarden_protocol::{
     id::{AgentId, SiteId},
@@ -23,7 +23,7 @@ pub const SITE_URI: &str = "urn:sitewarden:site:";
 const ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 impl Authority {
-    /// A certificate (DER) that `key` is the signing key of `agent` at `site`, good for [`AGENT_LIFE`]. That the agent holds
+    /// A certificate (DER) that `key` is the signing key of `agent` at `site`, good for [`SIGNING_LIFE`]. That the agent holds
     /// the private half is for the caller to know; enrolment proves it.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Authority {
         now: UnixMillis,
     ) -> Result<Vec<u8>, Error> {
         let key = SubjectPublicKeyInfo::from_der(&[&ED25519[..], key.as_bytes()].concat())?;
-        let validity = self.validity(AGENT_LIFE, now)?;
+        let validity = self.validity(SIGNING_LIFE, now)?;
         let mut params = leaf(&agent.to_string(), ExtendedKeyUsagePurpose::Other(TOKEN_SIGNING.to_vec()), validity)?;
         params.subject_alt_names.push(SanType::URI(format!("{SITE_URI}{site}").try_into()?));
         Ok(params.signed_by(&key, &self.issuer()?)?.der().to_vec())
@@ -70,7 +70,7 @@ mod tests {
         let role = read.extended_key_usage().unwrap().unwrap().value;
         assert!(!role.any && !role.server_auth && !role.client_auth);
         assert_eq!(role.other.iter().map(ToString::to_string).collect::<Vec<_>>(), ["1.3.6.1.5.5.7.3.37"]);
-        assert_eq!(peer::not_after(&read), NOW.after(AGENT_LIFE));
+        assert_eq!(peer::not_after(&read), NOW.after(SIGNING_LIFE));
         assert_eq!(peer::peer_agent(&[CertificateDer::from(certificate)]), Err(peer::Error::NotAnAgent));
     }
 

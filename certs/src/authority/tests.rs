@@ -87,7 +87,7 @@ fn what_is_no_name_is_not_put_into_a_certificate() {
 #[test]
 fn an_agent_gets_its_own_key_under_the_name_the_hub_chose() {
     let key = TlsKey::generate().unwrap();
-    let issued = authority().issue_agent(&key.csr_der().unwrap(), AGENT, NOW).unwrap();
+    let issued = authority().issue_agent(&key.csr_der().unwrap(), AGENT, AGENT_LIFE, NOW).unwrap();
     let read = peer::certificate(&issued.cert_der).unwrap();
 
     assert_eq!(issued.key_digest, key.digest());
@@ -106,7 +106,7 @@ fn what_a_request_asks_for_beyond_its_key_is_ignored() {
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let csr = params.serialize_request(greedy.pair()).unwrap();
 
-    let issued = authority().issue_agent(csr.der(), AGENT, NOW).unwrap();
+    let issued = authority().issue_agent(csr.der(), AGENT, AGENT_LIFE, NOW).unwrap();
     let read = peer::certificate(&issued.cert_der).unwrap();
     let names: Vec<_> = read
         .extensions()
@@ -124,14 +124,27 @@ fn what_a_request_asks_for_beyond_its_key_is_ignored() {
 fn a_request_with_a_broken_signature_gets_nothing() {
     let mut csr = TlsKey::generate().unwrap().csr_der().unwrap();
     *csr.last_mut().unwrap() ^= 1;
-    let issued = authority().issue_agent(&csr, AGENT, NOW);
+    let issued = authority().issue_agent(&csr, AGENT, AGENT_LIFE, NOW);
     assert!(matches!(issued, Err(Error::Request(RequestError::BadSignature))));
+}
+
+#[test]
+fn an_agent_can_tell_how_long_its_certificate_lives_and_from_which_authority_it_is() {
+    let (one, other, key) = (authority(), authority(), TlsKey::generate().unwrap());
+    let issued = one.issue_agent(&key.csr_der().unwrap(), AGENT, 30 * DAY, NOW).unwrap();
+    let held = crate::renewal::Held::read(&issued.cert_der).unwrap();
+    assert_eq!((held.issued, held.not_after, held.key_digest), (NOW, later(30 * DAY), key.digest()));
+    assert!(held.is_from(one.cert_der()) && !held.is_from(other.cert_der()) && !held.is_from(b"nonsense"));
+    assert!(!held.is_due(later(20 * DAY - Duration::from_secs(1))));
+    assert!(held.is_due(later(20 * DAY)));
+    assert!(!held.is_over(later(30 * DAY - Duration::from_secs(1))));
+    assert!(held.is_over(later(30 * DAY)));
 }
 
 #[test]
 fn two_certificates_never_share_a_serial_number() {
     let (authority, csr) = (authority(), TlsKey::generate().unwrap().csr_der().unwrap());
-    let [one, other] = [(); 2].map(|()| authority.issue_agent(&csr, AGENT, NOW).unwrap().cert_der);
+    let [one, other] = [(); 2].map(|()| authority.issue_agent(&csr, AGENT, AGENT_LIFE, NOW).unwrap().cert_der);
     let [one, other] = [&one, &other].map(|der| peer::certificate(der).unwrap().serial.clone());
     assert_ne!(one, other);
     assert!(one.bits() <= 128 && one.bits() > 64);
@@ -141,9 +154,9 @@ fn two_certificates_never_share_a_serial_number() {
 fn no_leaf_outlasts_its_authority() {
     let (authority, csr) = (authority(), TlsKey::generate().unwrap().csr_der().unwrap());
     let near_the_end = later(AUTHORITY_LIFE - DAY);
-    let issued = authority.issue_agent(&csr, AGENT, near_the_end).unwrap();
+    let issued = authority.issue_agent(&csr, AGENT, AGENT_LIFE, near_the_end).unwrap();
     assert_eq!(issued.not_after, authority.expires());
-    assert!(matches!(authority.issue_agent(&csr, AGENT, authority.expires()), Err(Error::Time)));
+    assert!(matches!(authority.issue_agent(&csr, AGENT, AGENT_LIFE, authority.expires()), Err(Error::Time)));
     assert!(matches!(authority.issue_hub(&[], UnixMillis(-1)), Err(Error::Time)));
 }
 

@@ -7,11 +7,12 @@ use super::{
     page::{Limit, Page},
     time,
 };
-use crate::store::{Agent, AgentPage, AgentStatus, EpochState, Thing};
+use crate::store::{Agent, AgentPage, AgentStatus, EpochState, Revocation, Thing};
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitewarden_protocol::{
+    chain::Position,
     id::{AgentId, SiteId},
     message::LiveStatus,
     signing::PublicKey,
@@ -28,6 +29,23 @@ pub(super) struct Query {
     limit: Limit,
 }
 
+/// How far the trust is withdrawn.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Withdrawal {
+    reason: Option<String>,
+    /// The first record that is not believed; without it nothing more is taken.
+    from: Option<Place>,
+}
+
+/// A record's place.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Place {
+    epoch: u64,
+    seq: u64,
+}
+
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct View {
     #[schemars(with = "String")]
@@ -41,6 +59,9 @@ pub(super) struct View {
     signing_key: PublicKey,
     enrolled_at: String,
     revoked_at: Option<String>,
+    revoke_reason: Option<String>,
+    /// `epoch:number` of the first record that is not believed any more.
+    revoked_from: Option<String>,
     last_seen: Option<String>,
     address: Option<String>,
     records_received: u64,
@@ -117,9 +138,29 @@ pub(super) async fn revoke(
     caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<AgentId>,
+    Body(asked): Body<Withdrawal>,
 ) -> Result<Json<View>, Error> {
     caller.reach(&state.store, Thing::Agent(id)).await?;
-    Ok(Json(state.store.revoke_agent(&caller.act(), id).await?.into()))
+    let from = asked.from.map(|Place { epoch, seq }| Position { epoch, seq });
+    let revocation = Revocation { reason: asked.reason, from };
+    Ok(Json(state.store.revoke_agent(&caller.act(), id, revocation).await?.into()))
+}
+
+/// Why an agent may go on.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Word {
+    note: String,
+}
+
+pub(super) async fn clear(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<AgentId>,
+    Body(word): Body<Word>,
+) -> Result<Json<View>, Error> {
+    caller.reach(&state.store, Thing::Agent(id)).await?;
+    Ok(Json(state.store.clear_agent(&caller.act(), id, &word.note).await?.into()))
 }
 
 impl From<Agent> for View {
@@ -133,6 +174,8 @@ impl From<Agent> for View {
             signing_key: agent.signing_key,
             enrolled_at: time::text(agent.enrolled_at),
             revoked_at: agent.revoked_at.map(time::text),
+            revoke_reason: agent.revoke_reason,
+            revoked_from: agent.revoked_from,
             last_seen: agent.last_seen.map(time::text),
             address: agent.address,
             records_received: agent.records_received,

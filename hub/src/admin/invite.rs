@@ -55,7 +55,7 @@ pub(super) async fn invite(
         Some(text) => text.parse().map_err(|error| Error::invalid("hub", format!("{error}")))?,
         None => state.invite.hub_host_port,
     };
-    let token = EnrolmentToken::generate(hub, state.invite.ca, new.site, expires);
+    let token = EnrolmentToken::generate(hub, state.invite.authorities.serving().fingerprint(), new.site, expires);
     let token = token.map_err(|error| Error::internal(&error))?;
     let enrolment =
         NewEnrolment { token: token.id, secret_digest: secret_digest(&token.secret), site: new.site, expires };

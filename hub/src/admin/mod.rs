@@ -12,6 +12,7 @@ mod apps;
 mod audit;
 mod customers;
 mod described;
+mod evidence;
 mod flags;
 mod invite;
 mod keys;
@@ -30,13 +31,13 @@ mod tests;
 pub(crate) use described::described;
 
 use crate::http::api::{Access, Caller, Listed, LocalAdministrator, Needs, Routes, auth, error, extract, page, time};
-use crate::keys::SealingKeys;
+use crate::keys::{Authorities, SealingKeys, SigningKeys};
 use crate::store::Store;
 use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, FromRef},
 };
-use sitewarden_certs::{fingerprint::Fingerprint, hub_address::HubAddress};
+use sitewarden_certs::hub_address::HubAddress;
 use std::sync::Arc;
 
 /// The most bytes of a request's body. The largest is a licence with its features.
@@ -55,6 +56,8 @@ pub(crate) struct AdminState {
     pub(crate) fresh_days: u16,
     /// What agents seal batches to.
     pub(crate) sealing: Arc<SealingKeys>,
+    /// What the hub signs with.
+    pub(crate) signing: Arc<SigningKeys>,
 }
 
 /// What goes into enrolment tokens.
@@ -62,8 +65,8 @@ pub(crate) struct AdminState {
 pub(crate) struct InviteSettings {
     /// Where agents find the hub over HTTPS, unless the administrator says otherwise.
     pub(crate) hub_host_port: HubAddress,
-    /// The authority that the hub's certificate is from.
-    pub(crate) ca: Fingerprint,
+    /// The oldest of them is the one that the hub's certificate is from.
+    pub(crate) authorities: Arc<Authorities>,
 }
 
 /// All routes of the API for administrators and integrators, with what each needs.
@@ -107,12 +110,19 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .get("/agents/{id}", look, agents::show)
         .patch("/agents/{id}", change, agents::edit)
         .post("/agents/{id}/revoke", change, agents::revoke)
+        .post("/agents/{id}/clear", change, agents::clear)
         .get("/records", look, records::list)
         .get("/flags", look, flags::list)
         .get("/flags/{id}", look, flags::show)
         .post("/flags/{id}/resolve", N::TEND, flags::resolve)
+        .get("/flags/{id}/evidence", look, evidence::show)
         .get("/keys/sealing", N::SURVEY, keys::list)
         .post("/keys/sealing/rotate", hub, keys::rotate)
+        .get("/keys/trusted", N::SURVEY, keys::list_trusted)
+        .post("/keys/authority/rotate", hub, keys::rotate_authority)
+        .post("/keys/authority/retire", hub, keys::retire_authority)
+        .post("/keys/signing/rotate", hub, keys::rotate_signing)
+        .post("/keys/signing/retire", hub, keys::retire_signing)
         .get("/monitors", look, monitors::list)
         .get("/users", change, users::list)
         .post("/users", change, users::add)

@@ -6,7 +6,7 @@ use crate::http::{
     Basic,
     api::{Access, limits::PerMinute},
 };
-use crate::keys::SealingKeys;
+use crate::keys::Keys;
 use crate::store::{Store, StoreSecrets};
 use axum::{
     Router,
@@ -26,6 +26,7 @@ struct Api {
     /// As over HTTPS.
     https: Router,
     access: Arc<Access>,
+    ca: Fingerprint,
     _folder: TempDir,
 }
 
@@ -35,13 +36,15 @@ impl Api {
         let secrets = StoreSecrets { license_key: Zeroizing::new([1; 32]) };
         let store = Store::create(&folder.path().join("hub.sqlite"), secrets).await.unwrap();
         let hub_host_port = "hub.example.com:8443".parse().unwrap();
-        let invite = InviteSettings { hub_host_port, ca: Fingerprint::of(b"ca") };
-        let sealing = Arc::new(SealingKeys::load(folder.path()).unwrap());
+        let keys = Keys::create(&folder.path().join("keys"), crate::wall_clock()).unwrap();
+        let Keys { authorities, signing, sealing, .. } = keys;
+        let ca = authorities.serving().fingerprint();
+        let invite = InviteSettings { hub_host_port, authorities };
         let basic = Arc::new(Basic::new(store.clone()).unwrap());
         let access = Arc::new(Access::new(store.clone(), basic, &[2; 32], PerMinute::default()));
-        let state = AdminState { access: Arc::clone(&access), store, invite, fresh_days: 30, sealing };
+        let state = AdminState { access: Arc::clone(&access), store, invite, fresh_days: 30, sealing, signing };
         let https = administration(state).router;
-        Self { router: local(https.clone()), https, access, _folder: folder }
+        Self { router: local(https.clone()), https, access, ca, _folder: folder }
     }
 
     async fn call(&self, method: Method, path: &str, body: Body) -> (StatusCode, Value) {
@@ -126,7 +129,7 @@ async fn a_token_names_hub_site_and_authority() {
     let invited = api.made("agents/invite", json!({ "site": site, "valid_for": 60 })).await;
     let token = EnrolmentToken::parse(invited["token"].as_str().unwrap()).unwrap();
     assert_eq!((token.hub.to_string(), json!(token.site)), ("hub.example.com:8443".to_owned(), site.clone()));
-    assert_eq!(token.ca, Fingerprint::of(b"ca"));
+    assert_eq!(token.ca, api.ca);
     let elsewhere = api.made("agents/invite", json!({ "site": site, "hub": "other.example.com:1" })).await;
     assert_eq!(EnrolmentToken::parse(elsewhere["token"].as_str().unwrap()).unwrap().hub.port(), 1);
 }

@@ -43,11 +43,43 @@ pub(super) enum AgentCommand {
         #[arg(long)]
         name: String,
     },
-    /// Withdraw the trust in an agent: it is cut off, and nothing more is taken from it.
+    /// Let an agent whose machine was rolled back or copied go on: it begins a fresh epoch, and sends again what it recorded
+    /// since. Its flags of that are put aside. Of two copies only one should be left running.
+    Clear {
+        /// Its id.
+        id: AgentId,
+        /// Why; 1 to 1000 characters.
+        #[arg(long, value_name = "TEXT")]
+        note: String,
+    },
+    /// Withdraw the trust in an agent: it is cut off at once.
     Revoke {
         /// Its id.
         id: AgentId,
+        /// The first record that is not believed, such as 2:5000 (epoch 2, record 5000): what it signed before is still
+        /// taken in, what it signed from there on is set aside [default: nothing more is taken].
+        #[arg(long, value_name = "EPOCH:NUMBER")]
+        from: Option<RecordPlace>,
+        /// Why, for those who read it later.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
+}
+
+/// A record's place: its epoch and its number in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RecordPlace {
+    epoch: u64,
+    seq: u64,
+}
+
+impl FromStr for RecordPlace {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = |(epoch, seq): (&str, &str)| Some(Self { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? });
+        text.split_once(':').and_then(read).ok_or("a record's place is its epoch and its number, such as 2:5000")
+    }
 }
 
 /// A span of time in seconds.
@@ -59,16 +91,8 @@ impl FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = "a span is a number and d, h, m or s, such as 7d";
-        let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(wrong)?;
-        let seconds: u64 = match unit {
-            "d" => 86_400,
-            "h" => 3_600,
-            "m" => 60,
-            "s" => 1,
-            _ => return Err(wrong),
-        };
-        let number: u64 = number.parse().map_err(|_| wrong)?;
-        number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Self).ok_or(wrong)
+        let span = crate::config::span(text).map(|span| span.as_secs());
+        span.filter(|seconds| *seconds > 0).map(Self).ok_or(wrong)
     }
 }
 
@@ -87,8 +111,13 @@ pub(super) async fn run(client: &Client, command: AgentCommand, output: Output) 
         AgentCommand::Edit { id, name } => {
             output.print(&client.patch(&format!("agents/{id}"), &json!({ "name": name })).await?, one)?;
         }
-        AgentCommand::Revoke { id } => {
-            output.print(&client.post(&format!("agents/{id}/revoke"), &json!({})).await?, one)?;
+        AgentCommand::Clear { id, note } => {
+            output.print(&client.post(&format!("agents/{id}/clear"), &json!({ "note": note })).await?, one)?;
+        }
+        AgentCommand::Revoke { id, from, reason } => {
+            let from = from.map(|from| json!({ "epoch": from.epoch, "seq": from.seq }));
+            let request = json!({ "reason": reason, "from": from });
+            output.print(&client.post(&format!("agents/{id}/revoke"), &request).await?, one)?;
         }
     }
     Ok(())
@@ -106,6 +135,8 @@ fn one(agent: &Value) -> String {
         ("signing key", shown("signing_key")),
         ("enrolled", shown("enrolled_at")),
         ("revoked", shown("revoked_at")),
+        ("revoked from", shown("revoked_from")),
+        ("reason", shown("revoke_reason")),
         ("last seen", shown("last_seen")),
         ("address", shown("address")),
         ("records received", shown("records_received")),

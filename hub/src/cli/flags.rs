@@ -1,12 +1,15 @@
 //! `flag`.
 
+use super::failure::FAILED;
 use super::{
     Client, Failure, Output,
     output::{field, pairs, shown, table},
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
+use sitewarden_certs::secret_file;
 use sitewarden_protocol::id::SiteId;
+use std::path::PathBuf;
 
 /// What can be done with red flags.
 #[derive(Debug, Subcommand)]
@@ -25,6 +28,13 @@ pub(super) enum FlagCommand {
         /// Its number.
         id: i64,
     },
+    /// Write what proves a fork to a file: both halves that the agent signed. tests/proof/fork.py checks it.
+    Evidence {
+        /// The flag's number.
+        id: i64,
+        /// Where to write it; the records are in it.
+        file: PathBuf,
+    },
     /// Put a red flag aside. It stays on record; the same observation does not raise it again.
     Resolve {
         /// Its number.
@@ -42,6 +52,13 @@ pub(super) async fn run(client: &Client, command: FlagCommand, output: Output) -
             output.print(&client.all("flags", &parameters).await?, many)?;
         }
         FlagCommand::Show { id } => output.print(&client.get(&format!("flags/{id}"), &[]).await?, one)?,
+        FlagCommand::Evidence { id, file } => {
+            let evidence = client.get(&format!("flags/{id}/evidence"), &[]).await?;
+            let written = secret_file::write(&file, evidence.to_string().as_bytes());
+            written.map_err(|error| Failure::of(FAILED, &error))?;
+            let made = json!({ "file": file, "agent": evidence["agent"] });
+            output.print(&made, |_| format!("Wrote what proves the fork to {}.", file.display()))?;
+        }
         FlagCommand::Resolve { id, note } => {
             output.print(&client.post(&format!("flags/{id}/resolve"), &json!({ "note": note })).await?, one)?;
         }

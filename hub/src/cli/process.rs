@@ -9,7 +9,7 @@ use crate::{
     backup,
     config::{Config, Flags},
     init::{self, ADMINISTRATOR, Plan},
-    keys::AUTHORITY,
+    keys::roots_pem,
     logging, server,
 };
 use serde_json::json;
@@ -57,12 +57,12 @@ pub(super) fn restore(data_dir: &Path, file: &Path, output: Output) -> Result<()
     })?)
 }
 
-/// Prints the authority's certificate.
+/// Prints the certificates of the authorities that are in force, the oldest first.
 pub(super) fn root(data_dir: &Path, output: Output) -> Result<(), Failure> {
-    let place = data_dir.join("keys").join(AUTHORITY);
-    let pem = std::fs::read_to_string(&place).map_err(|error| {
-        let code = if error.kind() == std::io::ErrorKind::NotFound { NOT_INITIALISED } else { FAILED };
-        Failure::new(code, format!("{}: {error}; is this a hub's data folder?", place.display()))
+    let place = data_dir.join("keys");
+    let pem = roots_pem(&place).map_err(|error| {
+        let code = if place.exists() { FAILED } else { NOT_INITIALISED };
+        Failure::new(code, format!("{error}; is {} a hub's data folder?", data_dir.display()))
     })?;
     Ok(output.print(&json!({ "certificate": pem }), |_| pem.trim_end().to_owned())?)
 }

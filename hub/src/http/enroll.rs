@@ -8,6 +8,7 @@ use super::{
     error::Error,
     rate::{Rate, neighbourhood},
 };
+use crate::keys::Authorities;
 use crate::metrics::{Metrics, Reason};
 use crate::store::{self, Redeemed, Redemption, Store};
 use crate::sync::{Addressee, Signer};
@@ -17,7 +18,7 @@ use axum::{
     http::{Extensions, HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use sitewarden_certs::authority::{self, Authority};
+use sitewarden_certs::authority;
 use sitewarden_protocol::enrolment::{Answer, Enrolled, Refused, Request};
 use sitewarden_protocol::fingerprint::MAX_PARTS;
 use sitewarden_protocol::id::AgentId;
@@ -40,7 +41,9 @@ const RETRY_AFTER: &str = "10";
 /// What enrolling takes.
 pub(crate) struct Enrolment {
     pub(crate) store: Store,
-    pub(crate) authority: Arc<Authority>,
+    pub(crate) authorities: Arc<Authorities>,
+    /// How long an agent's certificate lives.
+    pub(crate) life: Duration,
     pub(crate) signer: Arc<Signer>,
     pub(crate) metrics: Arc<Metrics>,
     /// Where agents sync, once they are enrolled.
@@ -133,7 +136,8 @@ impl Enrolment {
         let now = crate::wall_clock();
         let agent = new_agent_id(now)?;
         // Issued first because it checks the certificate request, and thrown away if the token is no good.
-        let issued = self.authority.issue_agent(&request.csr, agent, now)?;
+        let (authority, life) = (self.authorities.issuing(), self.life);
+        let issued = authority.issue_agent(&request.csr, agent, life, now)?;
         let signing_key = request.signing_key;
         let redemption = Redemption {
             token: request.token,
@@ -145,12 +149,12 @@ impl Enrolment {
             program: request.program.chars().take(MAX_PROGRAM).collect(),
             fingerprint: request.fingerprint.into_iter().take(MAX_PARTS).collect(),
         };
-        let authority = Arc::clone(&self.authority);
         let issue = move |known| match known == agent {
             true => Ok(issued.cert_der),
             // A repeat: the answer was lost, and the agent keeps the name that it was given then.
             false => {
-                authority.issue_agent(&request.csr, known, now).map(|issued| issued.cert_der).map_err(|e| e.to_string())
+                let issued = authority.issue_agent(&request.csr, known, life, now);
+                issued.map(|issued| issued.cert_der).map_err(|error| error.to_string())
             }
         };
         let (agent, site, certificate) =
@@ -163,7 +167,7 @@ impl Enrolment {
         let parts = timeout(STORE_TIMEOUT, self.store.snapshot_of(site)).await??;
         // A request does not say what its agent can read; one that is too old is told to be updated.
         let to = Addressee { agent, signing_key, version: NEWEST_VERSION };
-        let snapshot = self.signer.snapshot(parts, to, now);
+        let snapshot = self.signer.snapshot(&self.signer.voice(to.version), parts, to, now);
         Ok(Ok(Enrolled { agent, site, certificate, sync_port: self.sync_port, snapshot }))
     }
 }

@@ -18,6 +18,7 @@ pub(crate) enum Error {
     TooLarge,
     Body,
     NotAnEnrolment,
+    NotARenewal,
     Slow,
     Internal,
 }
@@ -35,6 +36,7 @@ impl Error {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", "the body is larger than this path takes"),
             Self::Body => (StatusCode::BAD_REQUEST, "BAD_BODY", "the body could not be read"),
             Self::NotAnEnrolment => (StatusCode::BAD_REQUEST, "BAD_BODY", "the body is not an enrolment request"),
+            Self::NotARenewal => (StatusCode::BAD_REQUEST, "BAD_BODY", "the body is not a request for a certificate"),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, "TIMEOUT", "the request took too long"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "the hub could not answer; see its log"),
         }

@@ -10,6 +10,7 @@ mod error;
 mod health;
 mod plant;
 mod rate;
+mod renew;
 mod send_telemetry;
 mod serve;
 mod shown;
@@ -23,6 +24,7 @@ pub(crate) use described::plant::explanation;
 pub(crate) use enroll::Enrolment;
 pub(crate) use plant::Plant;
 pub(crate) use rate::Rate;
+pub(crate) use renew::Renewal;
 pub(crate) use send_telemetry::SendTelemetry;
 pub(crate) use serve::{Server, serve_https, serve_plain, serve_socket};
 
@@ -53,6 +55,7 @@ const MAX_BODY: usize = 64 << 10;
 pub(crate) struct Parts {
     pub(crate) access: Arc<Access>,
     pub(crate) enrolment: Arc<Enrolment>,
+    pub(crate) renewal: Arc<Renewal>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) plant: Arc<Plant>,
     pub(crate) send_telemetry: Arc<SendTelemetry>,
@@ -70,6 +73,7 @@ pub(crate) fn router(parts: Parts, administration: Administration, proxies: Prox
         .get("/readyz", health::readyz, operations::readyz())
         .get("/metrics", health::metrics, operations::metrics())
         .post("/api/v1/enroll", enroll::enroll, operations::enroll())
+        .post("/api/v1/renew", renew::renew, operations::renew())
         .post("/api/v1/send-telemetry-data", send_telemetry::send, measurement::send())
         .get("/sync/v1", sync::sync, operations::sync())
         .get("/.well-known/sitewarden", well_known::sitewarden, operations::identity())
@@ -110,6 +114,7 @@ macro_rules! part {
 part!(
     access: Arc<Access>,
     enrolment: Arc<Enrolment>,
+    renewal: Arc<Renewal>,
     metrics: Arc<Metrics>,
     plant: Arc<Plant>,
     send_telemetry: Arc<SendTelemetry>,

@@ -54,7 +54,7 @@ impl SendTelemetry {
     }
 
     /// What the hub's word is verified with.
-    pub(super) fn trust(&self) -> &Trust {
+    pub(super) fn trust(&self) -> Trust {
         self.signer.trust()
     }
 

@@ -6,11 +6,10 @@
 //! Always true: a key is on disk before anyone is told of it, and none is ever removed here: what was sealed to an old one
 //! may still lie in a journal, or on a stick, for as long as a plant is without a line.
 
-use super::{Error, Secret, secret};
+use super::{Error, Secret, files, secret};
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::{sealing::OpeningKey, snapshot::SealingKey};
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
@@ -35,7 +34,7 @@ impl SealingKeys {
     /// # Errors
     /// [`Error::File`], [`Error::Length`], [`Error::Random`] or [`Error::TooManyKeys`].
     pub fn load(folder: &Path) -> Result<Self, Error> {
-        let mut numbers = numbers(folder)?;
+        let mut numbers = files::numbers(folder, "sealing", ".key")?;
         let is_new = numbers.is_empty();
         if is_new {
             make(folder, 1)?;
@@ -101,24 +100,11 @@ fn read(folder: &Path, numbers: &[u32]) -> Result<Arc<[OpeningKey]>, Error> {
     numbers.iter().map(key).collect()
 }
 
-/// The numbers of the keys in the folder, in order.
-fn numbers(folder: &Path) -> Result<Vec<u32>, Error> {
-    let failed = |source| secret_file::Error::Io { doing: "look into", path: folder.to_owned(), source };
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let file = entry.map_err(failed)?.file_name();
-        let number = file.to_str().and_then(|file| file.strip_prefix("sealing-")?.strip_suffix(".key")?.parse().ok());
-        // Whatever else lies there, such as a copy that somebody made, is not ours.
-        numbers.extend(number.filter(|number: &u32| *number > 0 && name(*number).as_str() == file));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use sitewarden_protocol::{id::AgentId, sealing};
+    use std::fs;
 
     const PLACE: sealing::Place = sealing::Place { agent: AgentId::from_bytes([7; 16]), epoch: 1, first: 1, last: 2 };
 

@@ -6,14 +6,10 @@
 
 use super::Error;
 use crate::config::Config;
-use crate::keys::Secret;
+use crate::keys::{Authorities, Secret};
 use crate::sync::{self, Endpoint, SyncConfig};
 use axum_server::tls_rustls::RustlsConfig;
-use sitewarden_certs::{
-    authority::{Authority, IssuedHub},
-    renewal::renewal_due,
-    tls,
-};
+use sitewarden_certs::{authority::IssuedHub, renewal::renewal_due, tls};
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
@@ -23,7 +19,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Issues the hub's certificate.
 pub(super) struct Certificate {
-    pub(super) authority: Arc<Authority>,
+    pub(super) authorities: Arc<Authorities>,
     pub(super) config: Config,
     pub(super) token_key: Secret,
 }
@@ -37,21 +33,25 @@ pub(super) struct Issued {
 
 impl Certificate {
     pub(super) fn issue(&self) -> Result<Issued, Error> {
-        let hub = self.authority.issue_hub(&self.config.hostnames, crate::wall_clock())?;
-        let agents = [self.authority.cert_der()];
+        let hub = self.authorities.serving().issue_hub(&self.config.hostnames, crate::wall_clock())?;
+        let agents = self.authorities.roots();
         let https = tls::https_server(&hub.chain_pem, &hub.key_pem, &agents)?;
         let sync = tls::sync_server(&hub.chain_pem, &hub.key_pem, &agents)?;
         let sync = sync::server_config(sync, &self.token_key, self.config.limits)?;
         Ok(Issued { https: Arc::new(https), sync, hub })
     }
 
-    /// Replaces the certificate when it is due, for ever.
+    /// Replaces the certificate when it is due, and whenever the authorities change, for ever.
     pub(super) async fn keep(self, mut issued: Issued, https: RustlsConfig, endpoint: Endpoint) {
         let mut checks = interval(CHECK_EVERY);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut changes = self.authorities.watch();
         loop {
-            checks.tick().await;
-            if !renewal_due(issued.hub.not_before, issued.hub.not_after, crate::wall_clock()) {
+            let changed = tokio::select! {
+                _ = checks.tick() => false,
+                changed = changes.changed() => changed.is_ok(),
+            };
+            if !changed && !renewal_due(issued.hub.not_before, issued.hub.not_after, crate::wall_clock()) {
                 continue;
             }
             match self.issue() {

@@ -6,12 +6,13 @@ use crate::admin::{self, AdminState, InviteSettings};
 use crate::config::Config;
 use crate::folder::Folder;
 use crate::http::{
-    self, Basic, Enrolment, Parts, Plant, Rate, SendTelemetry, Server, api::Access, serve_https, serve_plain,
+    self, Basic, Enrolment, Parts, Plant, Rate, Renewal, SendTelemetry, Server, api::Access, serve_https, serve_plain,
     serve_socket,
 };
 use crate::ingest::Ingest;
-use crate::keys::{Keys, Secret};
+use crate::keys::{Keys, SealingKeys, Secret};
 use crate::metrics::Metrics;
+use crate::renewal::Renewals;
 use crate::store::Store;
 use crate::sync::{Backing, Doors, Https, Listener, Promises, Registry, Signer, SyncConfig};
 use axum_server::tls_rustls::RustlsConfig;
@@ -58,19 +59,26 @@ pub(super) struct Running {
 
 impl Listeners<'_> {
     pub(super) fn start(self) -> Result<Running, Error> {
-        let Keys { authority, signing, quic_reset, quic_token, sealing, store: store_secret } = self.keys;
-        let authority = Arc::new(authority);
+        let Keys { authorities, signing, quic_reset, quic_token, sealing, store: store_secret } = &self.keys;
         let promises = Promises { fresh_days: self.config.fresh_days, override_days: self.config.override_days };
-        let signer = Arc::new(Signer::new(signing, Arc::clone(&authority), promises, Arc::clone(&sealing)));
-        let certificate =
-            Certificate { authority: Arc::clone(&authority), config: self.config.clone(), token_key: quic_token };
+        let signer = Arc::new(Signer::new(Arc::clone(signing), Arc::clone(authorities), promises, Arc::clone(sealing)));
+        let life = self.config.agent_certificate;
+        let renewals = Arc::new(Renewals::new(
+            self.store.clone(),
+            Arc::clone(authorities),
+            Arc::clone(&signer),
+            life,
+            store_secret,
+        ));
+        let certificate = Certificate {
+            authorities: Arc::clone(authorities),
+            config: self.config.clone(),
+            token_key: quic_token.clone(),
+        };
         let issued = certificate.issue()?;
 
-        let ingest =
-            Ingest::new(self.store.clone(), Arc::clone(&signer), Arc::clone(&sealing), Arc::clone(self.metrics));
-        let backing =
-            Backing::new(self.store.clone(), Arc::clone(&signer), ingest, Arc::clone(self.metrics), self.registry);
-        let (sync, sync_addr, carrier) = carriers(self.config, issued.sync.clone(), &quic_reset, backing)?;
+        let backing = self.backing(&signer, &renewals, sealing);
+        let (sync, sync_addr, carrier) = carriers(self.config, issued.sync.clone(), quic_reset, backing)?;
         let https = tcp(self.config.https)?;
         let http = self.config.http.map(tcp).transpose()?;
         let socket = self.folder.run(ADMIN_SOCKET);
@@ -78,26 +86,15 @@ impl Listeners<'_> {
 
         let (serving, is_serving) = watch::channel(false);
         let send_telemetry = SendTelemetry::new(self.store.clone(), Arc::clone(&signer));
-        let enrolment = Enrolment {
-            store: self.store.clone(),
-            authority: Arc::clone(&authority),
-            signer,
-            metrics: Arc::clone(self.metrics),
-            sync_port: sync_addr.port(),
-            rate: Rate::default(),
-        };
+        let enrolment = self.enrolment(signer, sync_addr.port());
         let basic = Arc::new(Basic::new(self.store.clone())?);
         let access =
-            Arc::new(Access::new(self.store.clone(), Arc::clone(&basic), &store_secret, self.config.api.limits));
-        let plant = Plant {
-            store: self.store.clone(),
-            basic,
-            ahead_days: self.config.notice_days,
-            fresh_days: self.config.fresh_days,
-        };
+            Arc::new(Access::new(self.store.clone(), Arc::clone(&basic), store_secret, self.config.api.limits));
+        let plant = self.plant(basic);
         let parts = Parts {
             access: Arc::clone(&access),
             enrolment: Arc::new(enrolment),
+            renewal: Arc::new(Renewal { renewals, metrics: Arc::clone(self.metrics), rate: Rate::default() }),
             metrics: Arc::clone(self.metrics),
             plant: Arc::new(plant),
             send_telemetry: Arc::new(send_telemetry),
@@ -106,13 +103,14 @@ impl Listeners<'_> {
             serving: is_serving,
         };
         let hub_host_port = invite_address(self.config, https.address.port())?;
-        let invite = InviteSettings { hub_host_port, ca: authority.fingerprint() };
+        let invite = InviteSettings { hub_host_port, authorities: Arc::clone(authorities) };
         let administration = admin::administration(AdminState {
             access,
             store: self.store.clone(),
             invite,
             fresh_days: self.config.fresh_days,
-            sealing,
+            sealing: Arc::clone(sealing),
+            signing: Arc::clone(signing),
         });
 
         let admin = admin::local(administration.router.clone());
@@ -130,6 +128,30 @@ impl Listeners<'_> {
             serving,
             stop,
         })
+    }
+
+    fn enrolment(&self, signer: Arc<Signer>, sync_port: u16) -> Enrolment {
+        Enrolment {
+            store: self.store.clone(),
+            authorities: Arc::clone(&self.keys.authorities),
+            life: self.config.agent_certificate,
+            signer,
+            metrics: Arc::clone(self.metrics),
+            sync_port,
+            rate: Rate::default(),
+        }
+    }
+
+    /// What sessions stand on.
+    fn backing(&self, signer: &Arc<Signer>, renewals: &Arc<Renewals>, sealing: &Arc<SealingKeys>) -> Arc<Backing> {
+        let (store, metrics) = (self.store.clone(), Arc::clone(self.metrics));
+        let ingest = Ingest::new(store.clone(), Arc::clone(signer), Arc::clone(sealing), Arc::clone(&metrics));
+        Backing::new(store, Arc::clone(signer), ingest, Arc::clone(renewals), metrics, Arc::clone(&self.registry))
+    }
+
+    fn plant(&self, basic: Arc<Basic>) -> Plant {
+        let Config { notice_days: ahead_days, fresh_days, .. } = *self.config;
+        Plant { store: self.store.clone(), basic, ahead_days, fresh_days }
     }
 }
 

@@ -1,10 +1,16 @@
 //! Agents: who they are, whether they are trusted, and how they stand.
 
+mod clear;
 pub(super) mod fingerprint;
 mod greet;
 mod read;
+mod renew;
+mod revoke;
 
-use super::{Act, Scope, Store, audit, counted, error::Error, error::found, sites, webhooks, whole};
+pub use renew::RenewedBy;
+pub use revoke::Revocation;
+
+use super::{Act, Scope, Store, audit, counted, error::Error, error::found, webhooks, whole};
 use read::{agent, epochs, status_by_name};
 use rusqlite::{OptionalExtension, params};
 use schemars::JsonSchema;
@@ -63,6 +69,10 @@ pub struct Agent {
     pub enrolled_at: UnixMillis,
     /// Until when, if it is not trusted any more.
     pub revoked_at: Option<UnixMillis>,
+    /// Why, if somebody said so.
+    pub revoke_reason: Option<String>,
+    /// The first record that is not believed any more, as `epoch:number`; `None` if all that it sends later is not.
+    pub revoked_from: Option<String>,
     /// When it last said anything.
     pub last_seen: Option<UnixMillis>,
     /// From where.
@@ -166,30 +176,8 @@ impl Store {
             webhooks::agent_seen(tx, now, id)?;
             webhooks::monitors_reported(tx, now, id, &live.quotas)?;
             greet::still_here(tx, id, boot, now)?;
+            greet::check_side_by_side(tx, id, boot, now)?;
             greet::had(tx, id, live.snapshot)
-        })
-        .await
-    }
-
-    /// Withdraws the trust in an agent: its batches are refused from now on. A repeat changes nothing.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn revoke_agent(&self, act: &Act, id: AgentId) -> Result<Agent, Error> {
-        let act = act.clone();
-        self.write(move |tx| {
-            let before = found(agent(tx, id)?, "agent")?;
-            if before.status == AgentStatus::Revoked {
-                return Ok(before);
-            }
-            tx.prepare_cached("UPDATE agents SET status = 'revoked', revoked_at = ? WHERE uuid = ?")?
-                .execute(params![act.at.0, id.as_bytes()])?;
-            let after = found(agent(tx, id)?, "agent")?;
-            let (old, new) = (serde_json::json!(before), serde_json::json!(after));
-            audit::write(tx, &act, "agent.revoke", &format!("agent {id}"), Some(&old), Some(&new))?;
-            // The agent's session looks again at its standing when its site changes.
-            sites::bump(tx, after.site)?;
-            Ok(after)
         })
         .await
     }

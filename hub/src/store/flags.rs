@@ -1,6 +1,10 @@
 //! Red flags: signs of tampering or piracy. They are raised where the sign is seen, in the same transaction, and are put
 //! aside by an administrator, with a note, and never removed.
 
+mod evidence;
+
+pub use evidence::{ForkEvidence, StoredHalf};
+
 use super::{Act, Scope, Store, audit, error::Error, error::found, page_size, webhooks, writer::Tx};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -218,7 +222,7 @@ fn flag(row: &Row<'_>) -> Result<RedFlag, Error> {
     })
 }
 
-fn checked_note(note: &str) -> Result<String, Error> {
+pub(super) fn checked_note(note: &str) -> Result<String, Error> {
     let note = note.trim();
     let fits = !note.is_empty() && note.chars().count() <= MAX_NOTE && !note.chars().any(char::is_control);
     let invalid = Error::Invalid { what: "note", allowed: "1 to 1000 characters, without control characters" };

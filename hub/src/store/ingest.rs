@@ -17,6 +17,7 @@ pub(super) use overages::Bound;
 pub use prepare::{OpenedRecords, VerifiedBatch};
 
 use super::{Store, counted, error::Error, error::found, whole, writer::Tx};
+pub(super) use evidence::stored_records;
 use evidence::{Flag, State};
 use rusqlite::{OptionalExtension, params};
 use sitewarden_protocol::{
@@ -72,12 +73,13 @@ impl Store {
 
 fn ingest(tx: &Tx<'_>, now: UnixMillis, batch: &VerifiedBatch) -> Result<IngestOutcome, Error> {
     let header = &batch.header;
-    let (sender, revoked) = sender(tx, header.agent)?;
-    if revoked {
-        return Ok(IngestOutcome::Refused(Refusal::Revoked));
-    }
+    let (sender, believed) = sender(tx, header.agent)?;
     let have = cursor(tx, sender.row, header)?;
     let arrival = Arrival { sender, batch, now };
+    if !believed.covers(header.end().position) {
+        arrival.keep_revoked(tx)?;
+        return Ok(IngestOutcome::Refused(Refusal::Revoked));
+    }
     let admission = match &batch.records {
         Ok(records) => admit(&have, header, &records.run),
         Err(_) => admit_unopened(&have, header),
@@ -156,10 +158,36 @@ impl Arrival<'_> {
     }
 }
 
-fn sender(tx: &Tx<'_>, id: AgentId) -> Result<(Sender, bool), Error> {
-    let mut query = tx.prepare_cached("SELECT id, site, status = 'revoked' FROM agents WHERE uuid = ?")?;
+/// How far what an agent signed is believed.
+enum Believed {
+    /// All of it.
+    Whole,
+    /// What was signed before this record; before none if there is none.
+    Before(Option<Position>),
+}
+
+impl Believed {
+    fn covers(&self, last: Position) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Before(from) => from.is_some_and(|from| last < from),
+        }
+    }
+}
+
+fn sender(tx: &Tx<'_>, id: AgentId) -> Result<(Sender, Believed), Error> {
+    let mut query = tx.prepare_cached(
+        "SELECT id, site, status = 'revoked', revoked_from_epoch IS NOT NULL, coalesce(revoked_from_epoch, 0),
+            coalesce(revoked_from_seq, 0) FROM agents WHERE uuid = ?",
+    )?;
     let row = query.query_row([id.as_bytes()], |row| {
-        Ok((Sender { row: row.get(0)?, id, site: SiteId::from_bytes(row.get(1)?) }, row.get(2)?))
+        let from = Position { epoch: counted(row, 4)?, seq: counted(row, 5)? };
+        let believed = match (row.get(2)?, row.get(3)?) {
+            (false, _) => Believed::Whole,
+            (true, false) => Believed::Before(None),
+            (true, true) => Believed::Before(Some(from)),
+        };
+        Ok((Sender { row: row.get(0)?, id, site: SiteId::from_bytes(row.get(1)?) }, believed))
     });
     found(row.optional()?, "agent")
 }

@@ -17,6 +17,7 @@ mod enrolments;
 mod error;
 mod flags;
 mod ingest;
+mod keys;
 mod leads;
 mod licenses;
 mod monitors;
@@ -24,7 +25,6 @@ mod plants;
 mod reach;
 mod readers;
 mod records;
-mod sealing;
 mod secrets;
 mod sessions;
 mod sites;
@@ -40,15 +40,16 @@ mod testing;
 mod tests;
 
 pub use act::{Act, Actor};
-pub use agents::{Agent, AgentPage, AgentStatus, EpochState, Standing};
+pub use agents::{Agent, AgentPage, AgentStatus, EpochState, RenewedBy, Revocation, Standing};
 pub use api_keys::{ApiKey, NewApiKey, Purpose, RotatedApiKey};
 pub use audit::{AuditCheck, AuditEntry, AuditFilter};
 pub use backup::{KeptFile, back_up, restore};
 pub use customers::Customer;
 pub use enrolments::{NewEnrolment, Redeemed, Redemption};
 pub use error::Error;
-pub use flags::RedFlag;
+pub use flags::{ForkEvidence, RedFlag, StoredHalf};
 pub use ingest::{IngestOutcome, OpenedRecords, VerifiedBatch};
+pub use keys::{KeyChange, Reliance};
 pub use leads::{
     Contact, ContactEdit, Institution, InstitutionEdit, InstitutionFilter, MAX_COUNTED, MAX_WANTED_TAGS, NewContact,
     NewInstitution, NewNote, Note, NoteEdit, Part, Refusal as LeadRefusal, Span,

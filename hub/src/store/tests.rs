@@ -2,6 +2,7 @@
 
 mod enrolling;
 mod greeting;
+mod identity;
 mod ingesting;
 mod leads;
 mod license_life;

@@ -26,8 +26,14 @@ pub(super) async fn identify(
     if standing.key_digest != identity.key_digest {
         return Err(Ending::OldKey);
     }
-    let (agent, key_digest) = (identity.agent, identity.key_digest);
-    Ok(Peer { agent, site: standing.site, signing_key: standing.signing_key, key_digest, address: address.ip() })
+    Ok(Peer {
+        agent: identity.agent,
+        site: standing.site,
+        signing_key: standing.signing_key,
+        key_digest: identity.key_digest,
+        issuer: identity.issuer,
+        address: address.ip(),
+    })
 }
 
 /// Runs an agent's session to its end.

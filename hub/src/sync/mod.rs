@@ -21,14 +21,17 @@ pub(crate) use https::{Https, Refused};
 pub use quic::Error;
 pub(crate) use quic::{Endpoint, Listener, SyncConfig, server_config};
 pub(crate) use registry::Registry;
-pub(crate) use signer::{Addressee, Promises, Signer};
+pub(crate) use signer::{Addressee, Promises, Signer, Voice};
 
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
+use crate::renewal::Renewals;
 use crate::store::{self, AgentStatus, SnapshotParts, Standing, Store};
 use ending::Ending;
 use frames::Budget;
+use sitewarden_certs::peer::KeyId;
 use sitewarden_protocol::chain::Cursor;
+use sitewarden_protocol::clearance::Clearance;
 use sitewarden_protocol::id::{AgentId, SiteId};
 use sitewarden_protocol::message::{Activate, ActivationOutcome, Hello, LiveStatus};
 use sitewarden_protocol::sync::hub::Closing;
@@ -56,6 +59,7 @@ pub(crate) struct Backing {
     store: Store,
     signer: Arc<Signer>,
     ingest: Arc<Ingest>,
+    renewals: Arc<Renewals>,
     metrics: Arc<Metrics>,
     registry: Arc<Registry>,
     budget: Budget,
@@ -82,6 +86,7 @@ impl Backing {
         store: Store,
         signer: Arc<Signer>,
         ingest: Ingest,
+        renewals: Arc<Renewals>,
         metrics: Arc<Metrics>,
         registry: Arc<Registry>,
     ) -> Arc<Self> {
@@ -89,6 +94,7 @@ impl Backing {
             store,
             signer,
             ingest: Arc::new(ingest),
+            renewals,
             metrics,
             registry,
             budget: Budget::new(),
@@ -109,8 +115,18 @@ impl Backing {
         within(self.store.cursors(agent, epochs)).await
     }
 
+    /// What an administrator said to an agent whose newest epoch this is, and what it has not carried out yet.
+    async fn clearance(&self, agent: AgentId, newest: u64) -> Result<Option<Clearance>, Ending> {
+        within(self.store.clearance(agent, newest)).await
+    }
+
     async fn snapshot_parts(&self, site: SiteId) -> Result<SnapshotParts, Ending> {
         within(self.store.snapshot_of(site)).await
+    }
+
+    /// Keeps with what an agent came: agents that rely on an old key are known by it.
+    async fn saw(&self, hello: &Hello, issuer: Option<KeyId>) -> Result<(), Ending> {
+        within(self.store.saw_agent_with(hello.agent, issuer, hello.newest_version)).await
     }
 
     /// Keeps what an agent says when it comes, and answers which red flags that raised.

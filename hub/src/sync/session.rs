@@ -7,11 +7,14 @@ use super::ending::Ending;
 use super::frames::{self, Reader, Share};
 use super::pipeline::Pipeline;
 use super::registry::{End, Word};
-use super::signer::{Addressee, RESIGN_AFTER, is_outdated};
+use super::signer::{Addressee, RESIGN_AFTER, Voice, is_outdated};
 use crate::ingest::Verified;
 use crate::metrics::Held;
+use sitewarden_certs::peer::KeyId;
 use sitewarden_protocol::id::{AgentId, SiteId};
-use sitewarden_protocol::message::{Activate, Activated, ActivationOutcome, Hello, LiveStatus, ToAgent, ToHub};
+use sitewarden_protocol::message::{
+    Activate, Activated, ActivationOutcome, Hello, LiveStatus, OLDEST_VERSION, ToAgent, ToHub,
+};
 use sitewarden_protocol::signing::PublicKey;
 use sitewarden_protocol::snapshot::Version;
 use sitewarden_protocol::sync::hub::{Action, Closing, Greeting, Ingested, Session};
@@ -38,6 +41,8 @@ pub(crate) struct Peer {
     pub(crate) signing_key: PublicKey,
     /// Of the key that its certificate is for.
     pub(crate) key_digest: [u8; 32],
+    /// The authority's key that signed the certificate.
+    pub(crate) issuer: Option<KeyId>,
     /// From where it came first.
     pub(crate) address: IpAddr,
 }
@@ -92,8 +97,12 @@ struct Driver<S, R> {
     shares: VecDeque<Share>,
     /// Whether the agent has said hello.
     greeted: bool,
+    /// The newest epoch of its journal, by its hello.
+    epoch: u64,
     /// The start of its machine, by its hello.
     boot: [u8; 16],
+    /// What the agent hears the hub's word by.
+    voice: Voice,
     /// The snapshot that the agent has.
     snapshot: Version,
     resign_at: Instant,
@@ -113,7 +122,7 @@ where
     R: AsyncRead + Send + Unpin + 'static,
 {
     fn new(peer: Peer, backing: Arc<Backing>, word: watch::Receiver<Word>, send: S, reader: Reader<R>) -> Self {
-        let ingest = Arc::clone(&backing.ingest);
+        let (ingest, voice) = (Arc::clone(&backing.ingest), backing.signer.voice(OLDEST_VERSION));
         let begun = Instant::now();
         Self {
             peer,
@@ -125,7 +134,9 @@ where
             pipeline: Pipeline::new(move |verified| Arc::clone(&ingest).commit(verified)),
             shares: VecDeque::new(),
             greeted: false,
+            epoch: 0,
             boot: [0; 16],
+            voice,
             snapshot: Version::default(),
             resign_at: begun + RESIGN_AFTER,
             status: None,
@@ -234,11 +245,31 @@ where
         if !self.greeted {
             return Ok(());
         }
+        self.speak_with_the_newest();
+        self.clear().await?;
         if let Some(snapshot) = self.newer_snapshot().await? {
             self.session.handle_snapshot(snapshot);
             self.backing.metrics.snapshots_pushed.inc();
         }
         Ok(())
+    }
+
+    /// Tells of an administrator's word that the agent has not carried out yet. It is said again at each occasion until
+    /// then: the agent takes it once.
+    async fn clear(&mut self) -> Result<(), Ending> {
+        if let Some(clearance) = self.backing.clearance(self.peer.agent, self.epoch).await? {
+            self.session.handle_cleared(self.backing.signer.cleared(&self.voice, &clearance));
+        }
+        Ok(())
+    }
+
+    /// Tells of a new signing key before anything is signed with it.
+    fn speak_with_the_newest(&mut self) {
+        let voice = self.backing.signer.voice(self.session.version());
+        if voice.number != self.voice.number {
+            self.voice = voice;
+            self.session.handle_keys(self.backing.signer.chain());
+        }
     }
 
     async fn newer_snapshot(&mut self) -> Result<Option<sitewarden_protocol::snapshot::Signed>, Ending> {
@@ -251,7 +282,7 @@ where
         self.snapshot = Version { revision, issued_at: now };
         let Peer { agent, signing_key, .. } = self.peer;
         let to = Addressee { agent, signing_key, version: self.session.version() };
-        Ok(Some(self.backing.signer.snapshot(parts, to, now)))
+        Ok(Some(self.backing.signer.snapshot(&self.voice, parts, to, now)))
     }
 
     async fn act(&mut self, action: Action) -> Result<(), Ending> {
@@ -259,20 +290,30 @@ where
             Action::Greet(hello) => {
                 let greeting = self.greet(&hello).await?;
                 self.session.handle_greeting(greeting);
+                self.clear().await?;
             }
             Action::Ingest(batch) => {
                 let share = self.shares.pop_front();
                 let held =
                     Held::new(&self.backing.metrics.held_bytes, share.as_ref().map_or(0, |share| share.bytes as i64));
-                self.pipeline.push(self.backing.ingest.verify(self.peer.agent, batch, (share, held)));
+                self.pipeline.push(self.backing.ingest.verify(
+                    self.peer.agent,
+                    self.voice.clone(),
+                    batch,
+                    (share, held),
+                ));
             }
             Action::TellTime(nonce) => {
-                let time = self.backing.signer.time(self.peer.agent, nonce, crate::wall_clock());
+                let time = self.backing.signer.time(&self.voice, self.peer.agent, nonce, crate::wall_clock());
                 self.session.handle_time(time);
             }
             Action::Activate(ask) => {
                 let activated = self.activate(*ask).await?;
                 self.session.handle_activated(activated);
+            }
+            Action::Renew(request) => {
+                let answer = self.backing.renewals.answer(self.peer.agent, &request).await;
+                self.session.handle_renewed(answer);
             }
             Action::Report(status) => self.status = Some(status),
             Action::Send(message) => self.deliver(&message).await?,
@@ -306,17 +347,21 @@ where
 
     async fn greet(&mut self, hello: &Hello) -> Result<Greeting, Ending> {
         self.greeted = true;
+        self.voice = self.backing.signer.voice(self.session.version());
         self.boot = hello.boot_id;
+        self.epoch = hello.epochs.iter().map(|extent| extent.head.position.epoch).max().unwrap_or_default();
         self.snapshot = hello.snapshot;
+        self.backing.saw(hello, self.peer.issuer).await?;
         for flag in self.backing.greet(hello, self.peer.address).await? {
             tracing::warn!(agent = %self.peer.agent, address = %self.peer.address, flag, "raised a red flag");
         }
         let epochs: Vec<u64> = hello.epochs.iter().map(|extent| extent.head.position.epoch).collect();
         let cursors = self.backing.cursors(self.peer.agent, &epochs).await?;
         let now = crate::wall_clock();
-        let sign = |cursor| self.backing.signer.receipt(self.peer.agent, cursor, now);
+        let sign = |cursor| self.backing.signer.receipt(&self.voice, self.peer.agent, cursor, now);
         let receipts = cursors.into_iter().map(sign).collect();
-        Ok(Greeting { receipts, snapshot: self.newer_snapshot().await? })
+        let keys = self.backing.signer.chain();
+        Ok(Greeting { keys, receipts, snapshot: self.newer_snapshot().await? })
     }
 
     async fn deliver(&mut self, message: &ToAgent) -> Result<(), Ending> {

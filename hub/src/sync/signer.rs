@@ -1,12 +1,14 @@
 //! The hub's signed word: receipts and snapshots.
 
-use crate::keys::SealingKeys;
+use crate::keys::{Authorities, SealingKeys, SigningKeys};
 use crate::store::SnapshotParts;
-use sitewarden_certs::authority::Authority;
+use sitewarden_protocol::announcement;
 use sitewarden_protocol::chain::Cursor;
+use sitewarden_protocol::clearance::{self, Clearance};
 use sitewarden_protocol::hub_time::{self, HubTime};
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::receipt::{self, Receipt};
+use sitewarden_protocol::renewal::{Granted, Renewed};
 use sitewarden_protocol::signing::{PrivateKey, PublicKey};
 use sitewarden_protocol::snapshot::{self, Administrator, Snapshot, Trust, Version};
 use sitewarden_protocol::telemetry::Answer;
@@ -20,14 +22,20 @@ pub(crate) const RESIGN_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Signs with the hub's key.
+/// Signs with the hub's keys.
 #[derive(Debug)]
 pub(crate) struct Signer {
-    key: PrivateKey,
-    trust: Trust,
+    keys: Arc<SigningKeys>,
     promises: Promises,
-    authority: Arc<Authority>,
+    authorities: Arc<Authorities>,
     sealing: Arc<SealingKeys>,
+}
+
+/// The key that one listener hears the hub's word by. A session keeps its own until it has told of the next.
+#[derive(Debug, Clone)]
+pub(crate) struct Voice {
+    pub(crate) number: u32,
+    key: Arc<PrivateKey>,
 }
 
 /// For which agent a snapshot is signed.
@@ -50,46 +58,79 @@ pub(crate) struct Promises {
 }
 
 impl Signer {
-    /// Agents are to trust the authority, and to be trusted by it.
+    /// Agents are to trust the authorities, and to be trusted by them.
     pub(crate) fn new(
-        key: PrivateKey,
-        authority: Arc<Authority>,
+        keys: Arc<SigningKeys>,
+        authorities: Arc<Authorities>,
         promises: Promises,
         sealing: Arc<SealingKeys>,
     ) -> Self {
-        let authorities = vec![authority.cert_der().to_vec()];
-        let trust = Trust { authorities, signing_keys: vec![key.public()] };
-        Self { key, trust, promises, authority, sealing }
+        Self { keys, promises, authorities, sealing }
+    }
+
+    /// What an agent that speaks this version is talked to with from now on.
+    pub(crate) fn voice(&self, version: u16) -> Voice {
+        let key = self.keys.for_version(version);
+        Voice { number: key.number, key: key.key }
     }
 
     /// Says that everything up to `through` is on disk; call it only when that is so.
-    pub(crate) fn receipt(&self, agent: AgentId, through: Cursor, now: UnixMillis) -> receipt::Signed {
-        receipt::Signed::make(&Receipt { agent, through, hub_time: now }, &self.key)
+    pub(crate) fn receipt(&self, voice: &Voice, agent: AgentId, through: Cursor, now: UnixMillis) -> receipt::Signed {
+        receipt::Signed::make(&Receipt { agent, through, hub_time: now }, &voice.key)
     }
 
     /// Says what time it is.
-    pub(crate) fn time(&self, agent: AgentId, nonce: hub_time::Nonce, at: UnixMillis) -> hub_time::Signed {
-        hub_time::Signed::make(&HubTime { agent, nonce, at }, &self.key)
+    pub(crate) fn time(
+        &self,
+        voice: &Voice,
+        agent: AgentId,
+        nonce: hub_time::Nonce,
+        at: UnixMillis,
+    ) -> hub_time::Signed {
+        hub_time::Signed::make(&HubTime { agent, nonce, at }, &voice.key)
     }
 
     /// Answers a program, in a signed envelope.
     pub(crate) fn envelope(&self, answer: &Answer) -> String {
-        answer.envelope(&self.key)
+        answer.envelope(&self.keys.newest().key)
     }
 
-    /// What agents and programs are to trust.
-    pub(crate) const fn trust(&self) -> &Trust {
-        &self.trust
+    /// What agents and programs are to trust, the newest first.
+    pub(crate) fn trust(&self) -> Trust {
+        Trust { authorities: self.authorities.roots(), signing_keys: self.keys.trusted() }
+    }
+
+    /// How the signing keys follow each other.
+    pub(crate) fn chain(&self) -> Vec<announcement::Signed> {
+        self.keys.chain().to_vec()
+    }
+
+    /// Lets an agent go on in a fresh epoch.
+    pub(crate) fn cleared(&self, voice: &Voice, clearance: &Clearance) -> clearance::Signed {
+        clearance::Signed::make(clearance, &voice.key)
+    }
+
+    /// Gives an agent its certificate.
+    pub(crate) fn granted(&self, renewed: &Renewed) -> Granted {
+        Granted::make(renewed, self.chain(), &self.keys.newest().key)
     }
 
     /// Says what a site may do.
-    pub(crate) fn snapshot(&self, parts: SnapshotParts, to: Addressee, now: UnixMillis) -> snapshot::Signed {
+    pub(crate) fn snapshot(
+        &self,
+        voice: &Voice,
+        parts: SnapshotParts,
+        to: Addressee,
+        now: UnixMillis,
+    ) -> snapshot::Signed {
         // A certificate takes one signature; it is made anew with each snapshot, so that none is stored or renewed.
         let certificate =
-            self.authority.issue_signing(&to.signing_key, to.agent, parts.site, now).unwrap_or_else(|error| {
-                tracing::error!(%error, agent = %to.agent, "an agent gets no certificate for its proofs");
-                Vec::new()
-            });
+            self.authorities.serving().issue_signing(&to.signing_key, to.agent, parts.site, now).unwrap_or_else(
+                |error| {
+                    tracing::error!(%error, agent = %to.agent, "an agent gets no certificate for its proofs");
+                    Vec::new()
+                },
+            );
         let fresh_days = parts.fresh_days.unwrap_or(self.promises.fresh_days);
         let snapshot = Snapshot {
             site: parts.site,
@@ -102,14 +143,14 @@ impl Signer {
             version: Version { revision: parts.revision, issued_at: now },
             fresh_until: now.after(DAY * u32::from(fresh_days)),
             licenses: parts.licenses,
-            trust: self.trust.clone(),
+            trust: self.trust(),
             override_days: parts.override_days.unwrap_or(self.promises.override_days),
             administrators: parts.administrators.into_iter().map(administrator).collect(),
             api_keys: parts.api_keys,
             sealing_key: Some(self.sealing.newest()),
             certificate,
         };
-        snapshot::Signed::make(&snapshot, to.version, &self.key)
+        snapshot::Signed::make(&snapshot, to.version, &voice.key)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::log;
 use crate::support::{Agent, AgentKeys, Line, TestHub, dial, endpoint, now, until};
+use sitewarden_certs::authority::AGENT_LIFE;
 use sitewarden_certs::authority::Authority;
 use sitewarden_certs::tls::{self, SYNC_ALPN};
 use sitewarden_hub::metrics::{Outcome, Reason};
@@ -147,7 +148,7 @@ async fn a_client_without_certificate() {
     let hub = TestHub::start().await;
     let mut agent = hub.agent().await;
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(hub.keys.authority.cert_der().clone()).unwrap();
+    roots.add(hub.keys.authorities.serving().cert_der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -165,7 +166,7 @@ async fn a_client_of_another_authority() {
     let mut agent = hub.agent().await;
     let foreign = Authority::create("Somebody else", now()).unwrap();
     let keys = AgentKeys::new();
-    let issued = foreign.issue_agent(&keys.tls.csr_der().unwrap(), agent.id, now()).unwrap();
+    let issued = foreign.issue_agent(&keys.tls.csr_der().unwrap(), agent.id, AGENT_LIFE, now()).unwrap();
     let tls = tls::sync_client(&agent.trust.authorities, &issued.cert_der, &keys.tls.pem()).unwrap();
     is_kept_out(&hub, tls, Reason::UntrustedCertificate).await;
     agent.good_session(&hub).await;
@@ -176,7 +177,8 @@ async fn a_certificate_of_an_agent_that_nobody_enrolled() {
     let hub = TestHub::start().await;
     let mut agent = hub.agent().await;
     let (stranger, keys) = (AgentId::from_bytes([8; 16]), AgentKeys::new());
-    let issued = hub.keys.authority.issue_agent(&keys.tls.csr_der().unwrap(), stranger, now()).unwrap();
+    let issued =
+        hub.keys.authorities.serving().issue_agent(&keys.tls.csr_der().unwrap(), stranger, AGENT_LIFE, now()).unwrap();
     let tls = tls::sync_client(&agent.trust.authorities, &issued.cert_der, &keys.tls.pem()).unwrap();
     is_kept_out(&hub, tls, Reason::UnknownAgent).await;
     agent.good_session(&hub).await;
@@ -187,7 +189,8 @@ async fn a_certificate_for_a_key_that_is_not_the_agents_own_any_more() {
     let hub = TestHub::start().await;
     let mut agent = hub.agent().await;
     let keys = AgentKeys::new();
-    let issued = hub.keys.authority.issue_agent(&keys.tls.csr_der().unwrap(), agent.id, now()).unwrap();
+    let issued =
+        hub.keys.authorities.serving().issue_agent(&keys.tls.csr_der().unwrap(), agent.id, AGENT_LIFE, now()).unwrap();
     let tls = tls::sync_client(&agent.trust.authorities, &issued.cert_der, &keys.tls.pem()).unwrap();
     is_kept_out(&hub, tls, Reason::OldKey).await;
     agent.good_session(&hub).await;

@@ -21,7 +21,7 @@ async fn an_invited_agent_gets_its_name_its_certificate_and_its_first_snapshot()
     assert_eq!((answer.site, answer.sync_port), (site, hub.hub.sync_addr().port()));
     let snapshot = answer.snapshot.verify(&[hub.keys.signing.public()]).unwrap();
     assert_eq!((snapshot.site, snapshot.site_name.as_str()), (site, "Site"));
-    assert_eq!(snapshot.trust.authorities, [hub.keys.authority.cert_der().to_vec()]);
+    assert_eq!(snapshot.trust.authorities, [hub.keys.authorities.serving().cert_der().to_vec()]);
     assert!(snapshot.fresh_until > now());
     assert_eq!(hub.hub.metrics().enrolments.get(), 1);
 }

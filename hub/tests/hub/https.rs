@@ -112,7 +112,7 @@ async fn revoking_cuts_the_session_and_keeps_out() {
     let hub = TestHub::start().await;
     let agent = hub.agent().await;
     let mut line = agent.https_session(&hub).await;
-    hub.hub.store().revoke_agent(&act(), agent.id).await.unwrap();
+    hub.hub.store().revoke_agent(&act(), agent.id, Default::default()).await.unwrap();
     let goodbye = line.parted().await;
     assert!(goodbye.contains("revoked"), "{goodbye}");
     let refused = upgrade(&hub, agent.https()).await.unwrap_err();
@@ -123,7 +123,7 @@ async fn revoking_cuts_the_session_and_keeps_out() {
 async fn whoever_shows_no_certificate_is_let_in_to_the_pages_and_not_to_the_sessions() {
     let hub = TestHub::start().await;
     assert_eq!(hub.get("/healthz").await.status(), 200);
-    let nobody = tls::enrolment_client(hub.keys.authority.fingerprint()).unwrap();
+    let nobody = tls::enrolment_client(hub.keys.authorities.serving().fingerprint()).unwrap();
     let (status, word) = upgrade(&hub, nobody).await.unwrap_err();
     assert_eq!((status, word.as_str()), (StatusCode::FORBIDDEN, "unknown agent"));
     hub.refused(Reason::UnknownAgent, 1).await;

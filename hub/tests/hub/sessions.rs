@@ -136,7 +136,7 @@ async fn a_revoked_agent_is_cut_off_at_once_and_kept_out() {
     let hub = TestHub::start().await;
     let agent = hub.agent().await;
     let (mut line, _) = agent.session(&hub).await;
-    hub.hub.store().revoke_agent(&act(), agent.id).await.unwrap();
+    hub.hub.store().revoke_agent(&act(), agent.id, Default::default()).await.unwrap();
     let Some(ToAgent::Goodbye(goodbye)) = line.receive().await else { panic!("no goodbye") };
     assert_eq!(goodbye.reason, "the agent was revoked");
     assert_eq!(line.closed().await, 12);

@@ -80,7 +80,7 @@ async fn a_flood_of_connections_from_one_address_leaves_room_for_others() {
     assert!(matches!(turned_away, Ok(0) | Err(_)));
     let elsewhere = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
     let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls::enrolment_client(hub.keys.authority.fingerprint()).unwrap())
+        .tls_backend_preconfigured(tls::enrolment_client(hub.keys.authorities.serving().fingerprint()).unwrap())
         .local_address(elsewhere)
         .timeout(PATIENCE)
         .no_proxy()

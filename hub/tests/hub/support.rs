@@ -105,7 +105,8 @@ impl TestHub {
 
     pub async fn invite(&self, site: SiteId, expires: UnixMillis) -> EnrolmentToken {
         let hub = format!("localhost:{}", self.hub.https_addr().port()).parse().unwrap();
-        let token = EnrolmentToken::generate(hub, self.keys.authority.fingerprint(), site, expires).unwrap();
+        let token =
+            EnrolmentToken::generate(hub, self.keys.authorities.serving().fingerprint(), site, expires).unwrap();
         let new = NewEnrolment { token: token.id, secret_digest: secret_digest(&token.secret), site, expires };
         self.hub.store().add_enrolment(&act(), new).await.unwrap();
         token
@@ -131,7 +132,7 @@ impl TestHub {
     }
 
     pub fn client(&self) -> reqwest::Client {
-        let tls = tls::enrolment_client(self.keys.authority.fingerprint()).unwrap();
+        let tls = tls::enrolment_client(self.keys.authorities.serving().fingerprint()).unwrap();
         reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(PATIENCE).no_proxy().build().unwrap()
     }
 

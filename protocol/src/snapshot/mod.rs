@@ -146,11 +146,14 @@ impl Signed {
         if !(1..=NEWEST_FORMAT).contains(&self.format) {
             return Err(Error::Format(self.format));
         }
-        let purpose = purpose(self.format);
-        if !trusted.iter().any(|key| key.verify(purpose, &self.bytes, &self.signature).is_ok()) {
-            return Err(Error::Signature);
-        }
+        self.signer(trusted).ok_or(Error::Signature)?;
         self.read()
+    }
+
+    /// Which of the trusted keys signed it.
+    pub fn signer(&self, trusted: &[PublicKey]) -> Option<PublicKey> {
+        let purpose = purpose(self.format);
+        trusted.iter().copied().find(|key| key.verify(purpose, &self.bytes, &self.signature).is_ok())
     }
 
     /// Reads the snapshot without asking who signed it: for one that came over a connection which is pinned.

@@ -10,15 +10,16 @@
 use super::{WINDOW, backoff::Backoff};
 use crate::batch;
 use crate::chain::{Cursor, Position};
+use crate::clearance::Clearance;
 use crate::id::AgentId;
 use crate::message::{
     Activate, Activated, EpochExtent, Goodbye, Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, QUESTIONS_SINCE,
-    Refusal, Refused, ToAgent, ToHub, Welcome,
+    RENEWAL_SINCE, Refusal, Refused, ToAgent, ToHub, Welcome,
 };
 use crate::receipt::{self, Receipt};
 use crate::signing::PublicKey;
 use crate::time::UnixMillis;
-use crate::{hub_time, snapshot};
+use crate::{announcement, hub_time, renewal, snapshot};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -57,6 +58,12 @@ pub enum Action {
     Correct(UnixMillis),
     /// The hub's answer to [`Agent::handle_activate`].
     Activated(Box<Activated>),
+    /// The hub's answer to [`Agent::handle_renewal_due`].
+    Renewed(Box<renewal::Answer>),
+    /// The hub's administrator lets this agent go on in a fresh epoch: begin it, if the newest is older.
+    Cleared(Box<Clearance>),
+    /// The hub's signing keys that are trusted from now on, newest first: keep them.
+    Trust(Vec<PublicKey>),
     /// Close the connection; no `handle_closed` is expected.
     Hangup(String),
 }
@@ -104,6 +111,8 @@ pub struct Agent {
     acknowledged: Position,
     /// What may be sent; the rest waits in the journal.
     release: Release,
+    /// Whether the hub was shown already that the journal here tells another history.
+    testified: bool,
     link: Link,
     actions: VecDeque<Action>,
 }
@@ -141,6 +150,8 @@ struct Up {
     rewound: Option<(Position, Duration)>,
     paused_until: Duration,
     hold: Option<Hold>,
+    /// One batch is sent although the hub has another history: signed, it is the half that proves the fork.
+    testifies: bool,
 }
 
 impl Agent {
@@ -148,7 +159,8 @@ impl Agent {
     pub fn new(id: AgentId, trusted: Vec<PublicKey>, backoff: Backoff, acknowledged: Position, head: Position) -> Self {
         let link = Link::Down { redial_at: Duration::ZERO };
         let release = Release::Live;
-        Self { id, trusted, backoff, head, acknowledged, release, link, actions: VecDeque::new() }
+        let (testified, actions) = (false, VecDeque::new());
+        Self { id, trusted, backoff, head, acknowledged, release, testified, link, actions }
     }
 
     /// The journal has grown to `head`, durably.
@@ -206,6 +218,14 @@ impl Agent {
             ToAgent::Snapshot(signed) => self.actions.push_back(Action::Install(Box::new(signed))),
             ToAgent::Time(signed) => self.time(now, &signed),
             ToAgent::Activated(activated) => self.actions.push_back(Action::Activated(Box::new(activated))),
+            ToAgent::Renewed(answer) => self.actions.push_back(Action::Renewed(Box::new(answer))),
+            ToAgent::Keys(chain) => self.keys(&chain),
+            ToAgent::Cleared(signed) => {
+                // A wrong one is no reason to hang up: nothing is done on its word.
+                if let Ok(clearance) = signed.verify(&self.trusted, self.id) {
+                    self.actions.push_back(Action::Cleared(Box::new(clearance)));
+                }
+            }
             ToAgent::Goodbye(Goodbye { reason, come_back_after }) => {
                 self.hang_up(
                     now,
@@ -231,6 +251,9 @@ impl Agent {
             }
             return;
         };
+        if up.hold.is_some() {
+            return self.actions.push_back(Action::Send(Box::new(ToHub::Batch(signed))));
+        }
         if end.position.epoch != up.sent.epoch && !up.in_flight.is_empty() {
             up.at_boundary = true;
             return;
@@ -268,6 +291,21 @@ impl Agent {
             self.actions.push_back(Action::Send(Box::new(ToHub::Activate(ask))));
         }
         can
+    }
+
+    /// Asks the hub for the next certificate; the answer is [`Action::Renewed`], if one comes. `false` if there is nobody
+    /// to ask.
+    pub fn handle_renewal_due(&mut self, request: renewal::Request) -> bool {
+        let can = matches!(&self.link, Link::Up(up) if up.version >= RENEWAL_SINCE);
+        if can {
+            self.actions.push_back(Action::Send(Box::new(ToHub::Renew(request))));
+        }
+        can
+    }
+
+    /// These keys, newest first, are trusted from now on and no others: a snapshot that is in force says so.
+    pub fn handle_trusted(&mut self, keys: Vec<PublicKey>) {
+        self.trusted = keys;
     }
 
     /// Time has reached [`Agent::poll_timeout`].
@@ -314,11 +352,12 @@ impl Agent {
             up.paused_until = Duration::ZERO;
         }
         let window = if up.at_boundary { 1 } else { WINDOW };
-        let may_read =
-            up.reading.is_none() && up.hold.is_none() && up.paused_until.is_zero() && up.in_flight.len() < window;
+        let silent = up.hold.is_some() && !up.testifies;
+        let may_read = up.reading.is_none() && !silent && up.paused_until.is_zero() && up.in_flight.len() < window;
         if may_read && up.sent < self.head && self.release.covers(up.sent) {
             up.reading = Some(self.head);
             up.at_boundary = false;
+            up.testifies = false;
             return Some(Action::Read(up.sent));
         }
         None
@@ -379,6 +418,7 @@ impl Agent {
             rewound: None,
             paused_until: Duration::ZERO,
             hold: None,
+            testifies: false,
         };
         for EpochExtent { head, .. } in epochs {
             let epoch = head.position.epoch;
@@ -390,6 +430,7 @@ impl Agent {
             let ahead = cursor.position > head.position && epoch >= self.head.epoch;
             if ahead || (cursor.position == head.position && cursor.chain != head.chain) {
                 up.hold = Some(Hold::Fork);
+                up.testifies = !std::mem::replace(&mut self.testified, true);
                 break;
             }
             if let Some(receipt) = receipt.filter(|receipt| receipt.through.position > self.acknowledged) {
@@ -400,7 +441,7 @@ impl Agent {
                 break;
             }
         }
-        up.sent = up.confirmed;
+        up.sent = if up.hold.is_some() { self.acknowledged } else { up.confirmed };
         self.link = Link::Up(up);
     }
 
@@ -410,6 +451,9 @@ impl Agent {
             Err(reason) => return self.give_up(now, random, &reason),
         };
         let Link::Up(up) = &mut self.link else { return };
+        if up.hold == Some(Hold::Fork) {
+            return; // It speaks of the other history.
+        }
         let through = receipt.through;
         if up.in_flight.iter().any(|end| end.position == through.position && end.chain != through.chain) {
             up.hold = Some(Hold::Fork);
@@ -429,6 +473,12 @@ impl Agent {
         if through.position > self.acknowledged {
             self.acknowledged = through.position;
             self.actions.push_back(Action::Acknowledge(receipt));
+        }
+    }
+
+    fn keys(&mut self, chain: &[announcement::Signed]) {
+        if announcement::follow(&mut self.trusted, chain) {
+            self.actions.push_back(Action::Trust(self.trusted.clone()));
         }
     }
 

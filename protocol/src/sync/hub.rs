@@ -10,10 +10,10 @@ use super::WINDOW;
 use crate::batch;
 use crate::id::AgentId;
 use crate::message::{
-    Activate, Activated, Goodbye, Hello, LiveStatus, MAX_EPOCHS, NEWEST_VERSION, OLDEST_VERSION, Refused, ToAgent,
-    ToHub, Welcome, negotiate,
+    Activate, Activated, Goodbye, Hello, LiveStatus, MAX_EPOCHS, NEWEST_VERSION, OLDEST_VERSION, RENEWAL_SINCE,
+    Refused, ToAgent, ToHub, Welcome, negotiate,
 };
-use crate::{hub_time, receipt, snapshot};
+use crate::{announcement, clearance, hub_time, receipt, renewal, snapshot};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub enum Action {
     TellTime(hub_time::Nonce),
     /// Activate a licence for the agent's site, and call [`Session::handle_activated`].
     Activate(Box<Activate>),
+    /// Renew the agent's certificate, and call [`Session::handle_renewed`].
+    Renew(Box<renewal::Request>),
     /// Send this.
     Send(Box<ToAgent>),
     /// Close the connection.
@@ -92,6 +94,8 @@ pub enum Ingested {
 /// What the hub has of an agent that said hello.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Greeting {
+    /// How the hub's signing keys follow each other, oldest first; told to agents that can follow.
+    pub keys: Vec<announcement::Signed>,
     /// A receipt for each epoch in the hello that is known here.
     pub receipts: Vec<receipt::Signed>,
     /// The newest snapshot, if the agent's is older.
@@ -132,12 +136,14 @@ impl Session {
             (State::Ready, ToHub::Status(status)) => self.actions.push_back(Action::Report(Box::new(status))),
             (State::Ready, ToHub::AskTime(nonce)) => self.actions.push_back(Action::TellTime(nonce)),
             (State::Ready, ToHub::Activate(ask)) => self.actions.push_back(Action::Activate(Box::new(ask))),
+            (State::Ready, ToHub::Renew(request)) => self.actions.push_back(Action::Renew(Box::new(request))),
             (State::Closed, _) => {}
             (_, ToHub::Hello(_)) => self.close(Closing::OutOfTurn("hello")),
             (_, ToHub::Batch(_)) => self.close(Closing::OutOfTurn("batch")),
             (_, ToHub::Status(_)) => self.close(Closing::OutOfTurn("status")),
             (_, ToHub::AskTime(_)) => self.close(Closing::OutOfTurn("question for the time")),
             (_, ToHub::Activate(_)) => self.close(Closing::OutOfTurn("licence key")),
+            (_, ToHub::Renew(_)) => self.close(Closing::OutOfTurn("certificate request")),
         }
     }
 
@@ -148,6 +154,9 @@ impl Session {
         }
         self.state = State::Ready;
         let version = self.version;
+        if version >= RENEWAL_SINCE && !greeting.keys.is_empty() {
+            self.send(ToAgent::Keys(greeting.keys));
+        }
         self.send(ToAgent::Welcome(Welcome { version, receipts: greeting.receipts }));
         if let Some(snapshot) = greeting.snapshot {
             self.send(ToAgent::Snapshot(snapshot));
@@ -176,6 +185,27 @@ impl Session {
     pub fn handle_activated(&mut self, activated: Activated) {
         if self.state == State::Ready {
             self.send(ToAgent::Activated(activated));
+        }
+    }
+
+    /// The answer to [`Action::Renew`].
+    pub fn handle_renewed(&mut self, answer: renewal::Answer) {
+        if self.state == State::Ready {
+            self.send(ToAgent::Renewed(answer));
+        }
+    }
+
+    /// An administrator lets the agent go on in a fresh epoch.
+    pub fn handle_cleared(&mut self, clearance: clearance::Signed) {
+        if self.state == State::Ready && self.version >= RENEWAL_SINCE {
+            self.send(ToAgent::Cleared(clearance));
+        }
+    }
+
+    /// The hub signs with another key from now on.
+    pub fn handle_keys(&mut self, keys: Vec<announcement::Signed>) {
+        if self.state == State::Ready && self.version >= RENEWAL_SINCE {
+            self.send(ToAgent::Keys(keys));
         }
     }
 

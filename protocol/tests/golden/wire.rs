@@ -2,9 +2,11 @@
 
 use super::records;
 use super::vectors::{expect, recorded};
+use sitewarden_protocol::announcement;
 use sitewarden_protocol::api_key::ApiKeyDigest;
 use sitewarden_protocol::batch::{self, Draft, Encoding, Header, Seal};
 use sitewarden_protocol::chain::{Chain, Cursor, Position};
+use sitewarden_protocol::clearance;
 use sitewarden_protocol::codec;
 use sitewarden_protocol::enrolment::{self, Answer, Enrolled, Request};
 use sitewarden_protocol::frame;
@@ -18,6 +20,7 @@ use sitewarden_protocol::message::{
     ToHub, Welcome,
 };
 use sitewarden_protocol::receipt::{self, Receipt};
+use sitewarden_protocol::renewal;
 use sitewarden_protocol::sealing::OpeningKey;
 use sitewarden_protocol::signing::PrivateKey;
 use sitewarden_protocol::snapshot::{self, Administrator, SealingKey, Snapshot, Trust, Version};
@@ -196,6 +199,7 @@ fn to_hub() -> Vec<ToHub> {
             by: "operator".into(),
             in_use: vec![("EMS".into(), 3)],
         }),
+        ToHub::Renew(renewal_request()),
     ]
 }
 
@@ -206,6 +210,7 @@ const fn name_to_hub(message: &ToHub) -> &'static str {
         ToHub::Status(_) => "v1/to-hub-status",
         ToHub::AskTime(_) => "v2/to-hub-ask-time",
         ToHub::Activate(_) => "v2/to-hub-activate",
+        ToHub::Renew(_) => "v3/to-hub-renew",
     }
 }
 
@@ -229,7 +234,57 @@ fn to_agent() -> Vec<ToAgent> {
         activated(ActivationOutcome::Refused(occupied())),
         activated(ActivationOutcome::Refused(not_begun())),
         activated(ActivationOutcome::Unavailable),
+        ToAgent::Keys(chain()),
+        ToAgent::Cleared(clearance()),
     ]
+    .into_iter()
+    .chain(renewals().into_iter().map(ToAgent::Renewed))
+    .collect()
+}
+
+fn clearance() -> clearance::Signed {
+    let clearance = clearance::Clearance { agent: AGENT, epoch: 3, known: vec![cursor()], at: AT };
+    clearance::Signed::make(&clearance, &hub_key())
+}
+
+fn renewal_request() -> renewal::Request {
+    let asked = renewal::Asked { agent: AGENT, csr: vec![0x30, 3, 2, 1, 0], nonce: [8; 16], challenge: [5; 24] };
+    renewal::Request::make(&asked, &agent_key())
+}
+
+fn new_hub_key() -> PrivateKey {
+    PrivateKey::from_seed(&[10; 32])
+}
+
+fn chain() -> Vec<announcement::Signed> {
+    vec![announcement::Signed::make(2, new_hub_key().public(), AT, &hub_key())]
+}
+
+fn renewals() -> Vec<renewal::Answer> {
+    use renewal::Refused as No;
+    let trust = Trust {
+        authorities: vec![vec![0x30, 3, 2, 1, 0]],
+        signing_keys: vec![new_hub_key().public(), hub_key().public()],
+    };
+    let renewed = renewal::Renewed { agent: AGENT, nonce: [8; 16], certificate: vec![0x30, 3, 2, 1, 0], trust };
+    let granted = renewal::Granted::make(&renewed, chain(), &new_hub_key());
+    let refused = [No::Unknown, No::Revoked, No::Invalid("a reason".into()), No::Unavailable];
+    [renewal::Answer::Granted(granted), renewal::Answer::Challenge([5; 24])]
+        .into_iter()
+        .chain(refused.map(renewal::Answer::Refused))
+        .collect()
+}
+
+const fn name_renewal(answer: &renewal::Answer) -> &'static str {
+    use renewal::Refused as No;
+    match answer {
+        renewal::Answer::Granted(_) => "v3/to-agent-renewed",
+        renewal::Answer::Challenge(_) => "v3/to-agent-renewed-challenge",
+        renewal::Answer::Refused(No::Unknown) => "v3/to-agent-renewed-unknown",
+        renewal::Answer::Refused(No::Revoked) => "v3/to-agent-renewed-revoked",
+        renewal::Answer::Refused(No::Invalid(_)) => "v3/to-agent-renewed-invalid",
+        renewal::Answer::Refused(No::Unavailable) => "v3/to-agent-renewed-unavailable",
+    }
 }
 
 fn activated(outcome: ActivationOutcome) -> ToAgent {
@@ -269,6 +324,9 @@ const fn name_to_agent(message: &ToAgent) -> &'static str {
             ActivationOutcome::Refused(ActivationError::NotBegun { .. }) => "v2/to-agent-activated-not-begun",
             ActivationOutcome::Unavailable => "v2/to-agent-activated-unavailable",
         },
+        ToAgent::Renewed(answer) => name_renewal(answer),
+        ToAgent::Keys(_) => "v3/to-agent-keys",
+        ToAgent::Cleared(_) => "v3/to-agent-cleared",
     }
 }
 
@@ -406,6 +464,14 @@ fn enrolment_is_written_and_read_as_recorded() {
         let read = |bytes: &[u8]| Answer::from_frame(bytes).unwrap();
         check(name_answer(&answer), &answer, &answer.to_frame(), read);
     }
+}
+
+#[test]
+fn the_recorded_renewal_is_verified_from_an_older_key_by_the_recorded_chain() {
+    assert_eq!(renewal_request().verify(&agent_key().public()), Ok(()));
+    let renewal::Answer::Granted(granted) = renewals().swap_remove(0) else { panic!("not granted") };
+    let renewed = granted.verify(&[hub_key().public()], AGENT, &[8; 16]).unwrap();
+    assert_eq!(renewed.certificate, [0x30, 3, 2, 1, 0]);
 }
 
 #[test]

@@ -68,6 +68,16 @@ impl Hub {
         &self.folder
     }
 
+    /// Puts a line in front of its settings, for the next start.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written.
+    pub fn set(&self, line: &str) -> Result<()> {
+        let file = self.folder.join("hub.toml");
+        let settings = fs::read_to_string(&file)?;
+        Ok(fs::write(&file, format!("{line}\n{settings}"))?)
+    }
+
     /// Starts it and waits until it serves.
     ///
     /// # Errors

@@ -44,13 +44,26 @@ impl Line {
         Self::to(None, quota)
     }
 
+    /// The same with a line in front of the hub's settings.
+    ///
+    /// # Errors
+    /// If any step fails.
+    pub fn with_setting(quota: u32, setting: &str) -> Result<Self> {
+        Self::made(None, quota, setting)
+    }
+
     /// The same with the hub in another network.
     ///
     /// # Errors
     /// If any step fails.
     pub fn to(elsewhere: Option<Elsewhere>, quota: u32) -> Result<Self> {
+        Self::made(elsewhere, quota, "")
+    }
+
+    fn made(elsewhere: Option<Elsewhere>, quota: u32, setting: &str) -> Result<Self> {
         let folder = scratch()?;
         let mut hub = Hub::init_at(&folder.path().join("hub"), elsewhere)?;
+        hub.set(setting)?;
         hub.start()?;
         let customer = hub.add(&["customer", "add", "Acme"])?;
         let plant = hub.add(&["plant", "add", "North", "--customer", &customer])?;

@@ -182,7 +182,7 @@ impl World {
             }
             Action::Correct(at) => self.correct_time(at),
             // The simulated plant types no keys.
-            Action::Activated(_) => {}
+            Action::Activated(_) | Action::Renewed(_) | Action::Trust(_) | Action::Cleared(_) => {}
             Action::Acknowledge(receipt) => {
                 self.plant.journal.acknowledge(receipt.through.position);
                 self.heard_time(receipt.hub_time);

@@ -147,7 +147,7 @@ impl World {
                     }
                 }
                 // The simulated plant types no keys, and nobody reads its status.
-                Action::Activate(_) | Action::Report(_) => {}
+                Action::Activate(_) | Action::Renew(_) | Action::Report(_) => {}
                 Action::Send(message) => self.carry(connection, Way::Down, message.to_frame()),
                 Action::Close(closing) => self.close(connection, &closing)?,
             }
@@ -176,7 +176,9 @@ impl World {
         let receipts = known.collect();
         let version = Version { revision: self.vendor.revision, issued_at: self.wall() };
         let snapshot = (hello.snapshot.revision < version.revision).then(|| self.sign_snapshot(version));
-        self.with_session(connection, |session, _| session.handle_greeting(Greeting { receipts, snapshot }))?;
+        self.with_session(connection, |session, _| {
+            session.handle_greeting(Greeting { keys: Vec::new(), receipts, snapshot })
+        })?;
         self.read_inbox(connection)
     }
 

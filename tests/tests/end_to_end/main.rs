@@ -20,6 +20,7 @@ mod enrolment;
 mod exactly_once;
 mod fingerprint;
 mod floating;
+mod identity;
 mod invariants;
 mod measurements;
 mod network;

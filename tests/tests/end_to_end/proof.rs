@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use sitewarden_certs::authority::Authority;
+use sitewarden_certs::authority::{AGENT_LIFE, Authority};
 use sitewarden_certs::request::TlsKey;
 use sitewarden_protocol::time::UnixMillis;
 use sitewarden_tests::harness::{Answer, Line, python, run, workspace};
@@ -94,7 +94,7 @@ fn a_certificate_for_tls_proves_nothing() {
     let mut told: Value = serde_json::from_slice(&fs::read(&plant.well_known).unwrap()).unwrap();
     let request = TlsKey::generate().unwrap().csr_der().unwrap();
     let agent = plant.line.agent_id.parse().unwrap();
-    let tls = plant.authority.issue_agent(&request, agent, now()).unwrap().cert_der;
+    let tls = plant.authority.issue_agent(&request, agent, AGENT_LIFE, now()).unwrap().cert_der;
     for (certificate, why) in [(tls.as_slice(), "for something else"), (plant.authority.cert_der(), "extendedKeyUsage")]
     {
         told["certificates"][0] = STANDARD.encode(certificate).into();

@@ -46,6 +46,22 @@ pub(in crate::http) fn enroll() -> Operation {
         .with_header(503, "Retry-After", "Seconds")
 }
 
+pub(in crate::http) fn renew() -> Operation {
+    let frame = || Shape::schema(serde_json::json!({ "type": "string", "contentMediaType": BINARY }));
+    Operation::new(OPERATIONS, "An agent gets its next certificate by proof of its signing key")
+        .describe("For agents whose certificate is over: request and answer are frames of Sitewarden's own protocol.")
+        .takes_as(BINARY, frame())
+        .answers_as(BINARY, 200, "The certificate", frame())
+        .answers_as(BINARY, 403, "No agent of this signing key, or one that was revoked", frame())
+        .answers_as(BINARY, 409, "A challenge: ask again with it", frame())
+        .answers_as(BINARY, 422, "The request cannot be", frame())
+        .answers_as(BINARY, 503, "Try again later", frame())
+        .answers(400, "BAD_BODY: the body is not a request for a certificate", plain("BAD_BODY"))
+        .answers(413, "TOO_LARGE: the body is larger than this path takes", plain("TOO_LARGE"))
+        .answers(415, "MEDIA_TYPE: the body must be application/octet-stream", plain("MEDIA_TYPE"))
+        .answers(500, "INTERNAL: the log says why", plain("INTERNAL"))
+}
+
 pub(in crate::http) fn sync() -> Operation {
     let words = || Shape::text();
     Operation::new(OPERATIONS, "Where agents come in over HTTPS")

@@ -30,6 +30,8 @@ const MAX_PROGRAM: usize = 64;
 const BOOTS_REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Starts that are remembered of one agent, the last ones. Two machines that take turns are among them.
 const MAX_BOOTS: i64 = 16;
+/// How long what a machine said before it went down may be on its way, after its next start was seen.
+const LAST_WORDS: Duration = Duration::from_secs(60);
 /// What a machine says that does not tell its starts apart.
 const UNKNOWN_BOOT: [u8; 16] = [0; 16];
 
@@ -81,7 +83,8 @@ fn guest(tx: &Tx<'_>, id: AgentId) -> Result<Option<Guest>, Error> {
 fn keep(tx: &Tx<'_>, now: UnixMillis, guest: &Guest, hello: &Hello, address: IpAddr) -> Result<(), Error> {
     let program: String = hello.program.chars().take(MAX_PROGRAM).collect();
     tx.prepare_cached(
-        "UPDATE agents SET last_seen = max(coalesce(last_seen, ?2), ?2), address = ?3, program = ?4, boot_id = ?5
+        "UPDATE agents SET last_seen = max(coalesce(last_seen, ?2), ?2), address = ?3, program = ?4, boot_id = ?5,
+            boot_since = CASE WHEN boot_id IS ?5 THEN boot_since ELSE ?2 END
          WHERE id = ?1",
     )?
     .execute(params![guest.row, now.0, address.to_string(), program, hello.boot_id])?;
@@ -107,6 +110,20 @@ pub(super) fn still_here(tx: &Tx<'_>, agent: AgentId, boot: [u8; 16], now: UnixM
     )?
     .execute(params![agent.as_bytes(), boot, now.0])?;
     Ok(())
+}
+
+/// Whether a start of the machine still speaks long after a later one came: two machines are this agent side by side.
+pub(super) fn check_side_by_side(tx: &Tx<'_>, id: AgentId, boot: [u8; 16], now: UnixMillis) -> Result<bool, Error> {
+    let mut query = tx.prepare_cached(
+        "SELECT boot_id, boot_since FROM agents WHERE uuid = ?1 AND boot_id <> ?2 AND boot_since < ?3",
+    )?;
+    let long_ago = now.before(LAST_WORDS).0;
+    let row = query.query_row(params![id.as_bytes(), boot, long_ago], |row| Ok((row.get(0)?, row.get(1)?)));
+    let later: Option<([u8; 16], i64)> = row.optional()?;
+    let Some((other, since)) = later.filter(|_| boot != UNKNOWN_BOOT) else { return Ok(false) };
+    let Some(guest) = guest(tx, id)? else { return Ok(false) };
+    let details = json!({ "boot": hex(&boot), "other_boot": hex(&other), "seen_now": now, "other_since": since });
+    raise(tx, now, &guest, "clone", &details, &pair(&boot, &other))
 }
 
 /// Whether the agent's journal ends before what the hub has of it, or elsewhere at the same number.
@@ -182,8 +199,12 @@ fn check_boot(tx: &Tx<'_>, now: UnixMillis, guest: &Guest, boot: [u8; 16], addre
         "boot": hex(&boot), "other_boot": hex(&other), "seen_before": before, "other_seen": other_at,
         "address": address.to_string(),
     });
-    let observation = format!("{} {}", hex(&boot.min(other)), hex(&boot.max(other)));
-    raise(tx, now, guest, "clone", &details, &observation)
+    raise(tx, now, guest, "clone", &details, &pair(&boot, &other))
+}
+
+/// The same two machines are one observation, whichever of them is seen.
+fn pair(one: &[u8; 16], other: &[u8; 16]) -> String {
+    format!("{} {}", hex(one.min(other)), hex(one.max(other)))
 }
 
 fn raise(

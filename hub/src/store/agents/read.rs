@@ -4,6 +4,7 @@ use super::{Agent, AgentStatus, EpochState};
 use crate::store::{MAX_PAGE, Scope, counted, error::Error, page_size};
 use rusqlite::{Connection, Row, params, types::ValueRef};
 use sitewarden_protocol::{
+    chain::Position,
     codec,
     id::{AgentId, SiteId},
     signing::PublicKey,
@@ -11,7 +12,7 @@ use sitewarden_protocol::{
 };
 
 const COLUMNS: &str = "uuid, site, status, hostname, program, signing_key, enrolled_at, revoked_at, last_seen, address, \
-     records_received, records_lost, live_status, records_dropped";
+     records_received, records_lost, live_status, records_dropped, revoke_reason, revoked_from_epoch, revoked_from_seq";
 
 const DAMAGED: Error = Error::Damaged { what: "agent" };
 
@@ -80,6 +81,11 @@ fn agent_row(row: &Row<'_>) -> Result<Agent, Error> {
         signing_key: PublicKey::from_bytes(row.get(5)?).map_err(|_| DAMAGED)?,
         enrolled_at: UnixMillis(row.get(6)?),
         revoked_at: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
+        revoke_reason: row.get(14)?,
+        revoked_from: match row.get::<_, Option<i64>>(15)? {
+            Some(_) => Some(Position { epoch: counted(row, 15)?, seq: counted(row, 16)? }.to_string()),
+            None => None,
+        },
         last_seen: row.get::<_, Option<i64>>(8)?.map(UnixMillis),
         address: row.get(9)?,
         records_received: counted(row, 10)?,

@@ -2,6 +2,7 @@
 
 use super::{Arrival, OpenedRecords};
 use crate::store::{
+    counted,
     error::Error,
     flags::{self, NewFlag},
     whole,
@@ -9,11 +10,21 @@ use crate::store::{
 };
 use rusqlite::{OptionalExtension, params};
 use serde_json::{Value, json};
-use sitewarden_protocol::chain::Cursor;
+use sitewarden_protocol::{
+    chain::{Chain, Cursor},
+    codec,
+    record::Record,
+    time::UnixMillis,
+};
 
 /// The most forked batches kept of one epoch. A few prove the fork; a machine that goes on forking must not fill the
 /// disk.
 const MAX_FORKS: i64 = 64;
+
+/// The most batches kept of a revoked agent: 128 MiB at the worst.
+const MAX_REVOKED: i64 = 256;
+/// Why they are kept.
+const REVOKED: &str = "its sender was revoked";
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,15 +84,39 @@ impl Arrival<'_> {
         Ok(kept > 0)
     }
 
-    /// Whether a batch that ended where this one does told another history. A repeat that was cut elsewhere has no such
-    /// counterpart, and is taken for the repeat that it claims to be.
+    /// Whether what is stored at the end of this batch is another history. Where a stored batch ended elsewhere its records
+    /// are read again, at most one batch's; where there are none, as in what was set aside, a repeat is taken for the
+    /// repeat that it claims to be.
     pub(super) fn contradicts(&self, tx: &Tx<'_>) -> Result<bool, Error> {
         let header = &self.batch.header;
-        let head: Option<[u8; 32]> = tx
-            .prepare_cached("SELECT head FROM batches WHERE agent = ? AND epoch = ? AND last = ? AND state = 'stored'")?
-            .query_row(params![self.sender.row, whole(header.epoch), whole(header.last)], |row| row.get(0))
-            .optional()?;
-        Ok(head.is_some_and(|head| head != *header.head.as_bytes()))
+        let stored = chain_at(tx, self.sender.row, header.epoch, header.last)?;
+        Ok(stored.is_some_and(|chain| chain != header.head))
+    }
+
+    /// Keeps a batch that is not believed because its sender was revoked, once. Whoever has a stolen key must not fill the
+    /// disk with it.
+    pub(super) fn keep_revoked(&self, tx: &Tx<'_>) -> Result<(), Error> {
+        let header = &self.batch.header;
+        let (kept, same): (i64, i64) = tx
+            .prepare_cached(
+                "SELECT count(*), coalesce(sum(epoch = ?2 AND first = ?3 AND last = ?4 AND head = ?5), 0) FROM batches
+                 WHERE agent = ?1 AND state = 'set_aside' AND reason = ?6",
+            )?
+            .query_row(
+                params![
+                    self.sender.row,
+                    whole(header.epoch),
+                    whole(header.first),
+                    whole(header.last),
+                    header.head.as_bytes(),
+                    REVOKED,
+                ],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+        if kept < MAX_REVOKED && same == 0 {
+            self.keep(tx, State::SetAside, Some(REVOKED))?;
+        }
+        Ok(())
     }
 
     /// Keeps the other half of a fork, once, with a red flag.
@@ -97,7 +132,11 @@ impl Arrival<'_> {
             "epoch": header.epoch, "first": header.first, "last": header.last,
             "here_through": have.position.seq, "here_chain": have.chain.to_string(), "their_head": header.head.to_string(),
         });
-        self.flag(tx, &Flag { kind: "fork", license: None, details })
+        // One flag for the epoch: a machine that goes on forking says something else each time it comes.
+        let (site, agent, observation) = (self.sender.site, self.sender.row, format!("epoch {}", header.epoch));
+        let (details, observation) = (&details, Some(observation.as_str()));
+        flags::raise(tx, self.now, &NewFlag { kind: "fork", site, agent, license: None, details, observation })
+            .map(drop)
     }
 
     /// Keeps a batch that cannot be read, with a red flag.
@@ -145,4 +184,40 @@ impl Arrival<'_> {
         let flag = NewFlag { kind, site, agent, license, details: &flag.details, observation: None };
         flags::raise(tx, self.now, &flag).map(drop)
     }
+}
+
+/// The chain after a stored record; `None` if the batch that brought it is not stored whole.
+fn chain_at(tx: &Tx<'_>, agent: i64, epoch: u64, seq: u64) -> Result<Option<Chain>, Error> {
+    let mut query = tx.prepare_cached(
+        "SELECT first, last, prev, head FROM batches
+         WHERE agent = ?1 AND epoch = ?2 AND last >= ?3 AND first <= ?3 AND state = 'stored' ORDER BY last LIMIT 1",
+    )?;
+    let row = query.query_row(params![agent, whole(epoch), whole(seq)], |row| {
+        let chains = (Chain::from_bytes(row.get(2)?), Chain::from_bytes(row.get(3)?));
+        Ok((counted(row, 0)?, counted(row, 1)?, chains))
+    });
+    let Some((first, last, (prev, head))) = row.optional()? else { return Ok(None) };
+    if last == seq {
+        return Ok(Some(head));
+    }
+    let records = stored_records(tx, agent, epoch, (first, seq))?;
+    let whole = u64::try_from(records.len()).is_ok_and(|count| count == seq - first + 1);
+    Ok(whole.then(|| prev.then_all(records.iter().map(Vec::as_slice))))
+}
+
+/// Records as they came, between two numbers, both included: what was taken apart is put together again.
+pub(in crate::store) fn stored_records(
+    connection: &rusqlite::Connection,
+    agent: i64,
+    epoch: u64,
+    (first, last): (u64, u64),
+) -> Result<Vec<Vec<u8>>, Error> {
+    let mut query = connection.prepare_cached(
+        "SELECT at, kind, body FROM records WHERE agent = ? AND epoch = ? AND seq BETWEEN ? AND ? ORDER BY seq",
+    )?;
+    let rows = query.query_map(params![agent, whole(epoch), whole(first), whole(last)], |row| {
+        let record = Record { at: UnixMillis(row.get(0)?), kind: row.get(1)?, body: row.get(2)? };
+        Ok(codec::encode(&record))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -111,7 +111,7 @@ async fn a_revoked_or_unknown_agent_is_refused() {
     let fixture = Fixture::new().await;
     let mut plant = fixture.agent(1).await;
     plant.events("EMS", 1);
-    fixture.store.revoke_agent(&crate::store::testing::act(), plant.id).await.unwrap();
+    fixture.store.revoke_agent(&crate::store::testing::act(), plant.id, Default::default()).await.unwrap();
     let refused = fixture.store.ingest(NOW, plant.batch(0, 1, 0)).await.unwrap();
     assert_eq!(refused, IngestOutcome::Refused(Refusal::Revoked));
     let mut stranger = crate::store::testing::Plant::new(9);

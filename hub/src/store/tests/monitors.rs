@@ -71,7 +71,7 @@ async fn a_monitor_is_that_agents_who_reserved_it_last() {
     fixture.store.ingest(NOW, old.batch(2, 3, 0)).await.unwrap();
     assert_eq!(fixture.named(None).await, ["EMS a", "EMS left behind"]);
     assert_eq!(fixture.monitors(None).await.monitors[0].agent, new.id);
-    fixture.store.revoke_agent(&act(), old.id).await.unwrap();
+    fixture.store.revoke_agent(&act(), old.id, Default::default()).await.unwrap();
     assert_eq!((fixture.named(None).await, fixture.monitors(None).await.in_use), (vec!["EMS a".to_owned()], 1));
 }
 

@@ -212,7 +212,7 @@ async fn an_agent_that_goes_and_comes_is_told_of_once_each() {
     assert_eq!(look(NOW.after(HOUR)).await.unwrap(), 1);
     assert_eq!(look(NOW.after(HOUR * 2)).await.unwrap(), 0);
     fixture.says_something(agent, NOW.after(HOUR * 3)).await;
-    fixture.store.revoke_agent(&act(), agent).await.unwrap();
+    fixture.store.revoke_agent(&act(), agent, Default::default()).await.unwrap();
     assert_eq!(look(NOW.after(DAY)).await.unwrap(), 0, "nobody waits for one that was revoked");
     let told = fixture.heard(webhook).await;
     let events: Vec<&str> = told.iter().map(|told| told["event"].as_str().unwrap()).collect();

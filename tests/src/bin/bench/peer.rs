@@ -176,7 +176,12 @@ impl Peer {
                 }
             }
             Action::Hangup(_) => *line = None,
-            Action::Install(_) | Action::Correct(_) | Action::Activated(_) => {}
+            Action::Install(_)
+            | Action::Correct(_)
+            | Action::Activated(_)
+            | Action::Renewed(_)
+            | Action::Trust(_)
+            | Action::Cleared(_) => {}
         }
         Ok(())
     }
