@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credentials;
+pub mod doctor;
 pub mod enforcement;
 pub mod enrolment;
 pub mod folder;

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod backup;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod folder;
 pub mod http;
 pub mod ingest;

@@ -11,6 +11,7 @@ mod webhook;
 
 use crate::clock::Moment;
 use crate::config::Config;
+use crate::doctor::{self, Finding, State};
 use crate::enrolment;
 use crate::folder::{self, Folder};
 use crate::http::{ActivateRequest, MonitorRequest, Status, Told};
@@ -57,6 +58,9 @@ enum Command {
     },
     /// Show licences, quotas, the queue and the line to the hub.
     Status,
+    /// Look at everything the agent needs (folder, settings, identity, licences, journal, disk), running or not, and say what
+    /// is wrong; ends with 1 if something is.
+    Doctor,
     /// Activate the licence with this key.
     Activate {
         /// The licence key; - reads it from standard input, which spares quoting its signs.
@@ -167,6 +171,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
                 let status: Status = Client::new(&folder)?.get("/agent/v1/status", &[]).await?;
                 output.status(&status)
             }
+            Command::Doctor => examine(&folder, output),
             Command::Activate { key, replace } => {
                 let request = ActivateRequest { key: typed(key)?, replace };
                 let answer: Value = Client::new(&folder)?.post("/agent/v1/activate", &request).await?;
@@ -202,6 +207,20 @@ async fn enroll(folder: &Folder, token: &str, output: &mut Output) -> Result<(),
             folder.path().display()
         )
     })
+}
+
+fn examine(folder: &Folder, output: &mut Output) -> Result<(), Failure> {
+    folder.check_enrolled()?;
+    let findings = doctor::look(folder, crate::clock::wall());
+    let row = |finding: &Finding| json!({"what": finding.what, "state": finding.state.name(), "told": finding.told});
+    output.value(&json!({"findings": findings.iter().map(row).collect::<Vec<_>>()}), |_| {
+        let line = |found: &Finding| format!("{:<10} {:<9} {}", found.what, found.state.name(), found.told);
+        findings.iter().map(line).collect::<Vec<_>>().join("\n")
+    })?;
+    if findings.iter().any(|finding| finding.state == State::Wrong) {
+        return Err(Failure::failed("something is wrong with this agent; see above"));
+    }
+    Ok(())
 }
 
 async fn explain(folder: &Folder, app: &str, at: Option<&str>, output: &mut Output) -> Result<(), Failure> {

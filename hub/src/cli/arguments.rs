@@ -64,6 +64,9 @@ pub(super) enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Look at everything the hub needs (folder, settings, keys, database, disk), running or not, and say what is wrong; ends
+    /// with 1 if something is.
+    Doctor,
     /// Print the hub's root certificate (PEM): what apps ship with, to tell genuine agents from false ones.
     Root,
     #[command(flatten)]

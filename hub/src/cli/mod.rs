@@ -58,6 +58,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Serve(serve) => process::serve(data_dir, &serve),
         Command::Backup { file } => process::backup(&data_dir, &file, output),
         Command::Restore { file } => process::restore(&data_dir, &file, output),
+        Command::Doctor => process::doctor(&data_dir, output),
         Command::Root => process::root(&data_dir, output),
         Command::Running(command) => process::once(async {
             let client = Client::new(&data_dir)?;

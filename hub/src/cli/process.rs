@@ -4,10 +4,13 @@ use super::{
     Output,
     arguments::{InitArgs, ServeArgs},
     failure::{FAILED, Failure, MISUSE, NOT_INITIALISED},
+    output::table,
 };
 use crate::{
     backup,
     config::{Config, Flags},
+    doctor::{self, Finding, State},
+    folder,
     init::{self, ADMINISTRATOR, Plan},
     keys::roots_pem,
     logging, server,
@@ -55,6 +58,24 @@ pub(super) fn restore(data_dir: &Path, file: &Path, output: Output) -> Result<()
     Ok(output.print(&json!({ "data_dir": data_dir, "file": file }), |_| {
         format!("Made a hub in {shown} out of {}.\nRun it: sitewarden-hub serve --data-dir {shown}", file.display())
     })?)
+}
+
+/// Looks at a hub.
+pub(super) fn doctor(data_dir: &Path, output: Output) -> Result<(), Failure> {
+    let findings = doctor::look(data_dir, Flags::default()).map_err(|error| {
+        let code = if matches!(error, folder::Error::NotInitialised(_)) { NOT_INITIALISED } else { FAILED };
+        Failure::of(code, &error)
+    })?;
+    let row = |finding: &Finding| json!({ "what": finding.what, "state": finding.state.name(), "told": finding.told });
+    let shown = json!({ "findings": findings.iter().map(row).collect::<Vec<_>>() });
+    output.print(&shown, |_| {
+        let row = |finding: &Finding| vec![finding.what.into(), finding.state.name().into(), finding.told.clone()];
+        table(&["WHAT", "STATE", ""], &findings.iter().map(row).collect::<Vec<_>>())
+    })?;
+    if findings.iter().any(|finding| finding.state == State::Wrong) {
+        return Err(Failure::new(FAILED, "something is wrong with this hub; see above"));
+    }
+    Ok(())
 }
 
 /// Prints the certificates of the authorities that are in force, the oldest first.

@@ -40,6 +40,7 @@ fn the_documented_commands_are_taken() {
         "agent edit ID --name NAME",
         "backup FILE",
         "restore FILE --data-dir /d",
+        "doctor --json",
         "record list --site ID --kind event --limit 5",
         "record list --agent ID --all",
         "user add NAME --role admin --password-file /f --on-site",

@@ -94,7 +94,7 @@ impl Store {
     }
 }
 
-fn check(connection: &Connection) -> Result<AuditCheck, Error> {
+pub(super) fn check(connection: &Connection) -> Result<AuditCheck, Error> {
     let mut query = connection.prepare_cached(
         "SELECT id, at, by, action, subject, before, after, previous, hash, actor, address FROM audit_log ORDER BY id",
     )?;

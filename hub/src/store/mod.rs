@@ -11,6 +11,7 @@ mod api_keys;
 mod apps;
 mod audit;
 mod backup;
+mod check;
 mod connection;
 mod customers;
 mod enrolments;
@@ -44,6 +45,7 @@ pub use agents::{Agent, AgentPage, AgentStatus, EpochState, RenewedBy, Revocatio
 pub use api_keys::{ApiKey, NewApiKey, Purpose, RotatedApiKey};
 pub use audit::{AuditCheck, AuditEntry, AuditFilter};
 pub use backup::{KeptFile, back_up, restore};
+pub use check::{Checked, check};
 pub use customers::Customer;
 pub use enrolments::{NewEnrolment, Redeemed, Redemption};
 pub use error::Error;

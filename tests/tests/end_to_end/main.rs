@@ -16,6 +16,7 @@ mod clock;
 mod control;
 mod denials;
 mod described;
+mod doctor;
 mod enrolment;
 mod exactly_once;
 mod fingerprint;
