@@ -68,6 +68,46 @@ fn proven(token: &[u8; 16], csr: &[u8]) -> Vec<u8> {
     [token.as_slice(), csr].concat()
 }
 
+/// The same request for a file, which passes through more hands than a connection does: in place of the token's secret it has
+/// what only one who knows the secret can make, over this request and no other.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct OfflineRequest {
+    /// The request, with a secret of zeros.
+    pub request: Request,
+    /// Shows that whoever made it knows the secret.
+    pub shown: [u8; 32],
+}
+
+impl OfflineRequest {
+    /// Takes the secret out of a request. `secret_digest` is what the hub keeps of the secret.
+    pub fn new(request: Request, secret_digest: &[u8; 32]) -> Self {
+        let request = Request { secret: [0; 32], ..request };
+        let shown = *shown(&request, secret_digest).as_bytes();
+        Self { request, shown }
+    }
+
+    /// Whether its maker knew the secret; compared in constant time.
+    pub fn knows(&self, secret_digest: &[u8; 32]) -> bool {
+        self.request.secret == [0; 32] && shown(&self.request, secret_digest) == self.shown
+    }
+}
+
+fn shown(request: &Request, secret_digest: &[u8; 32]) -> blake3::Hash {
+    let key = blake3::derive_key("sitewarden offline enrolment 1", secret_digest);
+    blake3::keyed_hash(&key, &codec::encode(request))
+}
+
+/// A hub's answer in a file, and why it is to be believed: there is no connection that the token pins.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Admission {
+    /// The certificate (DER) of the authority that the token names.
+    pub authority: Vec<u8>,
+    /// That authority's certificate (DER) for the key that the hub signs with.
+    pub certificate: Vec<u8>,
+    /// What the hub answers.
+    pub answer: Answer,
+}
+
 /// What the hub answers.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Answer {
@@ -134,6 +174,27 @@ macro_rules! framed {
 }
 
 framed!(Request, Answer);
+
+macro_rules! carried {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// The body of a bundle's message.
+            pub fn to_body(&self) -> Vec<u8> {
+                codec::encode(self)
+            }
+
+            /// Reads one.
+            ///
+            /// # Errors
+            /// [`Unreadable`].
+            pub fn from_body(body: &[u8]) -> Result<Self, Unreadable> {
+                Ok(codec::decode(body)?)
+            }
+        }
+    )+};
+}
+
+carried!(OfflineRequest, Admission);
 
 /// The bytes are no such frame.
 #[derive(Debug, thiserror::Error)]

@@ -4,12 +4,13 @@
 //! arguments. That is why the same code can run in an agent, in a hub, and a million times in a simulation.
 //!
 //! Read it in this order: [`record`] (one thing that happened), [`chain`] (the hash over records), [`batch`] (a signed
-//! run of records), [`message`] (what goes over a carrier) in a [`frame`], and [`sync`] (the two state machines).
+//! run of records), [`message`] (what goes over a carrier) in a [`frame`] or in a [`bundle`], and [`sync`] (the two state machines).
 //! [`license`] and [`snapshot`] are the other direction: what the hub lets a site do, by [`trusted_time`].
 
 pub mod announcement;
 pub mod api_key;
 pub mod batch;
+pub mod bundle;
 pub mod chain;
 pub mod clearance;
 pub mod codec;

@@ -225,7 +225,12 @@ macro_rules! framed {
         impl $name {
             /// The whole frame, ready to send.
             pub fn to_frame(&self) -> Vec<u8> {
-                frame::encode(&codec::encode(self))
+                frame::encode(&self.to_body())
+            }
+
+            /// What a frame or a bundle's piece holds.
+            pub fn to_body(&self) -> Vec<u8> {
+                codec::encode(self)
             }
 
             /// Reads a checked frame's body.
@@ -240,6 +245,38 @@ macro_rules! framed {
 }
 
 framed!(ToHub, ToAgent);
+
+impl ToHub {
+    /// What kind of message it is, for people.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Batch(_) => "batch",
+            Self::Status(_) => "status",
+            Self::AskTime(_) => "question for the time",
+            Self::Activate(_) => "licence key",
+            Self::Renew(_) => "certificate request",
+        }
+    }
+}
+
+impl ToAgent {
+    /// What kind of message it is, for people.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Welcome(_) => "welcome",
+            Self::Receipt(_) => "receipt",
+            Self::Refused(_) => "refusal",
+            Self::Snapshot(_) => "snapshot",
+            Self::Goodbye(_) => "goodbye",
+            Self::Time(_) => "time",
+            Self::Activated(_) => "answer to a licence key",
+            Self::Renewed(_) => "certificate",
+            Self::Keys(_) => "chain of keys",
+            Self::Cleared(_) => "clearance",
+        }
+    }
+}
 
 /// The newest version that both speak.
 pub fn negotiate(oldest: u16, newest: u16) -> Option<u16> {

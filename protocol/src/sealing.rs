@@ -7,6 +7,7 @@
 //! another header, by whomever, they do not open. Who sealed them they do not say; the header's signature does.
 
 use crate::id::AgentId;
+use crate::signing::{PrivateKey, PublicKey};
 use crate::snapshot::SealingKey;
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
@@ -25,6 +26,8 @@ const TAG: usize = 16;
 
 /// What the bytes are for; behind it comes the key's number.
 const PURPOSE: &[u8] = b"sitewarden/sealed-batch/1\0";
+/// The same, for pieces of bundles.
+const PIECE_PURPOSE: &[u8] = b"sitewarden/sealed-piece/1\0";
 
 type Kem = X25519HkdfSha256;
 type PublicHalf = <Kem as hpke::Kem>::PublicKey;
@@ -41,6 +44,15 @@ pub struct Place {
     pub first: u64,
     /// The last record's number.
     pub last: u64,
+}
+
+/// Which piece of which part of a bundle bytes belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PieceOf {
+    /// BLAKE3 of the part's manifest, which is like no other's.
+    pub part: [u8; 32],
+    /// The piece's place in it, from 0.
+    pub index: u64,
 }
 
 /// The public key is none, or one that would give the secret away.
@@ -65,6 +77,17 @@ impl OpeningKey {
         Self { id, private: Kem::derive_keypair(seed).0 }
     }
 
+    /// The key, with the number 0, that belongs to an Ed25519 key: the same secret on the curve's other form, as libsodium
+    /// and age use it. That one key may both sign and be sealed to was proved by Thormarker (eprint 2021/509). So whoever can
+    /// verify an agent can seal to it.
+    ///
+    /// # Errors
+    /// [`BadKey`]; not for any key that was made as keys are.
+    pub fn of_signer(signer: &PrivateKey) -> Result<Self, BadKey> {
+        let private = PrivateHalf::from_bytes(signer.x25519().as_slice()).map_err(|_| BadKey(0))?;
+        Ok(Self { id: 0, private })
+    }
+
     /// Its number.
     pub const fn id(&self) -> u32 {
         self.id
@@ -80,7 +103,15 @@ impl OpeningKey {
     /// # Errors
     /// [`NotSealedHere`].
     pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Vec<u8>, NotSealedHere> {
-        open(&self.private, &info(self.id), &place.bytes(), sealed)
+        open(&self.private, &info(PURPOSE, self.id), &place.bytes(), sealed)
+    }
+
+    /// Opens what was sealed to this key as a piece of a bundle.
+    ///
+    /// # Errors
+    /// [`NotSealedHere`].
+    pub fn open_piece(&self, piece: &PieceOf, sealed: &[u8]) -> Result<Vec<u8>, NotSealedHere> {
+        open(&self.private, &info(PIECE_PURPOSE, self.id), &piece.bytes(), sealed)
     }
 }
 
@@ -96,7 +127,34 @@ impl fmt::Debug for OpeningKey {
 /// [`BadKey`].
 pub fn seal(to: &SealingKey, place: &Place, plain: &[u8], random: [u8; 32]) -> Result<Vec<u8>, BadKey> {
     let public = PublicHalf::from_bytes(&to.public).map_err(|_| BadKey(to.id))?;
-    seal_to(&public, &info(to.id), &place.bytes(), plain, random).ok_or(BadKey(to.id))
+    seal_to(&public, &info(PURPOSE, to.id), &place.bytes(), plain, random).ok_or(BadKey(to.id))
+}
+
+/// Seals a piece of a bundle. `random` as for [`seal`].
+///
+/// # Errors
+/// [`BadKey`].
+pub fn seal_piece(to: &SealingKey, piece: &PieceOf, plain: &[u8], random: [u8; 32]) -> Result<Vec<u8>, BadKey> {
+    let public = PublicHalf::from_bytes(&to.public).map_err(|_| BadKey(to.id))?;
+    seal_to(&public, &info(PIECE_PURPOSE, to.id), &piece.bytes(), plain, random).ok_or(BadKey(to.id))
+}
+
+/// What is sealed to for the one who has this Ed25519 key; see [`OpeningKey::of_signer`].
+///
+/// # Errors
+/// [`BadKey`] if it is no key.
+pub fn key_of_signer(signer: &PublicKey) -> Result<SealingKey, BadKey> {
+    Ok(SealingKey { id: 0, public: signer.x25519().ok_or(BadKey(0))? })
+}
+
+impl PieceOf {
+    fn bytes(&self) -> [u8; 40] {
+        let mut bytes = [0; 40];
+        let (part, index) = bytes.split_at_mut(32);
+        part.copy_from_slice(&self.part);
+        index.copy_from_slice(&self.index.to_le_bytes());
+        bytes
+    }
 }
 
 impl Place {
@@ -111,8 +169,8 @@ impl Place {
     }
 }
 
-fn info(key: u32) -> Vec<u8> {
-    [PURPOSE, &key.to_le_bytes()].concat()
+fn info(purpose: &[u8], key: u32) -> Vec<u8> {
+    [purpose, &key.to_le_bytes()].concat()
 }
 
 fn seal_to(public: &PublicHalf, info: &[u8], aad: &[u8], plain: &[u8], random: [u8; 32]) -> Option<Vec<u8>> {

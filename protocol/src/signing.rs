@@ -11,6 +11,7 @@ use crate::codec::{Decode, Encode};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// What a signature is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,10 @@ pub enum Purpose {
     Clearance,
     /// The hub's word that it signs with another key from now on, by the key before.
     Announcement,
+    /// The head of a bundle: its manifest's bytes.
+    Bundle,
+    /// A piece of a bundle, in its place.
+    BundlePiece,
 }
 
 impl Purpose {
@@ -53,6 +58,8 @@ impl Purpose {
             Self::Renewal => b"sitewarden/renewal/1\0",
             Self::Renewed => b"sitewarden/renewed/1\0",
             Self::Announcement => b"sitewarden/announcement/1\0",
+            Self::Bundle => b"sitewarden/bundle/1\0",
+            Self::BundlePiece => b"sitewarden/bundle-piece/1\0",
         }
     }
 
@@ -108,6 +115,11 @@ impl PublicKey {
         let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadSignature)?;
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
         key.verify_strict(&purpose.message(bytes), &signature).map_err(|_| BadSignature)
+    }
+
+    /// The same point on the curve's other form, for X25519; `None` if it is none.
+    pub(crate) fn x25519(&self) -> Option<[u8; 32]> {
+        Some(VerifyingKey::from_bytes(&self.0).ok()?.to_montgomery().to_bytes())
     }
 
     /// Checks a signature over the bytes of a JSON object themselves, as programs in other languages do that know
@@ -169,6 +181,11 @@ impl PrivateKey {
     /// The key that others verify with.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key().to_bytes())
+    }
+
+    /// The secret on the curve's other form, for X25519.
+    pub(crate) fn x25519(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_scalar_bytes())
     }
 
     /// Signs `bytes` for `purpose`.

@@ -5,8 +5,12 @@
 //! A new message needs a new file: `SITEWARDEN_RECORD_GOLDEN=1` writes those that are missing and never changes one.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where what it relies on is not so")]
 
+#[path = "golden/bundles.rs"]
+mod bundles;
 #[path = "golden/records.rs"]
 mod records;
+#[path = "golden/sessions.rs"]
+mod sessions;
 #[path = "golden/vectors.rs"]
 mod vectors;
 #[path = "golden/wire.rs"]
@@ -21,6 +25,8 @@ fn every_recorded_file_is_looked_at() {
     }
     let mut known = records::names();
     known.extend(wire::names());
+    known.extend(bundles::names());
+    known.extend(sessions::names());
     known.sort();
     let mut files = all_names();
     files.sort();

@@ -7,6 +7,10 @@
 //! Drain [`Agent::poll_action`] after every `handle_*`; call [`Agent::handle_timeout`] when [`Agent::poll_timeout`] is
 //! reached. `now` is monotonic time since any fixed moment.
 
+mod carried;
+
+pub use carried::Carried;
+
 use super::{WINDOW, backoff::Backoff};
 use crate::batch;
 use crate::chain::{Cursor, Position};
@@ -119,9 +123,18 @@ pub struct Agent {
 
 #[derive(Debug)]
 enum Link {
-    Down { redial_at: Duration },
-    Dialing { deadline: Duration },
-    Greeting { deadline: Duration, epochs: Vec<EpochExtent> },
+    /// There is none and will be none: what the hub says comes in bundles.
+    Apart,
+    Down {
+        redial_at: Duration,
+    },
+    Dialing {
+        deadline: Duration,
+    },
+    Greeting {
+        deadline: Duration,
+        epochs: Vec<EpochExtent>,
+    },
     Up(Up),
 }
 
@@ -161,6 +174,17 @@ impl Agent {
         let release = Release::Live;
         let (testified, actions) = (false, VecDeque::new());
         Self { id, trusted, backoff, head, acknowledged, release, testified, link, actions }
+    }
+
+    /// An agent that never dials: what the hub says comes by [`Agent::handle_carried`] alone.
+    pub fn apart(
+        id: AgentId,
+        trusted: Vec<PublicKey>,
+        backoff: Backoff,
+        acknowledged: Position,
+        head: Position,
+    ) -> Self {
+        Self { link: Link::Apart, ..Self::new(id, trusted, backoff, acknowledged, head) }
     }
 
     /// The journal has grown to `head`, durably.
@@ -204,7 +228,7 @@ impl Agent {
 
     /// Dialling failed, or the connection is gone.
     pub fn handle_closed(&mut self, now: Duration, random: u64) {
-        if !matches!(self.link, Link::Down { .. }) {
+        if !matches!(self.link, Link::Down { .. } | Link::Apart) {
             self.go_down(now, random, Duration::ZERO);
         }
     }
@@ -332,6 +356,7 @@ impl Agent {
     /// When [`Agent::handle_timeout`] is to be called; `None` if only a message can change anything.
     pub fn poll_timeout(&self) -> Option<Duration> {
         match &self.link {
+            Link::Apart => None,
             Link::Down { redial_at } => Some(*redial_at),
             Link::Dialing { deadline } | Link::Greeting { deadline, .. } => Some(*deadline),
             Link::Up(up) => {
@@ -367,7 +392,7 @@ impl Agent {
     pub const fn version(&self) -> Option<u16> {
         match &self.link {
             Link::Up(up) => Some(up.version),
-            Link::Down { .. } | Link::Dialing { .. } | Link::Greeting { .. } => None,
+            Link::Apart | Link::Down { .. } | Link::Dialing { .. } | Link::Greeting { .. } => None,
         }
     }
 
@@ -450,6 +475,11 @@ impl Agent {
             Ok(receipt) => receipt,
             Err(reason) => return self.give_up(now, random, &reason),
         };
+        self.confirmed(now, receipt);
+    }
+
+    /// The hub has everything up to here; nothing happens without a session.
+    fn confirmed(&mut self, now: Duration, receipt: Receipt) {
         let Link::Up(up) = &mut self.link else { return };
         if up.hold == Some(Hold::Fork) {
             return; // It speaks of the other history.
@@ -525,7 +555,7 @@ impl Agent {
     }
 
     fn hang_up(&mut self, now: Duration, random: u64, reason: String, at_least: Duration) {
-        if !matches!(self.link, Link::Down { .. }) {
+        if !matches!(self.link, Link::Down { .. } | Link::Apart) {
             self.go_down(now, random, at_least);
             self.actions.push_back(Action::Hangup(reason));
         }
