@@ -9,6 +9,7 @@
 pub mod authority;
 pub mod fingerprint;
 pub mod hub_address;
+pub mod hub_signing;
 pub mod peer;
 pub mod pinned;
 pub mod renewal;

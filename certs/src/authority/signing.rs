@@ -12,6 +12,7 @@ use sitewarden_protocol::{
     signing::PublicKey,
     time::UnixMillis,
 };
+use std::time::Duration;
 
 /// id-kp-jwt (RFC 9509): the key verifies signatures of JSON web tokens.
 pub const TOKEN_SIGNING: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 37];
@@ -35,10 +36,22 @@ impl Authority {
         site: SiteId,
         now: UnixMillis,
     ) -> Result<Vec<u8>, Error> {
+        self.issue_for_signer(key, &agent.to_string(), &format!("{SITE_URI}{site}"), SIGNING_LIFE, now)
+    }
+
+    /// A certificate for a key that signs, with one name and one URI.
+    pub(crate) fn issue_for_signer(
+        &self,
+        key: &PublicKey,
+        name: &str,
+        uri: &str,
+        life: Duration,
+        now: UnixMillis,
+    ) -> Result<Vec<u8>, Error> {
         let key = SubjectPublicKeyInfo::from_der(&[&ED25519[..], key.as_bytes()].concat())?;
-        let validity = self.validity(SIGNING_LIFE, now)?;
-        let mut params = leaf(&agent.to_string(), ExtendedKeyUsagePurpose::Other(TOKEN_SIGNING.to_vec()), validity)?;
-        params.subject_alt_names.push(SanType::URI(format!("{SITE_URI}{site}").try_into()?));
+        let validity = self.validity(life, now)?;
+        let mut params = leaf(name, ExtendedKeyUsagePurpose::Other(TOKEN_SIGNING.to_vec()), validity)?;
+        params.subject_alt_names.push(SanType::URI(uri.to_owned().try_into()?));
         Ok(params.signed_by(&key, &self.issuer()?)?.der().to_vec())
     }
 }
