@@ -26,6 +26,8 @@ pub struct Config {
     pub sync: Sync,
     /// How telemetry leaves.
     pub telemetry: Telemetry,
+    /// Files instead of a line.
+    pub bundle: Bundle,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -113,6 +115,15 @@ pub struct Telemetry {
     pub live: bool,
 }
 
+/// Files instead of a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// Whether files only ever go to the hub, as through a data diode. What was exported then counts as delivered: it is kept
+    /// for as long as telemetry's `local_retention_days` says, and can be exported again within that.
+    pub one_way: bool,
+}
+
 /// What is logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,6 +162,7 @@ impl Default for Config {
                 proxy_credentials_file: None,
             },
             telemetry: Telemetry { live: true },
+            bundle: Bundle { one_way: false },
             log: Log { format: LogFormat::Auto, filter: "info".to_owned() },
         }
     }

@@ -75,6 +75,12 @@ pub enum Error {
     /// The first snapshot is not signed by the keys that it names.
     #[error("the hub's first snapshot is not acceptable: {0}")]
     Snapshot(#[from] sitewarden_protocol::snapshot::Error),
+    /// The answer in a file cannot be used.
+    #[error("{0}")]
+    Bundle(Box<crate::bundle::Error>),
+    /// The answer in a file is not the hub's.
+    #[error("the answer is not from the hub that made this token; nothing was changed")]
+    NotTheHub,
     /// The data folder cannot be used.
     #[error(transparent)]
     Folder(#[from] crate::folder::Error),
@@ -163,17 +169,7 @@ fn undo(folder: &Folder, made_folder: bool, tried_before: bool, error: &Error) {
 
 async fn try_enrol(folder: &Folder, token: &EnrolmentToken, way: &Way) -> Result<Outcome, Error> {
     let (tls_key, signing_key) = keys(folder)?;
-    let csr = tls_key.csr_der()?;
-    let request = Request {
-        token: token.id,
-        secret: *token.secret,
-        proof: Request::prove(&token.id, &csr, &signing_key),
-        csr,
-        signing_key: signing_key.public(),
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        hostname: host::name(),
-        fingerprint: host::fingerprint(),
-    };
+    let request = request(token, &tls_key, &signing_key)?;
     let enrolled = match ask(token, &request, way).await? {
         Answer::Enrolled(enrolled) => *enrolled,
         Answer::Refused(refused) => return Err(refused.into()),
@@ -181,8 +177,29 @@ async fn try_enrol(folder: &Folder, token: &EnrolmentToken, way: &Way) -> Result
     store(folder, token, &enrolled, &request.fingerprint).map_err(|error| Error::Store(Box::new(error)))
 }
 
-fn store(folder: &Folder, token: &EnrolmentToken, enrolled: &Enrolled, parts: &Parts) -> Result<Outcome, Error> {
-    // The answer came over a connection that the token's fingerprint pins, so what it names is to be trusted.
+/// What an agent with these keys asks with.
+pub(crate) fn request(token: &EnrolmentToken, tls_key: &TlsKey, signing_key: &PrivateKey) -> Result<Request, Error> {
+    let csr = tls_key.csr_der()?;
+    Ok(Request {
+        token: token.id,
+        secret: *token.secret,
+        proof: Request::prove(&token.id, &csr, signing_key),
+        csr,
+        signing_key: signing_key.public(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        hostname: host::name(),
+        fingerprint: host::fingerprint(),
+    })
+}
+
+/// Keeps the hub's answer, which is to be trusted: over a connection that the token's fingerprint pins, or vouched for by the
+/// authority that it names.
+pub(crate) fn store(
+    folder: &Folder,
+    token: &EnrolmentToken,
+    enrolled: &Enrolled,
+    parts: &Parts,
+) -> Result<Outcome, Error> {
     let unchecked = enrolled.snapshot.read()?;
     let snapshot = enrolled.snapshot.verify(&unchecked.trust.signing_keys)?;
     let base64 = |der: &Vec<u8>| base64::engine::general_purpose::STANDARD.encode(der);
@@ -208,7 +225,7 @@ fn store(folder: &Folder, token: &EnrolmentToken, enrolled: &Enrolled, parts: &P
 }
 
 /// New keys, or those of a try whose answer did not come.
-fn keys(folder: &Folder) -> Result<(TlsKey, PrivateKey), Error> {
+pub(crate) fn keys(folder: &Folder) -> Result<(TlsKey, PrivateKey), Error> {
     if let Some((tls_key, signing_key)) = identity::read_pending(folder)? {
         return Ok((TlsKey::from_pem(&tls_key)?, signing_key));
     }

@@ -3,6 +3,7 @@
 //! [`server::start`] runs one; [`cli::run`] is the program.
 
 pub mod anonymity;
+pub mod bundle;
 pub mod cli;
 pub mod clock;
 pub mod config;

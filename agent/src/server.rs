@@ -1,6 +1,7 @@
 //! Starts everything in order, and stops it in the opposite one.
 
 use crate::anonymity::{self, Anonymity, Switches};
+use crate::bundle::{self, Bundles};
 use crate::clock::{self, Clock, Source};
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -140,6 +141,17 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let prover = prover(&identity)?;
     let (denials, denials_keeper) = Denials::new(recorder.clone(), clock.clone(), metrics.denials.clone());
     let machine = Machine::default();
+    let bundles = Bundles::new(bundle::Parts {
+        folder: folder.clone(),
+        names: Arc::clone(&names),
+        signing_key: Arc::clone(&identity.signing_key),
+        clock: clock.clone(),
+        journal: journal.clone(),
+        enforcement: enforcement.clone(),
+        line: line.clone(),
+        switches: Arc::clone(anonymity.switches()),
+        one_way: config.bundle.one_way,
+    });
     let ((stop, stopping), anew) = (watch::channel(false), Arc::<Notify>::default());
     let parts = sync::Parts {
         identity,
@@ -175,6 +187,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         prover,
         names,
         machine,
+        bundles,
     };
     let (tcp, socket, http) = listen(folder, config, api)?;
     let folder = folder.clone();

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::folder::Folder;
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -45,6 +45,19 @@ impl Client {
         self.call(self.request(Method::DELETE, path).json(body), Failure::failed).await
     }
 
+    /// Asks for an answer that comes piece by piece, however long it takes in all.
+    pub(super) async fn stream(&self, path: &str, body: &impl Serialize) -> Result<Response, Failure> {
+        let socket = self.folder.run("agent.sock");
+        let client = reqwest::Client::builder().unix_socket(socket).read_timeout(TIMEOUT).build();
+        let request = client.map_err(Failure::failed)?.post(format!("http://agent{path}")).json(body);
+        self.answered(request, Failure::failed).await
+    }
+
+    /// Hands in a file.
+    pub(super) async fn upload<T: DeserializeOwned>(&self, path: &str, file: Vec<u8>) -> Result<T, Failure> {
+        self.call(self.request(Method::POST, path).body(file), Failure::failed).await
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         // The host is a formality: the socket decides who answers.
         self.client.request(method, format!("http://agent{path}"))
@@ -55,12 +68,17 @@ impl Client {
         request: RequestBuilder,
         bad_request: fn(String) -> Failure,
     ) -> Result<T, Failure> {
+        self.answered(request, bad_request).await?.json().await.map_err(Failure::failed)
+    }
+
+    /// An answer that is a success, its body not read yet.
+    async fn answered(&self, request: RequestBuilder, bad_request: fn(String) -> Failure) -> Result<Response, Failure> {
         let answer = request
             .send()
             .await
             .map_err(|error| if error.is_connect() { not_running(&self.folder) } else { Failure::failed(error) })?;
         if answer.status().is_success() {
-            return answer.json().await.map_err(Failure::failed);
+            return Ok(answer);
         }
         let status = answer.status();
         let body: Value = answer.json().await.unwrap_or_default();

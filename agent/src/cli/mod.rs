@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bundle;
 mod client;
 mod explanation;
 mod output;
@@ -49,6 +50,10 @@ enum Command {
         /// no shell history shows it.
         #[arg(long)]
         token: String,
+        /// Where there is no line: write a request into this file, to be carried to the hub. Its answer is taken by
+        /// `bundle import`.
+        #[arg(long, value_name = "FILE")]
+        offline_request: Option<PathBuf>,
     },
     /// Run the agent in the foreground until SIGTERM.
     Serve {
@@ -86,6 +91,9 @@ enum Command {
     /// List machines and floating users, release users, forget machines.
     #[command(subcommand)]
     Sessions(sessions::Sessions),
+    /// Carry records to the hub, and its answers back, in files.
+    #[command(subcommand)]
+    Bundle(bundle::BundleCommand),
     /// Manage who may call the local API.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -131,6 +139,11 @@ impl Failure {
         Self { code: 1, message: error.to_string() }
     }
 
+    /// The same, of this file.
+    fn about(self, file: &std::path::Path) -> Self {
+        Self { message: format!("{}: {}", file.display(), self.message), ..self }
+    }
+
     pub(crate) fn misuse(error: impl ToString) -> Self {
         Self { code: 2, message: error.to_string() }
     }
@@ -165,7 +178,10 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async {
         match cli.command {
-            Command::Enroll { token } => enroll(&folder, &typed(token)?, output).await,
+            Command::Enroll { token, offline_request: None } => enroll(&folder, &typed(token)?, output).await,
+            Command::Enroll { token, offline_request: Some(file) } => {
+                bundle::request(&folder, &typed(token)?, &file, output)
+            }
             Command::Serve { http } => serve::run(&folder, http).await,
             Command::Status => {
                 let status: Status = Client::new(&folder)?.get("/agent/v1/status", &[]).await?;
@@ -183,6 +199,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
             Command::Override(args) => relief::begin(&folder, args, output).await,
             Command::Monitors(command) => monitors(&folder, command, output).await,
             Command::Sessions(command) => sessions::run(&folder, command, output).await,
+            Command::Bundle(command) => bundle::run(&folder, command, output).await,
             Command::User(command) => user::run(&folder, command, output).await,
             Command::WebhookSecret(command) => webhook::run(&folder, command, output).await,
         }
@@ -191,11 +208,19 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
 
 async fn enroll(folder: &Folder, token: &str, output: &mut Output) -> Result<(), Failure> {
     let way = Config::load(folder, None).map_err(Failure::misuse)?.way(folder);
-    let outcome = enrolment::enrol(folder, token, &way).await.map_err(|error| match error {
+    let outcome = enrolment::enrol(folder, token, &way).await.map_err(not_enrolled)?;
+    enrolled(folder, &outcome, output)
+}
+
+fn not_enrolled(error: enrolment::Error) -> Failure {
+    match error {
         enrolment::Error::Folder(error) => error.into(),
         enrolment::Error::Token(_) => Failure::misuse(error),
         error => Failure::failed(error),
-    })?;
+    }
+}
+
+fn enrolled(folder: &Folder, outcome: &enrolment::Outcome, output: &mut Output) -> Result<(), Failure> {
     let answer = json!({
         "agent_id": outcome.agent, "site_id": outcome.site, "site_name": outcome.site_name, "licenses": outcome.licenses,
     });

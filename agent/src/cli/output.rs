@@ -149,7 +149,7 @@ pub(super) fn monitor_list(answer: &Value) -> String {
     if monitors.is_empty() { format!("{} has no monitors.", text(answer, "app")) } else { monitors.join("\n") }
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1_048_576 => format!("{} KiB", bytes.div_ceil(1_024)),
         1_048_576..1_073_741_824 => format!("{} MiB", bytes / 1_048_576),

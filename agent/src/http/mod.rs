@@ -4,6 +4,7 @@
 //! socket that only the agent's own user can open, which is its authentication.
 
 mod activation;
+mod bundles;
 mod control;
 mod described;
 mod error;
@@ -38,6 +39,7 @@ pub use standing::{ClockStatus, Concern, OverrideStatus};
 pub use users::{AddUserRequest, PasswordRequest, RemoveUserRequest, UserLine, list_users};
 
 use crate::anonymity::Anonymity;
+use crate::bundle::Bundles;
 use crate::clock::Clock;
 use crate::enforcement::{Denials, Enforcement};
 use crate::identity::Names;
@@ -92,6 +94,8 @@ pub struct Api {
     pub names: Arc<Names>,
     /// Whether it is where it was enrolled.
     pub machine: Machine,
+    /// What goes to the hub and comes back in files.
+    pub bundles: Bundles,
 }
 
 /// For apps. Each route has its description, of which the agent's OpenAPI document consists.
@@ -133,6 +137,9 @@ pub fn operator_routes(api: Api) -> Router {
         .route("/agent/v1/sessions", get(sessions::list).delete(sessions::release))
         .route("/agent/v1/activations", delete(sessions::forget))
         .route("/agent/v1/users", get(users::list).post(users::add).put(users::set_password).delete(users::remove))
+        .route("/agent/v1/bundles/export", post(bundles::export))
+        .route("/agent/v1/bundles/exported", post(bundles::exported))
+        .route("/agent/v1/bundles/import", bundles::import())
         .route("/agent/v1/webhook-secret", post(operator::set_webhook_secret))
         .route("/metrics", get(health::metrics));
     finish(router, api)

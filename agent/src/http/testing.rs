@@ -2,6 +2,7 @@
 
 use super::Api;
 use crate::anonymity::Anonymity;
+use crate::bundle::{self, Bundles};
 use crate::config::Config;
 use crate::enforcement::Denials;
 use crate::enforcement::tests::{Running, SITE};
@@ -51,7 +52,19 @@ pub(crate) fn api(folder: &Folder, running: &Running) -> Api {
         live: true,
         enforcement: running.enforcement.clone(),
     };
+    let bundles = Bundles::new(bundle::Parts {
+        folder: folder.clone(),
+        names: Arc::new(names.clone()),
+        signing_key: Arc::new(signing_key()),
+        clock: clock.clone(),
+        journal: journal.clone(),
+        enforcement: running.enforcement.clone(),
+        line: line.clone(),
+        switches: Arc::clone(anonymity.switches()),
+        one_way: false,
+    });
     Api {
+        bundles,
         prover: Arc::new(Prover::new(Arc::new(signing_key()), names.agent, SITE, [0; 16])),
         denials,
         anonymity,

@@ -1,6 +1,7 @@
 //! The line as others see it: how it stands, and where they ask something of the hub.
 
 use super::asking::{Asking, Question};
+use super::carried::{CarriedOrder, Carrying};
 use super::choice::Kind;
 use super::control::{Controls, Known, Order};
 use super::https::authority;
@@ -26,6 +27,7 @@ pub struct Line {
     way: Arc<Way>,
     asking: Asking,
     pub(super) controls: Controls,
+    pub(super) carrying: Carrying,
 }
 
 /// What is asked over a line, for the one task that keeps it.
@@ -33,6 +35,7 @@ pub struct Questions {
     pub(super) asked: mpsc::Receiver<Question>,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) release: watch::Receiver<Release>,
+    pub(super) carried: mpsc::Receiver<CarriedOrder>,
 }
 
 impl Line {
@@ -40,11 +43,13 @@ impl Line {
     pub fn new(names: &Names, way: Way, acknowledged: Position, release: Release) -> (Self, Questions) {
         let (asking, asked) = Asking::new();
         let (controls, orders, release) = Controls::new(release);
+        let (carrying, carried) = Carrying::new();
         let trouble = (way.carrier == Carrier::None).then(|| AIR_GAP.to_owned());
         let shared = Arc::new(watch::Sender::new(Known { acknowledged, trouble, ..Known::default() }));
         let quic = authority(&names.hub_host, names.sync_port);
         let places = Arc::new((quic, names.hub_url().trim_start_matches("https://").to_owned()));
-        (Self { shared, places, way: Arc::new(way), asking, controls }, Questions { asked, orders, release })
+        let line = Self { shared, places, way: Arc::new(way), asking, controls, carrying };
+        (line, Questions { asked, orders, release, carried })
     }
 
     /// Has the hub activate the licence with a key that was typed here. By the time of the answer, the snapshot that came

@@ -4,6 +4,7 @@
 //! batches are signed off the async threads; events of a connection that was given up are dropped by its number.
 
 mod asking;
+mod carried;
 mod choice;
 mod connection;
 mod control;
@@ -12,7 +13,7 @@ mod https;
 mod line;
 mod proxy;
 mod quic;
-mod reading;
+pub(crate) mod reading;
 mod renewing;
 mod way;
 
@@ -20,7 +21,7 @@ use crate::anonymity::Switches;
 use crate::clock::Clock;
 use crate::config::Carrier;
 use crate::credentials::Credentials;
-use crate::enforcement::{Enforcement, InstallError};
+use crate::enforcement::{Enforcement, InstallError, State};
 use crate::identity::Identity;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
@@ -36,13 +37,14 @@ use renewing::Renewing;
 use sitewarden_protocol::batch;
 use sitewarden_protocol::chain::{Cursor, Position};
 use sitewarden_protocol::clearance::Clearance;
+use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::message::{
     Activate, Activated, Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, SEALING_SINCE, ToAgent, ToHub,
 };
 use sitewarden_protocol::receipt::Receipt;
 use sitewarden_protocol::renewal;
 use sitewarden_protocol::signing::PublicKey;
-use sitewarden_protocol::snapshot::{self, SealingKey};
+use sitewarden_protocol::snapshot::{self, SealingKey, Snapshot};
 use sitewarden_protocol::sync::WINDOW;
 use sitewarden_protocol::sync::agent::{Action, Agent, Hold};
 use sitewarden_protocol::sync::backoff::Backoff;
@@ -105,16 +107,21 @@ pub struct Parts {
     pub anew: Arc<Notify>,
 }
 
-/// Runs the line until `stop` changes. Where the air gap is set there is none, and no socket is opened.
+/// Runs the line until `stop` changes. Where the air gap is set there is none, and no socket is opened: what the hub says
+/// comes in bundles, by the same way.
 ///
 /// # Errors
 /// If the TLS configuration cannot be made; a line that fails is no error.
 pub async fn run(parts: Parts, questions: Questions, stop: watch::Receiver<bool>) -> Result<(), DialError> {
-    if parts.line.way().carrier == Carrier::None {
+    let apart = parts.line.way().carrier == Carrier::None;
+    if apart {
         tracing::info!("{AIR_GAP}");
-        return Ok(());
     }
-    let dialer = Dialer::new(&parts.identity, &parts.credentials, parts.line.way())?;
+    let dialer = match apart {
+        true => None,
+        false => Some(Dialer::new(&parts.identity, &parts.credentials, parts.line.way())?),
+    };
+    let begin = if apart { Agent::apart } else { Agent::new };
     let choice = Choice::new(parts.line.way().carrier, parts.line.way().quic_rest);
     let (credentials, way) = (Arc::clone(&parts.credentials), parts.line.way().clone());
     let renewer = Renewer::new(&parts.identity, credentials, parts.clock.clone(), way);
@@ -122,12 +129,12 @@ pub async fn run(parts: Parts, questions: Questions, stop: watch::Receiver<bool>
     let head = *parts.journal.head().borrow();
     let trusted = parts.credentials.held().signing_keys.clone();
     let agent =
-        Agent::new(parts.identity.names.agent, trusted, Backoff::new(RETRY_BASE, parts.retry_max), acknowledged, head);
+        begin(parts.identity.names.agent, trusted, Backoff::new(RETRY_BASE, parts.retry_max), acknowledged, head);
     let (events, waiting) = mpsc::channel(EVENTS);
     let driver = Driver {
         parts: Arc::new(parts),
         agent,
-        dialer: Arc::new(dialer),
+        dialer: dialer.map(Arc::new),
         choice,
         probing: false,
         owed_since: None,
@@ -159,7 +166,8 @@ enum Happened {
 struct Driver {
     parts: Arc<Parts>,
     agent: Agent,
-    dialer: Arc<Dialer>,
+    /// `None` where the air gap is set.
+    dialer: Option<Arc<Dialer>>,
     choice: Choice,
     /// Whether QUIC is being tried beside a session over HTTPS.
     probing: bool,
@@ -209,6 +217,7 @@ impl Driver {
                 }
                 Some((ask, answer)) = questions.asked.recv() => self.ask(ask, answer),
                 Some(order) = questions.orders.recv() => self.renew(order),
+                Some(order) = questions.carried.recv() => self.carried(order).await,
                 Ok(()) = questions.release.changed() => {
                     self.agent.handle_release(*questions.release.borrow_and_update());
                 }
@@ -225,7 +234,9 @@ impl Driver {
         if let Some((_, connection)) = self.connection.take() {
             connection.close("the agent is stopping");
         }
-        self.dialer.close().await;
+        if let Some(dialer) = &self.dialer {
+            dialer.close().await;
+        }
     }
 
     fn now(&self) -> Duration {
@@ -303,9 +314,10 @@ impl Driver {
     }
 
     fn dial(&mut self) {
+        let Some(dialer) = self.dialer.clone() else { return };
         self.number += 1;
         self.ends.clear();
-        let (number, dialer, events) = (self.number, Arc::clone(&self.dialer), self.events.clone());
+        let (number, events) = (self.number, self.events.clone());
         let order = self.choice.order(self.now());
         let renewer = self.certificate.before_dialling();
         tokio::spawn(async move {
@@ -344,8 +356,9 @@ impl Driver {
         if self.probing || !self.agent.is_up() || !self.over().is_some_and(|over| self.choice.probes(over, now)) {
             return;
         }
+        let Some(dialer) = self.dialer.clone() else { return };
         self.probing = true;
-        let (number, dialer, events) = (self.number, Arc::clone(&self.dialer), self.events.clone());
+        let (number, events) = (self.number, self.events.clone());
         tokio::spawn(async move {
             let gets_through = dialer.probe().await;
             // As above: without a driver nobody wants to know.
@@ -372,6 +385,9 @@ impl Driver {
     }
 
     fn renew(&mut self, order: Order) {
+        if self.dialer.is_none() {
+            return; // Dropping the order says at once that there is nobody to ask.
+        }
         self.renewing.retain(|waiting| !waiting.is_closed());
         self.renewing.push(order);
         self.agent.handle_renew(self.now());
@@ -394,21 +410,7 @@ impl Driver {
     }
 
     fn hello(&self) -> Hello {
-        let snapshot = Arc::clone(&self.parts.enforcement.state().snapshot);
-        let mut version = snapshot.version;
-        if snapshot.certificate.is_empty() {
-            // In the layout of an older version, which has no certificate: the hub is to send it anew.
-            version.issued_at = UnixMillis::default();
-        }
-        Hello {
-            oldest_version: OLDEST_VERSION,
-            newest_version: NEWEST_VERSION,
-            agent: self.parts.identity.names.agent,
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            boot_id: host::boot_id(),
-            epochs: self.parts.journal.extents(),
-            snapshot: version,
-        }
+        hello(self.parts.identity.names.agent, &self.parts.enforcement.state().snapshot, &self.parts.journal)
     }
 
     async fn send(&mut self, message: &ToHub) {
@@ -429,7 +431,10 @@ impl Driver {
         let (number, parts, events) = (self.number, Arc::clone(&self.parts), self.events.clone());
         let sealing = self.sealing_key();
         tokio::spawn(async move {
-            let read = move || reading::next_batch(&parts.journal, &parts.identity, &parts.clock, after, sealing);
+            let read = move || {
+                let signer = (parts.identity.names.agent, parts.identity.signing_key.as_ref());
+                reading::next_batch(&parts.journal, signer, &parts.clock, after, sealing)
+            };
             let read = tokio::task::spawn_blocking(read).await;
             let read = read.unwrap_or_else(|_| Err("reading the journal panicked".to_owned()));
             // As above: without a driver nobody wants to know.
@@ -567,17 +572,10 @@ impl Driver {
         if !self.agent.is_up() {
             return;
         }
-        let journal = self.parts.journal.clone();
-        let oldest = tokio::task::spawn_blocking(move || journal.oldest_unacknowledged()).await.ok().flatten();
-        let (state, size) = (self.parts.enforcement.state(), self.parts.journal.size());
-        let status = LiveStatus {
-            at: clock::wall(),
-            backlog: size.backlog,
-            oldest_unacknowledged: oldest,
-            journal_bytes: size.bytes,
-            quotas: state.quotas(),
-            snapshot: state.snapshot.version,
-        };
+        let (journal, state) = (self.parts.journal.clone(), Arc::clone(&self.parts.enforcement.state()));
+        let status = tokio::task::spawn_blocking(move || live_status(&journal, &state)).await;
+        // The next one comes in seconds.
+        let Ok(status) = status else { return };
         self.agent.handle_status(status);
     }
 
@@ -609,6 +607,37 @@ impl Driver {
             self.ask_time();
             self.renew_certificate();
         }
+    }
+}
+
+/// What the agent says first, over a line or in a bundle.
+pub(crate) fn hello(agent: AgentId, snapshot: &Snapshot, journal: &Journal) -> Hello {
+    let mut version = snapshot.version;
+    if snapshot.certificate.is_empty() {
+        // In the layout of an older version, which has no certificate: the hub is to send it anew.
+        version.issued_at = UnixMillis::default();
+    }
+    Hello {
+        oldest_version: OLDEST_VERSION,
+        newest_version: NEWEST_VERSION,
+        agent,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: host::boot_id(),
+        epochs: journal.extents(),
+        snapshot: version,
+    }
+}
+
+/// How the agent stands now. Reads from disk; not for an async thread.
+pub(crate) fn live_status(journal: &Journal, state: &State) -> LiveStatus {
+    let size = journal.size();
+    LiveStatus {
+        at: clock::wall(),
+        backlog: size.backlog,
+        oldest_unacknowledged: journal.oldest_unacknowledged(),
+        journal_bytes: size.bytes,
+        quotas: state.quotas(),
+        snapshot: state.snapshot.version,
     }
 }
 

@@ -1,25 +1,25 @@
 //! The next batch: read from the journal, compressed, sealed where that is wanted and possible, signed.
 
 use crate::clock::Clock;
-use crate::identity::Identity;
 use crate::journal::Journal;
 use sitewarden_protocol::batch::{self, Seal};
 use sitewarden_protocol::chain::{Cursor, Position};
+use sitewarden_protocol::id::AgentId;
+use sitewarden_protocol::signing::PrivateKey;
 use sitewarden_protocol::snapshot::SealingKey;
 use zeroize::Zeroizing;
 
 /// The records after `after`, sealed to `sealing` if it is given; `None` if there are none. Not for an async thread.
-pub(super) fn next_batch(
+pub(crate) fn next_batch(
     journal: &Journal,
-    identity: &Identity,
+    (agent, key): (AgentId, &PrivateKey),
     clock: &Clock,
     after: Position,
     sealing: Option<SealingKey>,
 ) -> Result<Option<(Cursor, batch::Signed)>, String> {
     let Some(draft) = journal.read_after(after).map_err(|error| error.to_string())? else { return Ok(None) };
     let seal = sealing.map(seal).transpose()?;
-    let agent = identity.names.agent;
-    let make = |seal| batch::Signed::make_for(agent, &draft, clock.now(), &identity.signing_key, seal);
+    let make = |seal| batch::Signed::make_for(agent, &draft, clock.now(), key, seal);
     let made = match make(seal) {
         // The hub's own word, over a line that is its own: a mistake there must not stop the stream.
         Err(batch::Error::SealingKey(error)) => {
@@ -43,14 +43,10 @@ mod tests {
     use crate::anonymity::Anonymity;
     use crate::clock::{Machine, wall};
     use crate::folder::Folder;
-    use crate::identity::Names;
     use crate::journal::Settings;
-    use sitewarden_protocol::id::{AgentId, SiteId};
     use sitewarden_protocol::message::ToHub;
     use sitewarden_protocol::record::{Body, Event, Record, Value};
     use sitewarden_protocol::sealing::OpeningKey;
-    use sitewarden_protocol::signing::PrivateKey;
-    use std::sync::Arc;
     use tempfile::TempDir;
 
     const AGENT: AgentId = AgentId::from_bytes([7; 16]);
@@ -58,7 +54,7 @@ mod tests {
 
     struct Plant {
         journal: Journal,
-        identity: Identity,
+        key: PrivateKey,
         clock: Clock,
         _folder: TempDir,
     }
@@ -83,25 +79,14 @@ mod tests {
         let anonymity = Anonymity::load(&folder, Default::default()).unwrap();
         let record = anonymity.encode(clock.now(), &Body::Event(event)).unwrap();
         journal.append([record].into_iter().collect()).await.unwrap();
-        let names = Names {
-            agent: AGENT,
-            site: SiteId::from_bytes([1; 16]),
-            hub_host: "localhost".into(),
-            hub_url: String::new(),
-            sync_port: 1,
-            authorities: vec![],
-            signing_keys: vec![],
-        };
-        let signing_key = PrivateKey::from_seed(&[3; 32]);
-        let identity =
-            Identity { names, tls_key: Default::default(), certificate: vec![], signing_key: Arc::new(signing_key) };
-        Plant { journal, identity, clock, _folder: temporary }
+        let key = PrivateKey::from_seed(&[3; 32]);
+        Plant { journal, key, clock, _folder: temporary }
     }
 
     impl Plant {
         fn batch(&self, sealing: Option<SealingKey>) -> batch::Signed {
             let after = Position::default();
-            next_batch(&self.journal, &self.identity, &self.clock, after, sealing).unwrap().unwrap().1
+            next_batch(&self.journal, (AGENT, &self.key), &self.clock, after, sealing).unwrap().unwrap().1
         }
     }
 
@@ -117,7 +102,7 @@ mod tests {
         assert!(readable(&plant.batch(None)), "the test looks for what is never there");
         let sealed = plant.batch(Some(hub.public()));
         assert!(!readable(&sealed));
-        let header = sealed.verify(&plant.identity.signing_key.public()).unwrap();
+        let header = sealed.verify(&plant.key.public()).unwrap();
         let run = sealed.open_with(&header, &[hub]).unwrap();
         let bodies: Vec<_> = run.iter().map(|record| Record::decode(record).unwrap().decode_body().unwrap()).collect();
         let texts = bodies
