@@ -20,7 +20,7 @@ use std::{
 /// The file with the settings. It is also what tells a hub's folder from any other.
 pub const CONFIGURATION: &str = "hub.toml";
 const DATABASE: &str = "hub.sqlite";
-const KEYS: &str = "keys";
+pub(crate) const KEYS: &str = "keys";
 const LOCK: &str = "lock";
 const RUN: &str = "run";
 

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod backup;
+mod bundle;
 pub mod cli;
 pub mod config;
 pub mod doctor;

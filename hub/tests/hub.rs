@@ -40,6 +40,8 @@ mod plant_monitors;
 mod plant_world;
 #[path = "hub/questions.rs"]
 mod questions;
+#[path = "hub/recorded.rs"]
+mod recorded;
 #[path = "hub/receiver.rs"]
 mod receiver;
 #[path = "hub/renewal.rs"]
@@ -62,5 +64,7 @@ mod telemetry_input;
 mod telemetry_scope;
 #[path = "hub/users.rs"]
 mod users;
+#[path = "hub/waiting.rs"]
+mod waiting;
 #[path = "hub/webhooks.rs"]
 mod webhooks;

@@ -10,6 +10,8 @@ mod agents;
 mod api_keys;
 mod apps;
 mod audit;
+mod batches;
+mod bundles;
 mod customers;
 mod described;
 mod evidence;
@@ -30,6 +32,7 @@ mod tests;
 
 pub(crate) use described::described;
 
+use crate::bundle::Bundles;
 use crate::http::api::{Access, Caller, Listed, LocalAdministrator, Needs, Routes, auth, error, extract, page, time};
 use crate::keys::{Authorities, SealingKeys, SigningKeys};
 use crate::store::Store;
@@ -58,6 +61,8 @@ pub(crate) struct AdminState {
     pub(crate) sealing: Arc<SealingKeys>,
     /// What the hub signs with.
     pub(crate) signing: Arc<SigningKeys>,
+    /// What goes to agents and comes from them in files.
+    pub(crate) bundles: Bundles,
 }
 
 /// What goes into enrolment tokens.
@@ -111,6 +116,12 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .patch("/agents/{id}", change, agents::edit)
         .post("/agents/{id}/revoke", change, agents::revoke)
         .post("/agents/{id}/clear", change, agents::clear)
+        .get("/batches", N::SURVEY, batches::list)
+        .get("/batches/{id}", N::SURVEY, batches::show)
+        .post("/batches/{id}/replay", hub, batches::replay)
+        .get("/bundles", N::SURVEY, bundles::list)
+        .post("/bundles/import", hub, bundles::import)
+        .get("/bundles/export", hub, bundles::export)
         .get("/records", look, records::list)
         .get("/flags", look, flags::list)
         .get("/flags/{id}", look, flags::show)

@@ -43,6 +43,7 @@ pub(super) struct View {
     /// Null is as the hub is set. So too the next.
     fresh_days: Option<u16>,
     override_days: Option<u16>,
+    air_gap: bool,
     created_at: String,
 }
 
@@ -56,6 +57,7 @@ pub(super) struct Edit {
     fresh_days: Option<Option<u16>>,
     #[serde(default, deserialize_with = "given")]
     override_days: Option<Option<u16>>,
+    air_gap: Option<bool>,
 }
 
 pub(super) async fn add(
@@ -90,14 +92,14 @@ pub(super) async fn edit(
     caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<SiteId>,
-    Body(Edit { name, fresh_days, override_days }): Body<Edit>,
+    Body(Edit { name, fresh_days, override_days, air_gap }): Body<Edit>,
 ) -> Result<Json<View>, Error> {
     caller.reach(&state.store, Thing::Site(id)).await?;
     // How long a site may do without the vendor is the vendor's to say.
-    if (fresh_days.is_some() || override_days.is_some()) && !caller.scope().is_unlimited() {
+    if (fresh_days.is_some() || override_days.is_some() || air_gap.is_some()) && !caller.scope().is_unlimited() {
         return Err(Error::limited());
     }
-    let edit = SiteEdit { name, fresh_days, override_days };
+    let edit = SiteEdit { name, fresh_days, override_days, air_gap };
     Ok(Json(state.store.edit_site(&caller.act(), id, edit).await?.into()))
 }
 
@@ -110,6 +112,7 @@ impl From<Site> for View {
             revision: site.revision,
             fresh_days: site.fresh_days,
             override_days: site.override_days,
+            air_gap: site.air_gap,
             created_at: time::text(site.created_at),
         }
     }

@@ -2,6 +2,7 @@ mod access;
 mod elsewhere;
 
 use super::{AdminState, InviteSettings, administration, local};
+use crate::bundle;
 use crate::http::{
     Basic,
     api::{Access, limits::PerMinute},
@@ -39,10 +40,12 @@ impl Api {
         let keys = Keys::create(&folder.path().join("keys"), crate::wall_clock()).unwrap();
         let Keys { authorities, signing, sealing, .. } = keys;
         let ca = authorities.serving().fingerprint();
-        let invite = InviteSettings { hub_host_port, authorities };
         let basic = Arc::new(Basic::new(store.clone()).unwrap());
         let access = Arc::new(Access::new(store.clone(), basic, &[2; 32], PerMinute::default()));
-        let state = AdminState { access: Arc::clone(&access), store, invite, fresh_days: 30, sealing, signing };
+        let bundles = bundle::testing::bundles(&store, &authorities, &signing, &sealing);
+        let invite = InviteSettings { hub_host_port, authorities };
+        let state =
+            AdminState { access: Arc::clone(&access), store, invite, fresh_days: 30, sealing, signing, bundles };
         let https = administration(state).router;
         Self { router: local(https.clone()), https, access, ca, _folder: folder }
     }

@@ -5,6 +5,8 @@ use super::{
     api_keys::ApiKeyCommand,
     apps::AppCommand,
     audit::AuditCommand,
+    batches::BatchCommand,
+    bundles::BundleCommand,
     customers::CustomerCommand,
     flags::FlagCommand,
     keys::KeyCommand,
@@ -91,6 +93,12 @@ pub(super) enum Running {
     /// Invite, list, show and revoke agents.
     #[command(subcommand)]
     Agent(AgentCommand),
+    /// List, show and try again batches that could not be taken in.
+    #[command(subcommand)]
+    Batch(BatchCommand),
+    /// Take in files from agents without a line, and write what goes back.
+    #[command(subcommand)]
+    Bundle(BundleCommand),
     /// List what agents sent.
     #[command(subcommand)]
     Record(RecordCommand),

@@ -2,18 +2,23 @@
 
 use super::failure::{FAILED, Failure, NOT_INITIALISED};
 use crate::folder;
-use axum::body::{Body, to_bytes};
-use hyper::{Method, Request, StatusCode, client::conn::http1, header};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use hyper::{Method, Request, StatusCode, body::Frame, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde_json::Value;
 use std::{
+    collections::VecDeque,
     fmt::Write,
-    io,
+    fs::File,
+    future::poll_fn,
+    io::{self, Read},
     path::{Path, PathBuf},
+    pin::Pin,
+    task::{Context, Poll},
     time::Duration,
 };
-use tokio::{net::UnixStream, time::timeout};
+use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
 
 /// How long the hub may take to answer: more than it gives itself for a request.
 const TIMEOUT: Duration = Duration::from_secs(40);
@@ -24,6 +29,10 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// Items of a page, where pages have numbers.
 const PER_PAGE: usize = 500;
+/// How long the hub may say nothing about files that it takes in; a checkpoint of a large database may come between.
+const LINE_TIMEOUT: Duration = Duration::from_secs(300);
+/// What is read of a file at once.
+const BLOCK: usize = 256 << 10;
 
 const SOCKET: &str = "run/admin.sock";
 
@@ -121,6 +130,22 @@ impl Client {
         Ok(Value::Array(items))
     }
 
+    /// The hub's data folder.
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Sends files, however large; what the hub says meanwhile comes line by line.
+    pub(super) async fn send_files(&self, path: &str, files: Sent) -> Result<Lines, Failure> {
+        let exchange = timeout(TIMEOUT, self.request(Method::POST, path, Body::new(files)));
+        let answer = exchange.await.unwrap_or(Err(Unanswered::Late));
+        let (status, body, driver) = answer.map_err(|error| self.failure(&error))?;
+        if !status.is_success() {
+            return Err(Failure::new(FAILED, format!("the hub does not take files: {status}")));
+        }
+        Ok(Lines { body, buffered: Vec::new(), driver })
+    }
+
     async fn call(&self, method: Method, path: &str, body: Body) -> Result<Value, Failure> {
         let answer = timeout(TIMEOUT, self.exchange(method, path, body)).await.unwrap_or(Err(Unanswered::Late));
         let (status, body) = answer.map_err(|error| self.failure(&error))?;
@@ -132,6 +157,14 @@ impl Client {
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Body) -> Result<(StatusCode, Value), Unanswered> {
+        let (status, body, driver) = self.request(method, path, body).await?;
+        let bytes = to_bytes(body, MAX_ANSWER).await.map_err(Unanswered::Answer)?;
+        driver.abort();
+        Ok((status, serde_json::from_slice(&bytes)?))
+    }
+
+    /// The head of an answer, its body, and the task that moves the bytes.
+    async fn request(&self, method: Method, path: &str, body: Body) -> Result<(StatusCode, Body, Driver), Unanswered> {
         let connect = timeout(CONNECT_TIMEOUT, UnixStream::connect(self.data_dir.join(SOCKET)));
         let stream = connect.await.map_err(|_| Unanswered::Late)?.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Unanswered::NotRunning(error),
@@ -148,9 +181,7 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(body)?;
         let (parts, body) = sender.send_request(request).await?.into_parts();
-        let bytes = to_bytes(Body::new(body), MAX_ANSWER).await.map_err(Unanswered::Answer)?;
-        driver.abort();
-        Ok((parts.status, serde_json::from_slice(&bytes)?))
+        Ok((parts.status, Body::new(body), driver))
     }
 
     fn failure(&self, error: &Unanswered) -> Failure {
@@ -164,6 +195,93 @@ impl Client {
                 Failure::new(FAILED, format!("the hub in {shown} did not answer in time; its log may say why"))
             }
             _ => Failure::of(FAILED, error),
+        }
+    }
+}
+
+type Driver = JoinHandle<Result<(), hyper::Error>>;
+
+/// An answer that comes line by line.
+pub(super) struct Lines {
+    body: Body,
+    buffered: Vec<u8>,
+    driver: Driver,
+}
+
+impl Lines {
+    /// The next line; `None` at the end.
+    pub(super) async fn next_line(&mut self) -> Result<Option<Value>, Failure> {
+        loop {
+            if let Some(end) = self.buffered.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffered.drain(..=end).collect();
+                return serde_json::from_slice(&line).map(Some).map_err(|error| Failure::of(FAILED, &error));
+            }
+            let next = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context));
+            match timeout(LINE_TIMEOUT, next).await {
+                Ok(Some(Ok(frame))) => self.buffered.extend(frame.into_data().unwrap_or_default()),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(error))) => return Err(Failure::of(FAILED, &error)),
+                Err(_) => return Err(Failure::new(FAILED, "the hub says nothing any more; its log may say why")),
+            }
+            if self.buffered.len() > MAX_ANSWER {
+                return Err(Failure::new(FAILED, "the hub's answer is too long"));
+            }
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Files as a body: each behind its length.
+pub(super) struct Sent {
+    files: VecDeque<(File, u64)>,
+    /// Whether the first one's length was sent.
+    begun: bool,
+}
+
+impl Sent {
+    /// Opens them all, so that one that cannot be read is told before anything is sent.
+    pub(super) fn open(files: &[PathBuf]) -> Result<Self, Failure> {
+        let open = |path: &PathBuf| {
+            let file = File::open(path)?;
+            let length = file.metadata()?.len();
+            Ok((file, length))
+        };
+        let about = |path: &PathBuf, error: io::Error| Failure::new(FAILED, format!("{}: {error}", path.display()));
+        let files =
+            files.iter().map(|path| open(path).map_err(|error| about(path, error))).collect::<Result<_, _>>()?;
+        Ok(Self { files, begun: false })
+    }
+}
+
+impl HttpBody for Sent {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let begun = std::mem::replace(&mut self.begun, true);
+        let Some((file, left)) = self.files.front_mut() else { return Poll::Ready(None) };
+        if !begun {
+            return Poll::Ready(Some(Ok(Frame::data(left.to_le_bytes().to_vec().into()))));
+        }
+        let mut block = Vec::with_capacity(BLOCK);
+        // On a thread that has nothing else to do.
+        let read = file.take((*left).min(BLOCK as u64)).read_to_end(&mut block);
+        match read {
+            Err(error) => Poll::Ready(Some(Err(error))),
+            Ok(0) if *left > 0 => Poll::Ready(Some(Err(io::Error::other("the file became shorter")))),
+            Ok(count) => {
+                *left -= count as u64;
+                if *left == 0 {
+                    self.files.pop_front();
+                    self.begun = false;
+                }
+                Poll::Ready(Some(Ok(Frame::data(block.into()))))
+            }
         }
     }
 }

@@ -8,6 +8,8 @@ mod api_keys;
 mod apps;
 mod arguments;
 mod audit;
+mod batches;
+mod bundles;
 mod client;
 mod customers;
 mod failure;
@@ -68,6 +70,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 arguments::Running::Site(command) => sites::run(&client, command, output).await,
                 arguments::Running::License(command) => licenses::run(&client, command, output).await,
                 arguments::Running::Agent(command) => agents::run(&client, command, output).await,
+                arguments::Running::Batch(command) => batches::run(&client, command, output).await,
+                arguments::Running::Bundle(command) => bundles::run(&client, command, output).await,
                 arguments::Running::Record(command) => records::run(&client, command, output).await,
                 arguments::Running::Flag(command) => flags::run(&client, command, output).await,
                 arguments::Running::Keys(command) => keys::run(&client, command, output).await,

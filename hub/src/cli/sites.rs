@@ -55,6 +55,9 @@ pub(super) struct EditArgs {
     /// Days of emergency override that it may take in any 365, 0 to 365, or `default`.
     #[arg(long, value_name = "DAYS")]
     override_days: Option<Days>,
+    /// Whether it never has a line: then its licences may be relied on for as long as they last.
+    #[arg(long, value_name = "true|false")]
+    air_gap: Option<bool>,
     /// Where its agent is called when its licences change, such as
     /// https://plant.example.com/api/v1/telemetry/webhook/license-update, or `none`.
     #[arg(long, value_name = "URL")]
@@ -97,13 +100,14 @@ pub(super) async fn run(client: &Client, command: SiteCommand, output: Output) -
 }
 
 async fn edit(client: &Client, args: EditArgs) -> Result<Value, Failure> {
-    let EditArgs { id, name, fresh_days, override_days, webhook_url, webhook_secret_file } = args;
+    let EditArgs { id, name, fresh_days, override_days, air_gap, webhook_url, webhook_secret_file } = args;
     // Read before anything is changed.
     let secret = webhook_secret_file.as_deref().map(secret).transpose()?;
     let mut fields = Map::new();
     fields.extend(name.map(|name| ("name".to_owned(), json!(name))));
     fields.extend(fresh_days.map(|Days(days)| ("fresh_days".to_owned(), json!(days))));
     fields.extend(override_days.map(|Days(days)| ("override_days".to_owned(), json!(days))));
+    fields.extend(air_gap.map(|air_gap| ("air_gap".to_owned(), json!(air_gap))));
     let mut site = client.patch(&format!("sites/{id}"), &Value::Object(fields)).await?;
     let path = format!("sites/{id}/webhook");
     match webhook_url.as_deref() {
@@ -132,6 +136,7 @@ fn one(site: &Value) -> String {
         ("revision", shown("revision")),
         ("fresh days", or_default(shown("fresh_days"))),
         ("override days", or_default(shown("override_days"))),
+        ("air gap", shown("air_gap")),
         ("added", shown("created_at")),
         ("webhook", field(&site["webhook"], "url")),
         ("webhook secret", field(&site["webhook"], "secret")),

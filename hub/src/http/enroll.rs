@@ -10,7 +10,7 @@ use super::{
 };
 use crate::keys::Authorities;
 use crate::metrics::{Metrics, Reason};
-use crate::store::{self, Redeemed, Redemption, Store};
+use crate::store::{self, Redeemed, Redemption, Shown, Store};
 use crate::sync::{Addressee, Signer};
 use axum::{
     body::Bytes,
@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use sitewarden_certs::authority;
-use sitewarden_protocol::enrolment::{Answer, Enrolled, Refused, Request};
+use sitewarden_protocol::enrolment::{Answer, Enrolled, OfflineRequest, Refused, Request};
 use sitewarden_protocol::fingerprint::MAX_PARTS;
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::message::NEWEST_VERSION;
@@ -108,7 +108,8 @@ impl Enrolment {
         if request.check_proof().is_err() {
             return self.refuse(address, Refused::Invalid("its proofs do not hold".to_owned()));
         }
-        match self.enrol(request).await {
+        let shown = Shown::Secret(Zeroizing::new(request.secret));
+        match self.enrol(request, shown).await {
             Ok(Ok(enrolled)) => {
                 tracing::info!(agent = %enrolled.agent, site = %enrolled.site, %address, "enrolled an agent");
                 self.metrics.enrolments.inc();
@@ -125,6 +126,29 @@ impl Enrolment {
         }
     }
 
+    /// Answers a request that came in a file. An administrator brought it, so that nobody tries tokens this way.
+    pub(crate) async fn answer_offline(&self, offline: OfflineRequest) -> Answer {
+        let request = offline.request.clone();
+        if request.check_proof().is_err() {
+            return Answer::Refused(Refused::Invalid("its proofs do not hold".to_owned()));
+        }
+        match self.enrol(request, Shown::Offline(Box::new(offline))).await {
+            Ok(Ok(enrolled)) => {
+                tracing::info!(agent = %enrolled.agent, site = %enrolled.site, "enrolled an agent by a file");
+                self.metrics.enrolments.inc();
+                Answer::Enrolled(Box::new(enrolled))
+            }
+            Ok(Err(refused)) => Answer::Refused(refused),
+            Err(Failure::Authority(authority::Error::Request(error))) => {
+                Answer::Refused(Refused::Invalid(error.to_string()))
+            }
+            Err(failure) => {
+                tracing::error!(error = &failure as &dyn std::error::Error, "an agent could not be enrolled by a file");
+                Answer::Refused(Refused::Unavailable)
+            }
+        }
+    }
+
     fn refuse(&self, address: IpAddr, refused: Refused) -> Answer {
         let reason = if matches!(refused, Refused::Invalid(_)) { Reason::BadEnrolment } else { Reason::BadToken };
         self.metrics.refuse(reason);
@@ -132,7 +156,7 @@ impl Enrolment {
         Answer::Refused(refused)
     }
 
-    async fn enrol(&self, request: Request) -> Result<Result<Enrolled, Refused>, Failure> {
+    async fn enrol(&self, request: Request, shown: Shown) -> Result<Result<Enrolled, Refused>, Failure> {
         let now = crate::wall_clock();
         let agent = new_agent_id(now)?;
         // Issued first because it checks the certificate request, and thrown away if the token is no good.
@@ -141,7 +165,7 @@ impl Enrolment {
         let signing_key = request.signing_key;
         let redemption = Redemption {
             token: request.token,
-            secret: Zeroizing::new(request.secret),
+            shown,
             agent,
             signing_key,
             tls_key: issued.key_digest,

@@ -3,6 +3,7 @@
 use super::Error;
 use super::certificate::Certificate;
 use crate::admin::{self, AdminState, InviteSettings};
+use crate::bundle::{self, Bundles};
 use crate::config::Config;
 use crate::folder::Folder;
 use crate::http::{
@@ -62,14 +63,7 @@ impl Listeners<'_> {
         let Keys { authorities, signing, quic_reset, quic_token, sealing, store: store_secret } = &self.keys;
         let promises = Promises { fresh_days: self.config.fresh_days, override_days: self.config.override_days };
         let signer = Arc::new(Signer::new(Arc::clone(signing), Arc::clone(authorities), promises, Arc::clone(sealing)));
-        let life = self.config.agent_certificate;
-        let renewals = Arc::new(Renewals::new(
-            self.store.clone(),
-            Arc::clone(authorities),
-            Arc::clone(&signer),
-            life,
-            store_secret,
-        ));
+        let renewals = self.renewals(&signer);
         let certificate = Certificate {
             authorities: Arc::clone(authorities),
             config: self.config.clone(),
@@ -78,7 +72,7 @@ impl Listeners<'_> {
         let issued = certificate.issue()?;
 
         let backing = self.backing(&signer, &renewals, sealing);
-        let (sync, sync_addr, carrier) = carriers(self.config, issued.sync.clone(), quic_reset, backing)?;
+        let (sync, sync_addr, carrier) = carriers(self.config, issued.sync.clone(), quic_reset, Arc::clone(&backing))?;
         let https = tcp(self.config.https)?;
         let http = self.config.http.map(tcp).transpose()?;
         let socket = self.folder.run(ADMIN_SOCKET);
@@ -86,14 +80,14 @@ impl Listeners<'_> {
 
         let (serving, is_serving) = watch::channel(false);
         let send_telemetry = SendTelemetry::new(self.store.clone(), Arc::clone(&signer));
-        let enrolment = self.enrolment(signer, sync_addr.port());
+        let enrolment = Arc::new(self.enrolment(Arc::clone(&signer), sync_addr.port()));
         let basic = Arc::new(Basic::new(self.store.clone())?);
         let access =
             Arc::new(Access::new(self.store.clone(), Arc::clone(&basic), store_secret, self.config.api.limits));
         let plant = self.plant(basic);
         let parts = Parts {
             access: Arc::clone(&access),
-            enrolment: Arc::new(enrolment),
+            enrolment: Arc::clone(&enrolment),
             renewal: Arc::new(Renewal { renewals, metrics: Arc::clone(self.metrics), rate: Rate::default() }),
             metrics: Arc::clone(self.metrics),
             plant: Arc::new(plant),
@@ -111,6 +105,7 @@ impl Listeners<'_> {
             fresh_days: self.config.fresh_days,
             sealing: Arc::clone(sealing),
             signing: Arc::clone(signing),
+            bundles: Bundles::new(bundle::Parts::new(&self.keys, self.store, backing, signer, enrolment)),
         });
 
         let admin = admin::local(administration.router.clone());
@@ -140,6 +135,12 @@ impl Listeners<'_> {
             sync_port,
             rate: Rate::default(),
         }
+    }
+
+    fn renewals(&self, signer: &Arc<Signer>) -> Arc<Renewals> {
+        let (store, life) = (self.store.clone(), self.config.agent_certificate);
+        let Keys { authorities, store: secret, .. } = &self.keys;
+        Arc::new(Renewals::new(store, Arc::clone(authorities), Arc::clone(signer), life, secret))
     }
 
     /// What sessions stand on.

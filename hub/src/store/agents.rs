@@ -204,6 +204,27 @@ impl Store {
         .await
     }
 
+    /// Keeps what an agent said of itself in a file, if it is newer than what is known.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn report_carried(&self, id: AgentId, now: UnixMillis, live: LiveStatus) -> Result<(), Error> {
+        self.write(move |tx| {
+            let Some(known) = agent(tx, id)? else { return Ok(()) };
+            if known.live.is_some_and(|known| known.at >= live.at) {
+                return Ok(());
+            }
+            // By the site's clock, which may be ahead; it was not seen after now.
+            let seen = live.at.min(now);
+            tx.prepare_cached(
+                "UPDATE agents SET last_seen = max(coalesce(last_seen, ?1), ?1), live_status = ?2 WHERE uuid = ?3",
+            )?
+            .execute(params![seen.0, codec::encode(&live), id.as_bytes()])?;
+            greet::had(tx, id, live.snapshot)
+        })
+        .await
+    }
+
     /// Agents in the order of their ids, after one of them; of one site, if given.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0016_audit_indexes.sql")),
     M::up(include_str!("migrations/0017_thresholds_passed.sql")),
     M::up(include_str!("migrations/0018_identity.sql")),
+    M::up(include_str!("migrations/0019_bundles.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.

@@ -4,6 +4,7 @@ use super::{Act, Store, agents::fingerprint, audit, error::Error, error::found, 
 use rusqlite::{OptionalExtension, params};
 use sitewarden_certs::token::secret_matches;
 use sitewarden_protocol::{
+    enrolment::OfflineRequest,
     id::{AgentId, SiteId},
     signing::PublicKey,
     time::UnixMillis,
@@ -29,8 +30,8 @@ pub struct NewEnrolment {
 pub struct Redemption {
     /// The token's public name.
     pub token: [u8; 16],
-    /// The token's secret.
-    pub secret: Zeroizing<[u8; 32]>,
+    /// That it was invited.
+    pub shown: Shown,
     /// The agent's id if it becomes a new one.
     pub agent: AgentId,
     /// The key that will sign its batches.
@@ -43,6 +44,24 @@ pub struct Redemption {
     pub program: String,
     /// The machine's parts.
     pub fingerprint: Vec<(String, [u8; 32])>,
+}
+
+/// What shows that an agent was invited.
+#[derive(Clone)]
+pub enum Shown {
+    /// The token's secret, over a connection that the token pins.
+    Secret(Zeroizing<[u8; 32]>),
+    /// A request in a file, which only one who knows the secret could make.
+    Offline(Box<OfflineRequest>),
+}
+
+impl Shown {
+    fn matches(&self, kept: &[u8; 32]) -> bool {
+        match self {
+            Self::Secret(secret) => secret_matches(secret, kept),
+            Self::Offline(request) => request.knows(kept),
+        }
+    }
 }
 
 impl fmt::Debug for Redemption {
@@ -141,7 +160,7 @@ fn find(tx: &Tx<'_>, redemption: &Redemption) -> Result<Option<Token>, Error> {
             Token { site: SiteId::from_bytes(row.get(1)?), expires: UnixMillis(row.get(2)?), agent: row.get(3)? };
         Ok((row.get::<_, [u8; 32]>(0)?, token))
     });
-    Ok(row.optional()?.and_then(|(kept, token)| secret_matches(&redemption.secret, &kept).then_some(token)))
+    Ok(row.optional()?.and_then(|(kept, token)| redemption.shown.matches(&kept).then_some(token)))
 }
 
 fn again(

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::Value;
 use sitewarden_protocol::{
+    chain::Position,
     id::{AgentId, SiteId},
     time::UnixMillis,
 };
@@ -74,6 +75,44 @@ pub(super) fn raise(tx: &Tx<'_>, now: UnixMillis, flag: &NewFlag<'_>) -> Result<
         webhooks::flag_raised(tx, now, tx.last_insert_rowid())?;
     }
     Ok(raised > 0)
+}
+
+impl Store {
+    /// Raises the flag `missing`, once for each place: a site that hears nothing back has sent what comes after records that
+    /// are not here. One that is not known is ignored.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn flag_missing(
+        &self,
+        now: UnixMillis,
+        agent: AgentId,
+        have: Position,
+        first: Position,
+    ) -> Result<(), Error> {
+        self.write(move |tx| {
+            let row: Option<(i64, [u8; 16])> = tx
+                .prepare_cached("SELECT id, site FROM agents WHERE uuid = ?")?
+                .query_row([agent.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((row, site)) = row else { return Ok(()) };
+            let details = serde_json::json!({
+                "epoch": first.epoch, "first": have.seq + 1, "last": first.seq - 1, "export_after": have.to_string(),
+            });
+            let observation = Some(have.to_string());
+            let site = SiteId::from_bytes(site);
+            let flag = NewFlag {
+                kind: "missing",
+                site,
+                agent: row,
+                license: None,
+                details: &details,
+                observation: observation.as_deref(),
+            };
+            raise(tx, now, &flag).map(drop)
+        })
+        .await
+    }
 }
 
 /// The most flags of a kind that one API key raises in a day: who sends ever new wrong keys is known after a few.

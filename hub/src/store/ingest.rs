@@ -10,11 +10,13 @@ mod measurements;
 mod monitors;
 mod overages;
 mod prepare;
+mod replay;
 mod rows;
 mod signs;
 
 pub(super) use overages::Bound;
 pub use prepare::{OpenedRecords, VerifiedBatch};
+pub(super) use replay::{Replay, replay};
 
 use super::{Store, counted, error::Error, error::found, whole, writer::Tx};
 pub(super) use evidence::stored_records;
@@ -134,17 +136,8 @@ impl Arrival<'_> {
         }
         let stored = match &self.batch.records {
             Ok(records) => {
-                self.insert_records(tx, records, skip)?;
-                self.add_usage(tx, records, skip)?;
                 self.keep(tx, State::Stored, None)?;
-                self.flag_malformed(tx, records, skip)?;
-                self.flag_cut(tx, records, skip)?;
-                self.move_monitors(tx, records, skip)?;
-                self.note_overages(tx, records, skip)?;
-                self.activate(tx, records, skip)?;
-                self.flag_signs(tx, records, skip)?;
-                self.measure(tx, records, skip)?;
-                self.list_transmissions(tx, records, skip)?;
+                self.take_in(tx, records, skip)?;
                 records.len().saturating_sub(skip)
             }
             Err(reason) => {
@@ -155,6 +148,21 @@ impl Arrival<'_> {
         let stored = u64::try_from(stored).unwrap_or(u64::MAX);
         self.move_cursor(tx, stored, lost)?;
         Ok(stored)
+    }
+
+    /// What a batch's records after the first `skip` change.
+    fn take_in(&self, tx: &Tx<'_>, records: &OpenedRecords, skip: usize) -> Result<(), Error> {
+        self.insert_records(tx, records, skip)?;
+        self.add_usage(tx, records, skip)?;
+        self.flag_malformed(tx, records, skip)?;
+        self.flag_cut(tx, records, skip)?;
+        self.move_monitors(tx, records, skip)?;
+        self.note_overages(tx, records, skip)?;
+        self.activate(tx, records, skip)?;
+        self.flag_signs(tx, records, skip)?;
+        self.measure(tx, records, skip)?;
+        self.list_transmissions(tx, records, skip)?;
+        Ok(())
     }
 }
 

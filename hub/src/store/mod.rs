@@ -12,6 +12,7 @@ mod apps;
 mod audit;
 mod backup;
 mod check;
+mod bundles;
 mod connection;
 mod customers;
 mod enrolments;
@@ -32,6 +33,7 @@ mod sites;
 mod snapshots;
 mod telemetry;
 mod users;
+mod waiting;
 mod webhooks;
 mod writer;
 
@@ -46,8 +48,9 @@ pub use api_keys::{ApiKey, NewApiKey, Purpose, RotatedApiKey};
 pub use audit::{AuditCheck, AuditEntry, AuditFilter};
 pub use backup::{KeptFile, back_up, restore};
 pub use check::{Checked, check};
+pub use bundles::{BundleRow, Direction, KnownBundle};
 pub use customers::Customer;
-pub use enrolments::{NewEnrolment, Redeemed, Redemption};
+pub use enrolments::{NewEnrolment, Redeemed, Redemption, Shown};
 pub use error::Error;
 pub use flags::{ForkEvidence, RedFlag, StoredHalf};
 pub use ingest::{IngestOutcome, OpenedRecords, VerifiedBatch};
@@ -73,6 +76,7 @@ pub use telemetry::{
     TelemetryFilter, TelemetryPage, TelemetryRow, TransmissionPage, TransmissionRow,
 };
 pub use users::{Account, MAX_ON_SITE, Role, Scope, User, UserEdit, UserRefusal};
+pub use waiting::{Replayed, WaitingBatch};
 pub use webhooks::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, DueDelivery, Health, Message, NewWebhook, NotADelivery, Outbox,
     OutboxStanding, Room, RotatedWebhook, SiteAddress, SiteNews, Standing as WebhookStanding, Webhook, WebhookEdit,

@@ -26,6 +26,8 @@ pub struct Site {
     pub fresh_days: Option<u16>,
     /// Days of emergency override in any 365; `None`: as the hub is set.
     pub override_days: Option<u16>,
+    /// It never has a line: its snapshot may be relied on for as long as its licences last.
+    pub air_gap: bool,
     /// Since when.
     pub created_at: UnixMillis,
 }
@@ -39,9 +41,11 @@ pub struct SiteEdit {
     pub fresh_days: Option<Option<u16>>,
     /// 0 to 365 days.
     pub override_days: Option<Option<u16>>,
+    /// Whether it never has a line.
+    pub air_gap: Option<bool>,
 }
 
-const COLUMNS: &str = "id, name, plant, revision, fresh_days, override_days, created_at";
+const COLUMNS: &str = "id, name, plant, revision, fresh_days, override_days, created_at, air_gap";
 
 impl Store {
     /// Adds a site.
@@ -51,7 +55,16 @@ impl Store {
     pub async fn add_site(&self, act: &Act, name: &str, plant: PlantId) -> Result<Site, Error> {
         let id = SiteId::new(act.at, super::secrets::random()?);
         let name = checked_name(name)?;
-        let site = Site { id, name, plant, revision: 1, fresh_days: None, override_days: None, created_at: act.at };
+        let site = Site {
+            id,
+            name,
+            plant,
+            revision: 1,
+            fresh_days: None,
+            override_days: None,
+            air_gap: false,
+            created_at: act.at,
+        };
         let act = act.clone();
         self.write(move |tx| {
             plants::find(tx, plant)?;
@@ -86,14 +99,17 @@ impl Store {
                 name: name.unwrap_or_else(|| before.name.clone()),
                 fresh_days: edit.fresh_days.unwrap_or(before.fresh_days),
                 override_days: edit.override_days.unwrap_or(before.override_days),
+                air_gap: edit.air_gap.unwrap_or(before.air_gap),
                 ..before.clone()
             };
             if after == before {
                 return Ok(before);
             }
-            tx.prepare_cached("UPDATE sites SET name = ?, fresh_days = ?, override_days = ? WHERE id = ?")?
-                .execute(params![after.name, after.fresh_days, after.override_days, id.as_bytes()])
-                .map_err(|error| Error::or_conflict(error, "site with this name in this plant"))?;
+            tx.prepare_cached(
+                "UPDATE sites SET name = ?, fresh_days = ?, override_days = ?, air_gap = ? WHERE id = ?",
+            )?
+            .execute(params![after.name, after.fresh_days, after.override_days, after.air_gap, id.as_bytes()])
+            .map_err(|error| Error::or_conflict(error, "site with this name in this plant"))?;
             let (was, is) = (serde_json::json!(before), serde_json::json!(after));
             audit::write(tx, &act, "site.edit", &format!("site {id}"), Some(&was), Some(&is))?;
             bump(tx, id)?;
@@ -188,5 +204,6 @@ fn site(row: &Row<'_>) -> rusqlite::Result<Site> {
         fresh_days: row.get(4)?,
         override_days: row.get(5)?,
         created_at: UnixMillis(row.get(6)?),
+        air_gap: row.get(7)?,
     })
 }

@@ -30,6 +30,8 @@ pub struct SnapshotParts {
     pub fresh_days: Option<u16>,
     /// Days of emergency override in any 365; `None`: as the hub is set.
     pub override_days: Option<u16>,
+    /// It may be relied on for as long as the licences last.
+    pub air_gap: bool,
     /// The site's licences, those not yet activated included.
     pub licenses: Vec<License>,
     /// The hub's administrators whom the site's agent is to know: name, and argon2id hash of the password in PHC form.
@@ -75,6 +77,7 @@ fn read(connection: &Connection, id: SiteId) -> Result<SnapshotParts, Error> {
         revision: site.revision,
         fresh_days: site.fresh_days,
         override_days: site.override_days,
+        air_gap: site.air_gap,
         licenses: licenses::of_site(connection, id)?.into_iter().map(License::from).collect(),
         administrators: users::on_site(connection, id)?,
         api_keys: api_keys::of_site(connection, id, plant.customer)?,

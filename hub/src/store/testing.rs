@@ -1,6 +1,6 @@
 //! A store in a temporary folder, with a site, and an agent that signs.
 
-use super::{Act, Holder, NewEnrolment, NewLicense, Redeemed, Redemption, Store, StoreSecrets, VerifiedBatch};
+use super::{Act, Holder, NewEnrolment, NewLicense, Redeemed, Redemption, Shown, Store, StoreSecrets, VerifiedBatch};
 use sitewarden_certs::token::secret_digest;
 use sitewarden_protocol::{
     batch::{Draft, Signed},
@@ -88,7 +88,7 @@ impl Fixture {
 pub(super) fn redemption(seed: u8, agent: AgentId) -> Redemption {
     Redemption {
         token: [seed; 16],
-        secret: Zeroizing::new([seed; 32]),
+        shown: Shown::Secret(Zeroizing::new([seed; 32])),
         agent,
         signing_key: PrivateKey::from_seed(&[seed; 32]).public(),
         tls_key: [seed; 32],

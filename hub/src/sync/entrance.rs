@@ -32,7 +32,7 @@ pub(super) async fn identify(
         signing_key: standing.signing_key,
         key_digest: identity.key_digest,
         issuer: identity.issuer,
-        address: address.ip(),
+        address: Some(address.ip()),
     })
 }
 

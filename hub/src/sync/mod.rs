@@ -8,6 +8,7 @@ mod carrier;
 mod doors;
 mod ending;
 mod entrance;
+mod file;
 mod frames;
 mod https;
 mod pipeline;
@@ -17,17 +18,19 @@ mod session;
 mod signer;
 
 pub(crate) use doors::Doors;
+pub(crate) use ending::Ending;
+pub(crate) use file::carried;
 pub(crate) use https::{Https, Refused};
 pub use quic::Error;
 pub(crate) use quic::{Endpoint, Listener, SyncConfig, server_config};
 pub(crate) use registry::Registry;
+pub(crate) use session::Peer;
 pub(crate) use signer::{Addressee, Promises, Signer, Voice};
 
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::renewal::Renewals;
 use crate::store::{self, AgentStatus, SnapshotParts, Standing, Store};
-use ending::Ending;
 use frames::Budget;
 use sitewarden_certs::peer::KeyId;
 use sitewarden_protocol::chain::Cursor;
@@ -145,8 +148,13 @@ impl Backing {
         }
     }
 
-    async fn report(&self, agent: AgentId, boot: [u8; 16], live: LiveStatus) -> Result<(), Ending> {
-        within(self.store.report_status(agent, crate::wall_clock(), boot, live)).await
+    /// `boot` is of the machine's start; `None` if the word comes from a file.
+    async fn report(&self, agent: AgentId, boot: Option<[u8; 16]>, live: LiveStatus) -> Result<(), Ending> {
+        let now = crate::wall_clock();
+        match boot {
+            Some(boot) => within(self.store.report_status(agent, now, boot, live)).await,
+            None => within(self.store.report_carried(agent, now, live)).await,
+        }
     }
 }
 

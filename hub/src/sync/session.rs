@@ -43,8 +43,8 @@ pub(crate) struct Peer {
     pub(crate) key_digest: [u8; 32],
     /// The authority's key that signed the certificate.
     pub(crate) issuer: Option<KeyId>,
-    /// From where it came first.
-    pub(crate) address: IpAddr,
+    /// From where it came first; `None` if it is not there, and its messages come from a file.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// Runs a session to its end, and closes the connection so that the agent learns why.
@@ -114,6 +114,8 @@ struct Driver<S, R> {
     finish: Option<(End, Instant)>,
     /// Whether the agent was told goodbye.
     parted: bool,
+    /// Whether the agent has said all that it will say.
+    ended: bool,
 }
 
 impl<S, R> Driver<S, R>
@@ -143,6 +145,7 @@ where
             report_at: begun,
             finish: None,
             parted: false,
+            ended: false,
             backing,
         }
     }
@@ -171,11 +174,15 @@ where
             return self.end(end);
         }
         let timer = self.timer();
-        let reading = self.finish.is_none() && self.session.wants_input();
+        if self.ended && self.pipeline.is_empty() {
+            return Err(Ending::Finished);
+        }
+        let reading = self.finish.is_none() && !self.ended && self.session.wants_input();
         tokio::select! {
             received = self.reader.next(), if reading => match received? {
                 Some((message, share)) => self.received(message, share),
-                None => return Err(Ending::Finished),
+                // What came before is answered still.
+                None => self.ended = true,
             },
             outcome = self.pipeline.next(), if !self.pipeline.is_empty() => {
                 self.session.handle_ingested(outcome.map_err(|_| Ending::Hub)?);
@@ -340,7 +347,8 @@ where
             && let Some(status) = self.status.take()
         {
             self.report_at = Instant::now() + REPORT_INTERVAL;
-            self.backing.report(self.peer.agent, self.boot, *status).await?;
+            let boot = self.peer.address.map(|_| self.boot);
+            self.backing.report(self.peer.agent, boot, *status).await?;
         }
         Ok(())
     }
@@ -351,9 +359,12 @@ where
         self.boot = hello.boot_id;
         self.epoch = hello.epochs.iter().map(|extent| extent.head.position.epoch).max().unwrap_or_default();
         self.snapshot = hello.snapshot;
-        self.backing.saw(hello, self.peer.issuer).await?;
-        for flag in self.backing.greet(hello, self.peer.address).await? {
-            tracing::warn!(agent = %self.peer.agent, address = %self.peer.address, flag, "raised a red flag");
+        // A file tells how things stood: one that is old, or comes twice, is no machine that was rolled back.
+        if let Some(address) = self.peer.address {
+            self.backing.saw(hello, self.peer.issuer).await?;
+            for flag in self.backing.greet(hello, address).await? {
+                tracing::warn!(agent = %self.peer.agent, %address, flag, "raised a red flag");
+            }
         }
         let epochs: Vec<u64> = hello.epochs.iter().map(|extent| extent.head.position.epoch).collect();
         let cursors = self.backing.cursors(self.peer.agent, &epochs).await?;

@@ -3,14 +3,16 @@
 use crate::keys::{Authorities, SealingKeys, SigningKeys};
 use crate::store::SnapshotParts;
 use sitewarden_protocol::announcement;
+use sitewarden_protocol::bundle::{Manifest, Writer};
 use sitewarden_protocol::chain::Cursor;
 use sitewarden_protocol::clearance::{self, Clearance};
 use sitewarden_protocol::hub_time::{self, HubTime};
 use sitewarden_protocol::id::AgentId;
+use sitewarden_protocol::license::Status;
 use sitewarden_protocol::receipt::{self, Receipt};
 use sitewarden_protocol::renewal::{Granted, Renewed};
 use sitewarden_protocol::signing::{PrivateKey, PublicKey};
-use sitewarden_protocol::snapshot::{self, Administrator, Snapshot, Trust, Version};
+use sitewarden_protocol::snapshot::{self, Administrator, SealingKey, Snapshot, Trust, Version};
 use sitewarden_protocol::telemetry::Answer;
 use sitewarden_protocol::time::UnixMillis;
 use std::sync::Arc;
@@ -19,6 +21,9 @@ use std::time::Duration;
 /// How old a snapshot gets at an agent before it is signed anew although nothing changed: half a day, so that a
 /// connected plant is always good for nearly the whole of its `fresh_until`.
 pub(crate) const RESIGN_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// The longest that a snapshot may be relied on, whatever the licences say: ten years.
+const LONGEST: Duration = Duration::from_secs(3_652 * 24 * 60 * 60);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -115,6 +120,16 @@ impl Signer {
         Granted::make(renewed, self.chain(), &self.keys.newest().key)
     }
 
+    /// The key that others verify with from now on.
+    pub(crate) fn public(&self) -> PublicKey {
+        self.keys.public()
+    }
+
+    /// Begins a bundle, which what its manifest says is for; and its first bytes.
+    pub(crate) fn begin_bundle(&self, manifest: Manifest, seal_to: SealingKey) -> (Writer, Vec<u8>) {
+        Writer::begin(manifest, self.keys.newest().key, Some(seal_to))
+    }
+
     /// Says what a site may do.
     pub(crate) fn snapshot(
         &self,
@@ -131,7 +146,7 @@ impl Signer {
                     Vec::new()
                 },
             );
-        let fresh_days = parts.fresh_days.unwrap_or(self.promises.fresh_days);
+        let fresh_until = self.fresh_until(&parts, now);
         let snapshot = Snapshot {
             site: parts.site,
             site_name: parts.site_name,
@@ -141,7 +156,7 @@ impl Signer {
             customer: parts.customer.unsigned_abs(),
             customer_name: parts.customer_name,
             version: Version { revision: parts.revision, issued_at: now },
-            fresh_until: now.after(DAY * u32::from(fresh_days)),
+            fresh_until,
             licenses: parts.licenses,
             trust: self.trust(),
             override_days: parts.override_days.unwrap_or(self.promises.override_days),
@@ -151,6 +166,20 @@ impl Signer {
             certificate,
         };
         snapshot::Signed::make(&snapshot, to.version, &voice.key)
+    }
+}
+
+impl Signer {
+    /// How long a snapshot may be relied on: so many days, or where there is no line, as long as the licences themselves.
+    fn fresh_until(&self, parts: &SnapshotParts, now: UnixMillis) -> UnixMillis {
+        let days = now.after(DAY * u32::from(parts.fresh_days.unwrap_or(self.promises.fresh_days)));
+        let last = parts.licenses.iter().filter(|_| parts.air_gap).filter_map(|license| match license.status {
+            Status::Active => Some(license.expires_at.unwrap_or(now.after(LONGEST))),
+            // Whenever it is activated, if not right now, the site is to be heard of before it ends.
+            Status::Inactive => Some(license.term.expiry(now).unwrap_or(now.after(LONGEST))),
+            Status::Expired | Status::Deactivated | Status::Invalid => None,
+        });
+        last.fold(days, UnixMillis::max).min(now.after(LONGEST))
     }
 }
 

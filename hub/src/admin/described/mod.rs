@@ -2,6 +2,7 @@
 //! and what any of them may be refused with, follows from that table.
 
 mod audit;
+mod bundles;
 mod customers;
 mod leads;
 mod licenses;
@@ -25,7 +26,7 @@ const LEADS: &str = "Leads";
 /// A route's method and path, and what it takes and answers.
 type Entry = (&'static str, &'static str, fn() -> Operation);
 
-const TABLES: [&[Entry]; 8] = [
+const TABLES: [&[Entry]; 9] = [
     audit::TABLE,
     login::TABLE,
     customers::TABLE,
@@ -34,6 +35,7 @@ const TABLES: [&[Entry]; 8] = [
     users::TABLE,
     leads::TABLE,
     webhooks::TABLE,
+    bundles::TABLE,
 ];
 
 /// The description of a route. One that has none is a fault of the document.

@@ -24,7 +24,7 @@ const MAX_FORKS: i64 = 64;
 /// The most batches kept of a revoked agent: 128 MiB at the worst.
 const MAX_REVOKED: i64 = 256;
 /// Why they are kept.
-const REVOKED: &str = "its sender was revoked";
+pub(super) const REVOKED: &str = "its sender was revoked";
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

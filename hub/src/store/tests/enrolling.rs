@@ -1,5 +1,5 @@
 use crate::store::{
-    Error, NewEnrolment, Redeemed, Redemption,
+    Error, NewEnrolment, Redeemed, Redemption, Shown,
     testing::{Fixture, NOW, act, redemption},
 };
 use sitewarden_certs::token::secret_digest;
@@ -36,7 +36,7 @@ async fn a_token_is_known_by_its_secret_and_in_its_time() {
     let fixture = invited().await;
     let agent = AgentId::from_bytes([1; 16]);
     let not_asked = |_| Err("not asked".to_owned());
-    let wrong = Redemption { secret: Zeroizing::new([9; 32]), ..redemption(1, agent) };
+    let wrong = Redemption { shown: Shown::Secret(Zeroizing::new([9; 32])), ..redemption(1, agent) };
     assert_eq!(fixture.store.redeem(NOW, wrong, not_asked).await.unwrap(), Redeemed::Unknown);
     assert_eq!(fixture.store.redeem(NOW, redemption(2, agent), not_asked).await.unwrap(), Redeemed::Unknown);
     let late = fixture.store.redeem(EXPIRES, redemption(1, agent), not_asked).await.unwrap();
