@@ -4,8 +4,8 @@
 //! no signatures, no roll-ups. Reading the rows is not counted. How many batches the hub puts into a transaction
 //! depends on what waits, so the yardstick is tried with small and with the largest transactions, and the faster counts.
 
-use super::memory;
 use super::table::{Row, Table, Target};
+use super::{carried, memory};
 use anyhow::{Context, Result};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
@@ -25,8 +25,8 @@ const TRANSACTIONS: [usize; 2] = [1_000, WINDOW * MAX_RECORDS as usize];
 /// The target.
 const SHARE: f64 = 0.4;
 
-/// What is queued drains over QUIC; as much again then drains over HTTPS, beside it.
-pub(crate) fn over_both(line: &mut Line, records: u64, table: &mut Table) -> Result<()> {
+/// What is queued drains over QUIC; as much again then drains over HTTPS, and once more in a file, beside it.
+pub(crate) fn over_all(line: &mut Line, records: u64, table: &mut Table) -> Result<()> {
     line.agent.stop()?;
     line.agent.set(CARRIER, "quic");
     line.agent.start()?;
@@ -53,7 +53,7 @@ pub(crate) fn over_both(line: &mut Line, records: u64, table: &mut Table) -> Res
         yardstick: Some((quic, "/s over QUIC")),
         target: Target::None,
     });
-    Ok(())
+    carried::in_a_file(line, records, quic, table)
 }
 
 /// Starts the hub, and answers how many records were queued and how many a second it took in.

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod bare;
+mod carried;
 mod crowd;
 mod disk;
 mod drain;
@@ -54,7 +55,7 @@ fn drains(table: &mut Table) -> Result<()> {
     line.drained()?;
     line.hub.stop()?;
     memory::fill(&line, records())?;
-    drain::over_both(&mut line, records(), table)
+    drain::over_all(&mut line, records(), table)
 }
 
 fn records() -> u64 {
@@ -81,7 +82,7 @@ fn run() -> Result<()> {
     line.hub.stop()?;
     events::measure(&line, &mut table)?;
     memory::with_backlog(&mut line, records, &mut table)?;
-    drain::over_both(&mut line, records, &mut table)?;
+    drain::over_all(&mut line, records, &mut table)?;
     drop(line);
     series::measure(records, &mut table)?;
     fleet::measure(&mut table)?;
