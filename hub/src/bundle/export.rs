@@ -3,7 +3,7 @@
 use super::import::listen;
 use super::reply::Reply;
 use super::{Bundles, Error, Parts, SESSION_TIMEOUT};
-use crate::store::{Act, AgentStatus, BundleRow, Direction, Standing};
+use crate::store::{Act, AgentStatus, BundleRow, Direction, Scope, Standing};
 use crate::sync::{Peer, carried};
 use sitewarden_protocol::{
     bundle::Content,
@@ -42,7 +42,7 @@ impl Bundles {
 
 impl Parts {
     async fn agent_of(&self, site: SiteId) -> Result<AgentId, Error> {
-        let agents = self.store.list_agents(Some(site), None, MAX_AGENTS).await?;
+        let agents = self.store.list_agents(Scope::default(), Some(site), None, MAX_AGENTS).await?;
         let active: Vec<_> = agents.iter().filter(|agent| agent.status == AgentStatus::Active).collect();
         match active.as_slice() {
             [one] => Ok(one.id),
