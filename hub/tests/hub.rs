@@ -40,10 +40,10 @@ mod plant_monitors;
 mod plant_world;
 #[path = "hub/questions.rs"]
 mod questions;
-#[path = "hub/recorded.rs"]
-mod recorded;
 #[path = "hub/receiver.rs"]
 mod receiver;
+#[path = "hub/recorded.rs"]
+mod recorded;
 #[path = "hub/renewal.rs"]
 mod renewal;
 #[path = "hub/sealing.rs"]

@@ -165,16 +165,6 @@ impl Hub {
         run(command)
     }
 
-    /// Runs a command on it with `--json`; the answer may be a failure.
-    ///
-    /// # Errors
-    /// If the command cannot be run.
-    pub fn try_command(&self, words: &[&str]) -> Result<Answer> {
-        let mut command = Command::new(Binary::Hub.path()?);
-        command.args(words).arg("--json").arg("--data-dir").arg(&self.folder);
-        run(command)
-    }
-
     /// Adds something and answers its id.
     ///
     /// # Errors
