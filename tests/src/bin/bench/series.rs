@@ -8,7 +8,7 @@ use super::table::{Row, Table, Target};
 use anyhow::{Result, ensure};
 use sitewarden_certs::token::secret_digest;
 use sitewarden_hub::store::{
-    Act, Granularity, IngestOutcome, NewEnrolment, Redemption, Scope, SeriesQuery, Store, StoreSecrets,
+    Act, Granularity, IngestOutcome, NewEnrolment, Redemption, Scope, SeriesQuery, Shown, Store, StoreSecrets,
     TelemetryFilter, VerifiedBatch,
 };
 use sitewarden_protocol::{
@@ -100,7 +100,7 @@ impl Hub {
         store.add_enrolment(&act, enrolment).await?;
         let redemption = Redemption {
             token,
-            secret: secret.into(),
+            shown: Shown::Secret(secret.into()),
             agent,
             signing_key: key.public(),
             tls_key: [5; 32],
