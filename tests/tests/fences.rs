@@ -114,6 +114,24 @@ fn crates_depend_on_each_other_only_along_the_arrows() {
     }
 }
 
+/// A fault whose test was renamed or taken away is not survived any more, whatever the table says.
+#[test]
+fn every_test_in_the_table_of_faults_is_there() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, faults) = text.split_once("\n## Faults\n").unwrap();
+    let faults = faults.split("\n## ").next().unwrap();
+    let tests: Vec<_> = faults.split('`').skip(1).step_by(2).filter(|name| name.contains("::")).collect();
+    assert!(tests.len() > 10, "the test looks for the wrong words");
+    let folders =
+        ["tests/tests", "tests/src", "agent/src", "agent/tests", "hub/src", "hub/tests", "certs/src", "protocol"];
+    let code: String = sources(&folders).into_iter().map(|(_, code)| code).collect();
+    for test in tests {
+        let (_, name) = test.rsplit_once("::").unwrap();
+        let name = name.split('…').next().unwrap();
+        assert!(code.contains(&format!("fn {name}")), "ARCHITECTURE.md names the test {test}, which is not there");
+    }
+}
+
 #[test]
 fn the_fences_can_be_run_into() {
     let offending = code_of("/* no */ use sled::Db; // a comment\nlet c = '\"'; quinn::Endpoint::client(a)");

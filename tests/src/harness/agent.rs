@@ -3,9 +3,11 @@
 use super::binaries::Binary;
 use super::command::{Answer, run};
 use super::http::Client;
-use super::hub::{private, serving};
+use super::hub::{START_LIMIT, private, serving};
 use super::process::{Process, tail};
+use super::wait::until;
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
@@ -126,6 +128,23 @@ impl Agent {
     pub fn stop(&mut self) -> Result<Option<i32>> {
         let mut process = self.process.take().context("the agent does not run")?;
         Ok(process.stop()?.code())
+    }
+
+    /// Waits until it has ended by itself; answers the exit code.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub fn ends(&mut self) -> Result<Option<i32>> {
+        let mut process = self.process.take().context("the agent does not run")?;
+        Ok(until(START_LIMIT, "the agent to end by itself", || process.ended())?.code())
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.as_ref().context("the agent does not run")?.signal(signal)
     }
 
     /// Where the local API is served, once it was started.

@@ -5,14 +5,12 @@
 
 use super::binaries::workspace;
 use super::hub::Elsewhere;
+use super::namespace::inside;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Set in the process that runs inside.
-const INSIDE: &str = "SITEWARDEN_TEST_INSIDE";
 /// What a namespace is made with.
 const UNSHARE: [&str; 4] = ["--user", "--map-root-user", "--net", "--mount"];
 /// The hub's address in the vendor's network.
@@ -23,31 +21,7 @@ const HUB: &str = "10.77.1.2";
 /// # Errors
 /// With what the story said, if it failed; in CI, if there can be no such networks.
 pub fn in_own_network(name: &str, story: impl FnOnce() -> Result<()>) -> Result<()> {
-    if env::var_os(INSIDE).is_some() {
-        return story();
-    }
-    if let Err(reason) = available() {
-        ensure!(
-            env::var_os("CI").is_none(),
-            "{name} needs a network of its own, and in CI no test is skipped: {reason:#}"
-        );
-        eprintln!("SKIPPED {name}: there can be no network of its own here: {reason:#}");
-        return Ok(());
-    }
-    let mut command = Command::new("unshare");
-    command.args(UNSHARE).arg("--").arg(env::current_exe()?).args(["--exact", name, "--nocapture"]).env(INSIDE, "1");
-    let ended = command.stdin(Stdio::null()).status().context("unshare")?;
-    ensure!(ended.success(), "{name} failed in its own network; what it said stands above");
-    Ok(())
-}
-
-/// Whether there can be such networks.
-fn available() -> Result<()> {
-    let mut command = Command::new("unshare");
-    command.args(UNSHARE).args(["--", "sh", "-c", "command -v ip && command -v python3 && : <> /dev/net/tun"]);
-    let output = command.output().context("unshare")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(())
+    inside(name, &UNSHARE, "command -v ip && command -v python3 && : <> /dev/net/tun", story)
 }
 
 /// The line between the two networks. Ends with its owner.

@@ -46,6 +46,14 @@ impl Process {
         Ok(self.child.try_wait()?)
     }
 
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// If the system does not let it.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub fn kill(&mut self) {
         let _ = self.child.kill(); // It may have ended by itself.

@@ -23,18 +23,25 @@ pub(crate) struct Told {
 
 /// Sends `total` events from `callers` threads; `sent` counts along.
 pub(crate) fn send(agent: SocketAddr, callers: u64, total: u64, seed: u64, sent: &AtomicU64) -> Told {
+    send_as("", agent, callers, total, seed, sent)
+}
+
+/// The same with ids that begin with a name, for those who send more than once.
+pub(crate) fn send_as(name: &str, agent: SocketAddr, callers: u64, total: u64, seed: u64, sent: &AtomicU64) -> Told {
     let told = Mutex::new(Told::default());
     thread::scope(|scope| {
         for caller in 0..callers {
             let share = total / callers + u64::from(caller < total % callers);
             let told = &told;
-            scope.spawn(move || one(agent, caller, share, Random::new(seed ^ (caller + 1)), sent, told));
+            scope.spawn(move || {
+                one(agent, &format!("{name}{caller}"), share, Random::new(seed ^ (caller + 1)), sent, told)
+            });
         }
     });
     told.into_inner().unwrap()
 }
 
-fn one(agent: SocketAddr, caller: u64, share: u64, mut random: Random, sent: &AtomicU64, told: &Mutex<Told>) {
+fn one(agent: SocketAddr, caller: &str, share: u64, mut random: Random, sent: &AtomicU64, told: &Mutex<Told>) {
     let mut client = Client::new(agent).basic(USER, PASSWORD);
     let mut next = 0;
     while next < share {
@@ -60,6 +67,14 @@ fn one(agent: SocketAddr, caller: u64, share: u64, mut random: Random, sent: &At
     }
 }
 
+impl Told {
+    /// And what these callers know.
+    pub(crate) fn and(&mut self, more: Self) {
+        self.acknowledged.extend(more.acknowledged);
+        self.unknown.extend(more.unknown);
+    }
+}
+
 fn wait_for(client: &mut Client) {
     let begun = Instant::now();
     while client.get("/healthz").is_err() {
@@ -68,7 +83,8 @@ fn wait_for(client: &mut Client) {
     }
 }
 
-fn body(ids: &[String]) -> String {
+/// Events with these ids, as a request's body.
+pub(crate) fn body(ids: &[String]) -> String {
     let event = |id: &String| format!(r#"{{"app": "EMS", "kind": "run", "count": 1, "attributes": {{"id": "{id}"}}}}"#);
     match ids {
         [one] => event(one),
