@@ -108,7 +108,7 @@ fn refuse(uri: &Uri, status: StatusCode, message: &str) -> Response {
     let path = uri.path();
     if path.starts_with("/api/v1/telemetry") || path.starts_with("/api/v1/auth") {
         Detail(status, message.to_owned()).into_response()
-    } else if license_server::speaks_of(uri.path()) {
+    } else if sitewarden_protocol::license_server::speaks_of(uri.path()) {
         license_server::Refused::plain(status, message).into_response()
     } else {
         Plant::message(status, message).into_response()

@@ -2,7 +2,6 @@
 
 use super::Api;
 use super::error::Plant;
-use super::license_server::{activation_of, activation_text};
 use crate::enforcement::SeatError;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sitewarden_protocol::id::ActivationId;
 use sitewarden_protocol::license::License;
+use sitewarden_protocol::license_server::{activation_of, activation_text};
 
 /// What the operator's records say of who did it.
 const OPERATOR: &str = "operator";

@@ -209,6 +209,37 @@ pub fn may_claim(license: &License, activation: ActivationId, users: u32, scene:
     Ok(())
 }
 
+/// What a claim comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Whether the machine has what it asked for.
+    pub outcome: Result<(), Refusal>,
+    /// The users that are to be written down as the machine's, from now on; `None`: nothing is.
+    pub noted: Option<u32>,
+}
+
+/// A machine says how many users it has, in a heartbeat or not.
+pub fn claim(
+    license: &License,
+    activation: ActivationId,
+    users: u32,
+    is_heartbeat: bool,
+    scene: &Scene<'_>,
+) -> Claimed {
+    let has = machine(license, activation, scene.machines).map_or(0, |machine| scene.live(machine));
+    match may_claim(license, activation, users, scene) {
+        Ok(()) => Claimed { outcome: Ok(()), noted: (is_heartbeat || users != has).then_some(users) },
+        // Told once: once it is written down, the next claim is one like any other.
+        Err(refusal @ Refusal::Released { .. }) => Claimed { outcome: Err(refusal), noted: Some(0) },
+        Err(refusal) => {
+            // It asks for too much, and shows all the same that it is alive: it keeps what it has.
+            let goes_on = matches!(refusal, Refusal::TooManyUsers { .. } | Refusal::BlockedNew(_));
+            let noted = (goes_on && is_heartbeat && has > 0).then_some(has);
+            Claimed { outcome: Err(refusal), noted }
+        }
+    }
+}
+
 fn sum(users: impl Iterator<Item = u32>) -> u32 {
     users.fold(0, u32::saturating_add)
 }

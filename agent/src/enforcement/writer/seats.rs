@@ -81,30 +81,13 @@ impl Writer {
         self.lapse(|of| of == license.id, group);
         let Claim { activation, users, features } = claim;
         let scene = self.scene(&license.app, group.at);
-        let allowed = seats::may_claim(&license, activation, users, &scene);
-        let has = seats::machine(&license, activation, scene.machines).map_or(0, |machine| scene.live(machine));
-        let heartbeat =
-            |users, features| Body::Heartbeat(Heartbeat { license: license.id, activation, users, features });
-        match (allowed, features) {
-            (Ok(()), None) if users == has => Ok(()),
-            (Ok(()), features) => {
-                group.change(&mut self.site, heartbeat(users, features.unwrap_or_default()));
-                Ok(())
-            }
-            // Told once: with this record the next claim is one like any other.
-            (Err(refusal @ Refusal::Released { .. }), _) => {
-                group.change(&mut self.site, heartbeat(0, vec![]));
-                Err(refusal.into())
-            }
-            (Err(refusal), features) => {
-                // It asks for too much, and shows all the same that it is alive: it keeps what it has.
-                let goes_on = matches!(refusal, Refusal::TooManyUsers { .. } | Refusal::BlockedNew(_));
-                if goes_on && features.is_some() && has > 0 {
-                    group.change(&mut self.site, heartbeat(has, vec![]));
-                }
-                Err(refusal.into())
-            }
+        let claimed = seats::claim(&license, activation, users, features.is_some(), &scene);
+        if let Some(users) = claimed.noted {
+            let features = features.filter(|_| claimed.outcome.is_ok()).unwrap_or_default();
+            let heartbeat = Heartbeat { license: license.id, activation, users, features };
+            group.change(&mut self.site, Body::Heartbeat(heartbeat));
         }
+        Ok(claimed.outcome?)
     }
 
     fn deactivate_machine(

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sitewarden_protocol::id::LicenseId;
 use sitewarden_protocol::license::seats::LAPSE;
 use sitewarden_protocol::license::{KeyDigest, Limits, Status};
+use sitewarden_protocol::license_server::activation_of;
 use std::time::Duration;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -332,7 +333,7 @@ async fn whose_users_were_released_is_told_and_may_claim_again_at_once() {
     let site = Site::new();
     let id = site.activated().await;
     site.post("validate", &sample("validate", &id)).await;
-    let activation = super::activation_of(id.as_str().unwrap()).unwrap();
+    let activation = activation_of(id.as_str().unwrap()).unwrap();
     site.running.enforcement.release_users(activation, "operator".into()).await.unwrap();
     let (status, answer) = site.post("heartbeat", &sample("heartbeat", &id)).await;
     let error = json!({"error": {

@@ -100,6 +100,12 @@ impl Machines {
     }
 }
 
+impl FromIterator<(ActivationId, Machine)> for Machines {
+    fn from_iter<I: IntoIterator<Item = (ActivationId, Machine)>>(machines: I) -> Self {
+        Self(machines.into_iter().collect())
+    }
+}
+
 /// Digests as hexadecimal digits: the checkpoint is read by people too.
 mod hex_parts {
     use crate::fingerprint::Parts;

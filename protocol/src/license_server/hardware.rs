@@ -1,8 +1,8 @@
 //! `hardware_id`: one text, or an object whose fields are the machine's parts.
 
-use super::error::Refused;
+use super::Refused;
+use crate::fingerprint::{MAX_PARTS, Parts, digest};
 use serde_json::Value;
-use sitewarden_protocol::fingerprint::{MAX_PARTS, Parts, digest};
 
 /// The kind of a hardware id that is one text.
 const WHOLE: &str = "id";
