@@ -24,6 +24,10 @@ mod http;
 mod https;
 #[path = "hub/leads.rs"]
 mod leads;
+#[path = "hub/license_admin.rs"]
+mod license_admin;
+#[path = "hub/license_server.rs"]
+mod license_server;
 #[path = "hub/lifecycle.rs"]
 mod lifecycle;
 #[path = "hub/limits.rs"]

@@ -1,197 +1,137 @@
-//! Licences. The key is in the answers to issue and show, for the owner of the hub only.
+//! Licences, as the licence-server document has them, and what is ours beside it. One resource for users, programs and the
+//! command line.
+//!
+//! Decided where the document is silent: fields that are not known are ignored; a date without a time is its first moment in
+//! UTC, so that `valid_until` is the first day that is not covered any more; `status` is one of active, inactive, expired and
+//! revoked, and `state` says it in our own words; who may only look sees the end of a key. Licences are the vendor's to sell:
+//! whoever is limited to a customer or a site may look, and nothing else.
 
-pub(super) mod edit;
+mod body;
 pub(super) mod explain;
+pub(super) mod history;
+mod view;
 
-pub(super) use edit::{edit, history, revoke};
+pub(super) use body::Given;
 pub(super) use explain::explain;
+pub(super) use history::history;
+pub(super) use view::activation as activation_view;
 
 use super::{
     AdminState, Caller,
     error::Error,
     extract::{Body, CREATED, Id, Parameters},
-    page::{Limit, Page},
-    time,
+    page::Numbered,
 };
-use crate::store::{Holder, Issued, LicenseRow, LicenseSelector, NewLicense, PolicyEdit};
+use crate::store::{LicenseEdit, LicenseFilter, LicenseSelector, LicenseStanding};
 use axum::{Json, extract::State, http::StatusCode};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use sitewarden_protocol::{
-    id::{LicenseId, SiteId},
-    license::{Kind, Limits, Policy, Term, Validity},
-    time::UnixMillis,
-};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sitewarden_protocol::{id::SiteId, license::Status};
 use std::str::FromStr;
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct New {
-    #[schemars(with = "String")]
-    site: SiteId,
-    app: String,
-    name: String,
-    /// If not given: perpetual without an end, else subscription.
-    #[schemars(with = "Option<String>")]
-    kind: Option<Kind>,
-    #[schemars(with = "Option<String>")]
-    validity: Option<Validity>,
-    /// RFC 3339; with `until`, in place of `validity`.
-    from: Option<String>,
-    until: Option<String>,
-    /// Monitors at the same time; without limit if not given. So too the next two.
-    quota: Option<u32>,
-    users: Option<u32>,
-    activations: Option<u32>,
-    #[serde(default)]
-    features: Vec<String>,
-    #[serde(default)]
-    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
-    policy: PolicyEdit,
-    #[serde(default)]
-    thresholds: Vec<u16>,
-    #[serde(default)]
-    description: String,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// What may be asked for beside the page. (Numbers as texts: they are refused by name.)
+#[derive(Debug, Deserialize)]
 pub(super) struct Query {
-    #[schemars(with = "Option<String>")]
+    /// active, inactive, expired or revoked.
+    status: Option<String>,
+    customer_id: Option<String>,
+    /// Ours: of one site.
     site: Option<SiteId>,
-    after: Option<i64>,
-    #[serde(default)]
-    limit: Limit,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct View {
-    id: i64,
-    #[schemars(with = "String")]
-    uuid: LicenseId,
-    #[schemars(with = "Option<String>")]
-    site: Option<SiteId>,
-    customer: i64,
-    app: String,
-    name: String,
-    description: String,
-    #[schemars(with = "String")]
-    kind: Kind,
-    status: &'static str,
-    #[schemars(with = "Option<String>")]
-    validity: Option<Validity>,
-    from: Option<String>,
-    until: Option<String>,
-    quota: Option<u32>,
-    users: Option<u32>,
-    activations: Option<u32>,
-    features: Vec<String>,
-    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
-    policy: Policy,
-    thresholds: Vec<u16>,
-    activated_at: Option<String>,
-    expires_at: Option<String>,
-    revision: u32,
-    created_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
+    /// Ours: the one with this key.
+    license_key: Option<String>,
+    /// Ours: those with higher numbers, for who reads them all.
+    after: Option<String>,
 }
 
 /// A number or a UUID.
-pub(super) struct Selector(LicenseSelector);
+pub(super) struct Selector(pub(super) LicenseSelector);
 
 pub(super) async fn issue(
     caller: Caller,
     State(state): State<AdminState>,
-    Body(new): Body<New>,
-) -> Result<(StatusCode, Json<View>), Error> {
+    Body(given): Body<Given>,
+) -> Result<(StatusCode, Json<Value>), Error> {
     let act = caller.act();
-    let issued = state.store.issue_license(&act, new.read()?).await?;
-    Ok((CREATED, Json(View::with_key(issued, act.at))))
+    let issued = state.store.issue_license(&act, given.new_license(act.at)?).await?;
+    let mut shown = view::license(&issued.license, Some(&issued.key), act.at);
+    shown["message"] = json!("License created successfully");
+    Ok((CREATED, Json(shown)))
 }
 
 pub(super) async fn list(
+    caller: Caller,
     State(state): State<AdminState>,
+    numbered: Numbered,
     Parameters(query): Parameters<Query>,
-) -> Result<Json<Page<View>>, Error> {
-    let now = crate::wall_clock();
-    let licenses = state.store.list_licenses(query.site, query.after, query.limit.rows()).await?;
-    Ok(Json(Page::of(licenses, query.limit, |license| license.id.to_string(), |license| View::of(license, now))))
+) -> Result<Json<Value>, Error> {
+    let (now, filter) = (crate::wall_clock(), query.filter(&caller)?);
+    let page = state.store.license_page(filter, numbered.offset(), numbered.rows()).await?;
+    let shown: Vec<_> = page.licenses.iter().map(|one| view::listed(one, caller.sees_keys(), now)).collect();
+    Ok(numbered.answer("licenses", shown, page.total))
 }
 
-pub(super) async fn show(State(state): State<AdminState>, Id(which): Id<Selector>) -> Result<Json<View>, Error> {
-    Ok(Json(View::with_key(state.store.reveal_license(which.0).await?, crate::wall_clock())))
+pub(super) async fn show(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(which): Id<Selector>,
+) -> Result<Json<Value>, Error> {
+    let detail = state.store.license_detail(caller.scope(), which.0).await?;
+    Ok(Json(view::detail(&detail, caller.sees_keys(), crate::wall_clock())))
 }
 
-impl New {
-    fn read(self) -> Result<NewLicense, Error> {
-        let term = term(self.validity, self.from.as_deref(), self.until.as_deref())?.unwrap_or(Term::Endless);
-        let kind = self.kind.unwrap_or(if term == Term::Endless { Kind::Perpetual } else { Kind::Subscription });
-        Ok(NewLicense {
-            holder: Holder::Site(self.site),
-            app: self.app,
-            name: self.name,
-            kind,
-            term,
-            limits: Limits { monitors: self.quota, users: self.users, activations: self.activations },
-            features: self.features,
-            policy: self.policy.of(Policy::default()),
-            thresholds: self.thresholds,
-            description: self.description,
+pub(super) async fn edit(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(which): Id<Selector>,
+    Body(given): Body<Given>,
+) -> Result<Json<Value>, Error> {
+    change(&caller, &state, which.0, given.edit()?).await
+}
+
+/// What a licence was stays on the books: to delete it is to withdraw it for good.
+pub(super) async fn revoke(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(which): Id<Selector>,
+) -> Result<Json<Value>, Error> {
+    let withdrawn = LicenseEdit { status: Some(Status::Invalid), ..LicenseEdit::default() };
+    let Json(mut shown) = change(&caller, &state, which.0, withdrawn).await?;
+    shown["message"] = json!("License revoked successfully");
+    Ok(Json(shown))
+}
+
+async fn change(
+    caller: &Caller,
+    state: &AdminState,
+    which: LicenseSelector,
+    edit: LicenseEdit,
+) -> Result<Json<Value>, Error> {
+    let act = caller.act();
+    Ok(Json(view::license(&state.store.edit_license(&act, which, edit).await??, None, act.at)))
+}
+
+impl Query {
+    fn filter(self, caller: &Caller) -> Result<LicenseFilter, Error> {
+        let standing = |name: &String| {
+            let allowed = "status must be active, inactive, expired or revoked";
+            LicenseStanding::by_name(name).ok_or_else(|| Error::invalid("status", allowed))
+        };
+        Ok(LicenseFilter {
+            scope: caller.scope(),
+            customer: number("customer_id", self.customer_id.as_deref())?,
+            site: self.site,
+            standing: self.status.as_ref().map(standing).transpose()?,
+            // A key is what is looked for, not what is learned: whoever may not see keys may not try them either.
+            key: self.license_key.filter(|_| caller.sees_keys()),
+            after: number("after", self.after.as_deref())?,
         })
     }
 }
 
-/// `None` if none is given.
-fn term(validity: Option<Validity>, from: Option<&str>, until: Option<&str>) -> Result<Option<Term>, Error> {
-    match (validity, from, until) {
-        (Some(validity), None, None) => Ok(Some(Term::Validity(validity))),
-        (None, Some(from), Some(until)) => {
-            Ok(Some(Term::Dates { from: time::parse("from", from)?, until: time::parse("until", until)? }))
-        }
-        (None, None, None) => Ok(None),
-        _ => Err(Error::invalid("validity", "give either validity, or from and until, or neither")),
-    }
-}
-
-impl View {
-    fn with_key(issued: Issued, now: UnixMillis) -> Self {
-        Self { key: Some(issued.key), ..Self::of(issued.license, now) }
-    }
-
-    fn of(license: LicenseRow, now: UnixMillis) -> Self {
-        let (validity, from, until) = match license.term {
-            Term::Validity(validity) => (Some(validity), None, None),
-            Term::Dates { from, until } => (None, Some(time::text(from)), Some(time::text(until))),
-            Term::Endless => (None, None, None),
-        };
-        let status = license.status_at(now).name();
-        Self {
-            id: license.id,
-            uuid: license.uuid,
-            site: license.site,
-            customer: license.customer,
-            app: license.app,
-            name: license.name,
-            description: license.description,
-            kind: license.kind,
-            status,
-            validity,
-            from,
-            until,
-            quota: license.limits.monitors,
-            users: license.limits.users,
-            activations: license.limits.activations,
-            features: license.features,
-            policy: license.policy,
-            thresholds: license.thresholds,
-            activated_at: license.activated_at.map(time::text),
-            expires_at: license.expires_at.map(time::text),
-            revision: license.revision,
-            created_at: time::text(license.created_at),
-            key: None,
-        }
-    }
+/// A number among the parameters.
+pub(super) fn number(field: &str, text: Option<&str>) -> Result<Option<i64>, Error> {
+    let wrong = |_| Error::invalid(field, format!("{field} must be a number"));
+    text.map(|text| text.parse().map_err(wrong)).transpose()
 }
 
 impl FromStr for Selector {

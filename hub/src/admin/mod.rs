@@ -6,7 +6,9 @@
 //!
 //! One resource a file. A handler extracts, makes one call to the store, and maps the result.
 
+mod activations;
 mod agents;
+mod analytics;
 mod api_keys;
 mod apps;
 mod audit;
@@ -103,13 +105,15 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .post("/sites", change, sites::add)
         .get("/sites/{id}", look, sites::show)
         .patch("/sites/{id}", change, sites::edit)
-        .get("/licenses", N::SURVEY, licenses::list)
+        .get("/licenses", look, licenses::list)
         .post("/licenses", hub, licenses::issue)
-        .get("/licenses/explain", N::SURVEY, licenses::explain)
-        .get("/licenses/{id}", hub, licenses::show)
-        .patch("/licenses/{id}", hub, licenses::edit)
-        .post("/licenses/{id}/revoke", hub, licenses::revoke)
-        .get("/licenses/{id}/history", N::SURVEY, licenses::history)
+        .get("/licenses/explain", look, licenses::explain)
+        .get("/licenses/{id}", look, licenses::show)
+        .put("/licenses/{id}", hub, licenses::edit)
+        .delete("/licenses/{id}", hub, licenses::revoke)
+        .get("/licenses/{id}/history", look, licenses::history)
+        .get("/activations", look, activations::list)
+        .get("/statistics", look, analytics::statistics)
         .get("/agents", look, agents::list)
         .post("/agents/invite", change, invite::invite)
         .get("/agents/{id}", look, agents::show)
@@ -139,9 +143,12 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .post("/users", change, users::add)
         .patch("/users/{name}", change, users::edit)
         .delete("/users/{name}", change, users::remove);
+    let analytics =
+        Routes::new(access).get("/usage", look, analytics::usage).get("/features", look, analytics::features);
     Routes::new(access)
         .nest("/api/v1/auth", auth::routes(access))
         .nest("/api/v1/admin", webhooks::routes(admin))
+        .nest("/api/v1/analytics", analytics)
         .nest("/api/institutions", leads::routes(access))
 }
 

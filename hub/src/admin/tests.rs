@@ -87,13 +87,14 @@ async fn what_is_made_is_listed_and_shown() {
     let site = site.as_str().unwrap();
     let request = json!({ "site": site, "app": "EMS", "name": "L1", "quota": 100, "validity": "1y" });
     let license = api.made("licenses", request.clone()).await;
-    assert_eq!(license["key"].as_str().map(str::len), Some(32));
-    assert_eq!((&license["status"], &license["kind"]), (&json!("Inactive"), &json!("subscription")));
+    assert_eq!(license["license_key"].as_str().map(str::len), Some(32));
+    assert_eq!((&license["status"], &license["type"]), (&json!("inactive"), &json!("subscription")));
     let (_, list) = api.get(&format!("licenses?site={site}")).await;
-    assert_eq!((list["items"].as_array().map(Vec::len), &list["next"]), (Some(1), &Value::Null));
-    assert_eq!(list["items"][0]["key"], Value::Null);
+    assert_eq!((list["licenses"].as_array().map(Vec::len), &list["total"]), (Some(1), &json!(1)));
     for id in [license["id"].to_string(), license["uuid"].as_str().unwrap().to_owned()] {
-        assert_eq!(api.get(&format!("licenses/{id}")).await, (StatusCode::OK, license.clone()));
+        let (status, shown) = api.get(&format!("licenses/{id}")).await;
+        assert_eq!((status, &shown["license_key"]), (StatusCode::OK, &license["license_key"]));
+        assert_eq!((&shown["customer"]["name"], &shown["name"]), (&json!("Acme"), &json!("L1")));
     }
     let (status, clash) = api.post("licenses", &request).await;
     assert_eq!((status, &clash["error"]["code"]), (StatusCode::CONFLICT, &json!("CONFLICT")));
@@ -108,12 +109,19 @@ async fn a_license_is_edited_and_revoked_and_its_history_says_so() {
     let request = json!({ "site": site, "app": "EMS", "name": "L1", "quota": 100, "validity": "1y" });
     api.made("licenses", request).await;
     let edit = json!({ "name": "L2", "quota": null, "validity": "2y" });
-    let (status, edited) = api.call(Method::PATCH, "licenses/1", Body::from(edit.to_string())).await;
-    assert_eq!((status, &edited["name"], &edited["quota"]), (StatusCode::OK, &json!("L2"), &Value::Null), "{edited}");
-    let (_, revoked) = api.post("licenses/1/revoke", &json!({})).await;
-    assert_eq!((&revoked["status"], &revoked["revision"]), (&json!("Invalid"), &json!(3)));
+    let (status, edited) = api.call(Method::PUT, "licenses/1", Body::from(edit.to_string())).await;
+    assert_eq!(
+        (status, &edited["name"], &edited["max_monitors"]),
+        (StatusCode::OK, &json!("L2"), &Value::Null),
+        "{edited}"
+    );
+    let (_, revoked) = api.call(Method::DELETE, "licenses/1", Body::empty()).await;
+    assert_eq!(
+        (&revoked["status"], &revoked["state"], &revoked["revision"]),
+        (&json!("revoked"), &json!("Invalid"), &json!(3))
+    );
     let back = json!({ "status": "Active" }).to_string();
-    let (status, refused) = api.call(Method::PATCH, "licenses/1", Body::from(back)).await;
+    let (status, refused) = api.call(Method::PUT, "licenses/1", Body::from(back)).await;
     let text = json!("Cannot change status from 'Invalid' to any other value");
     assert_eq!((status, &refused["error"]["message"]), (StatusCode::CONFLICT, &text));
     let (_, history) = api.get("licenses/1/history").await;

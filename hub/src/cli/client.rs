@@ -84,14 +84,14 @@ impl Client {
         self.call(Method::POST, path, Body::from(body)).await
     }
 
-    pub(super) async fn patch(&self, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
-        let body = serde_json::to_vec(body).map_err(|error| Failure::of(FAILED, &error))?;
-        self.call(Method::PATCH, path, Body::from(body)).await
-    }
-
     pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
         let body = serde_json::to_vec(body).map_err(|error| Failure::of(FAILED, &error))?;
         self.call(Method::PUT, path, Body::from(body)).await
+    }
+
+    pub(super) async fn patch(&self, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
+        let body = serde_json::to_vec(body).map_err(|error| Failure::of(FAILED, &error))?;
+        self.call(Method::PATCH, path, Body::from(body)).await
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<Value, Failure> {
@@ -144,6 +144,22 @@ impl Client {
             return Err(Failure::new(FAILED, format!("the hub does not take files: {status}")));
         }
         Ok(Lines { body, buffered: Vec::new(), driver })
+    }
+
+    /// All of a list that has pages by number and is in the order of its ids, as one. Each page is asked for by the id that
+    /// it comes after: what is added or goes meanwhile moves nothing.
+    pub(super) async fn all_numbered(&self, path: &str, parameters: Parameters<'_>) -> Result<Value, Failure> {
+        let (mut items, mut after) = (Vec::new(), None);
+        loop {
+            let page = [("per_page", Some(PER_PAGE.to_string())), ("after", after)];
+            let mut answer = self.get(path, &[parameters, &page].concat()).await?;
+            let Value::Array(of_page) = answer[path].take() else { return Ok(Value::Array(items)) };
+            after = of_page.last().map(|last| last["id"].to_string()).filter(|_| of_page.len() == PER_PAGE);
+            items.extend(of_page);
+            if after.is_none() {
+                return Ok(Value::Array(items));
+            }
+        }
     }
 
     async fn call(&self, method: Method, path: &str, body: Body) -> Result<Value, Failure> {

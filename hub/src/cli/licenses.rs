@@ -23,6 +23,12 @@ pub(super) enum LicenseCommand {
         /// Of this site only.
         #[arg(long, value_name = "ID")]
         site: Option<SiteId>,
+        /// Of this customer only.
+        #[arg(long, value_name = "ID")]
+        customer: Option<i64>,
+        /// Only those that are active, inactive, expired or revoked.
+        #[arg(long)]
+        status: Option<String>,
     },
     /// Show one licence, its key included.
     Show {
@@ -49,8 +55,11 @@ pub(super) enum LicenseCommand {
 #[derive(Debug, Args)]
 pub(super) struct IssueArgs {
     /// The site that it is for.
-    #[arg(long, value_name = "ID")]
-    site: SiteId,
+    #[arg(long, value_name = "ID", required_unless_present = "customer")]
+    site: Option<SiteId>,
+    /// The customer that it is for, without a site: for apps that call this hub themselves.
+    #[arg(long, value_name = "ID", conflicts_with = "site")]
+    customer: Option<i64>,
     /// The app that it is for, such as EMS.
     #[arg(long)]
     app: String,
@@ -66,19 +75,24 @@ pub(super) struct IssueArgs {
 
 pub(super) async fn run(client: &Client, command: LicenseCommand, output: Output) -> Result<(), Failure> {
     match command {
-        LicenseCommand::Issue(args) => output.print(&client.post("licenses", &request(&args)).await?, one)?,
-        LicenseCommand::List { site } => {
-            let site = site.map(|id| id.to_string());
-            output.print(&client.all("licenses", &[("site", site)]).await?, many)?;
+        LicenseCommand::Issue(args) => {
+            output.print(&in_our_words(client.post("licenses", &request(&args)).await?), one)?;
+        }
+        LicenseCommand::List { site, customer, status } => {
+            let (site, customer) = (site.map(|id| id.to_string()), customer.map(|id| id.to_string()));
+            let asked = [("site", site), ("customer_id", customer), ("status", status)];
+            let all = client.all_numbered("licenses", &asked).await?;
+            let all = all.as_array().into_iter().flatten().cloned().map(in_our_words).map(without_key).collect();
+            output.print(&Value::Array(all), many)?;
         }
         LicenseCommand::Show { id } => {
-            output.print(&client.get(&path(&id, "")?, &[]).await?, one)?;
+            output.print(&in_our_words(client.get(&path(&id, "")?, &[]).await?), one)?;
         }
         LicenseCommand::Edit(args) => {
-            output.print(&client.patch(&path(&args.id, "")?, &edit::request(&args)).await?, one)?;
+            output.print(&in_our_words(client.put(&path(&args.id, "")?, &edit::request(&args)).await?), one)?;
         }
         LicenseCommand::Revoke { id } => {
-            output.print(&client.post(&path(&id, "/revoke")?, &json!({})).await?, one)?;
+            output.print(&in_our_words(client.delete(&path(&id, "")?).await?), one)?;
         }
         LicenseCommand::Explain(args) => {
             output.print(&client.get("licenses/explain", &args.query()).await?, explain::told)?;
@@ -99,10 +113,41 @@ fn path(id: &str, end: &str) -> Result<String, Failure> {
 }
 
 fn request(args: &IssueArgs) -> Value {
-    let named = json!({ "site": args.site, "app": args.app, "name": args.name, "description": args.description });
+    let named = json!({ "site": args.site, "customer_id": args.customer, "app": args.app, "name": args.name, "description": args.description });
     let mut fields = given(named);
     fields.extend(args.terms.fields());
     Value::Object(fields)
+}
+
+/// The names that the command line has had for these from its first day; the API's are those of its document. (Its `users`
+/// and `activations` are limits here; the machines of a licence are in `machines`.)
+const WORDS: [(&str, &str); 9] = [
+    ("activations", "machines"),
+    ("license_key", "key"),
+    ("state", "status"),
+    ("type", "kind"),
+    ("customer_id", "customer"),
+    ("max_monitors", "quota"),
+    ("max_users", "users"),
+    ("max_activations", "activations"),
+    ("customer", "owner"),
+];
+
+fn in_our_words(mut license: Value) -> Value {
+    if let Value::Object(fields) = &mut license {
+        let renamed: Vec<_> =
+            WORDS.iter().filter_map(|(name, ours)| Some(((*ours).to_owned(), fields.remove(*name)?))).collect();
+        fields.extend(renamed);
+    }
+    license
+}
+
+/// A list is not where keys are looked up.
+fn without_key(mut license: Value) -> Value {
+    if let Value::Object(fields) = &mut license {
+        fields.remove("key");
+    }
+    license
 }
 
 fn one(license: &Value) -> String {
@@ -114,6 +159,7 @@ fn one(license: &Value) -> String {
         ("uuid", shown("uuid")),
         ("name", shown("name")),
         ("app", shown("app")),
+        ("customer", shown("customer")),
         ("site", shown("site")),
         ("kind", shown("kind")),
         ("status", shown("status")),
@@ -127,6 +173,7 @@ fn one(license: &Value) -> String {
         ("at its end", rule(&license["policy"]["expiry"])),
         ("when stale", rule(&license["policy"]["staleness"])),
         ("over quota", rule(&license["policy"]["overage"])),
+        ("told at", shares(&license["thresholds"])),
         ("overage", format!("{} %", license["policy"]["overage_percent"])),
         ("description", shown("description")),
         ("activated", shown("activated_at")),
@@ -143,6 +190,11 @@ fn rule(rule: &Value) -> String {
         1 => format!("warn for 1 day, then {then}"),
         days => format!("warn for {days} days, then {then}"),
     }
+}
+
+/// Shares of the limits at which the vendor is told.
+fn shares(thresholds: &Value) -> String {
+    thresholds.as_array().into_iter().flatten().map(|share| format!("{share} %")).collect::<Vec<_>>().join(", ")
 }
 
 fn many(licenses: &Value) -> String {

@@ -8,6 +8,7 @@ mod described;
 mod enroll;
 mod error;
 mod health;
+mod license_server;
 mod plant;
 mod rate;
 mod renew;
@@ -22,6 +23,7 @@ pub(crate) use address::Proxies;
 pub(crate) use basic::Basic;
 pub(crate) use described::plant::explanation;
 pub(crate) use enroll::Enrolment;
+pub(crate) use license_server::LicenseServer;
 pub(crate) use plant::Plant;
 pub(crate) use rate::Rate;
 pub(crate) use renew::Renewal;
@@ -56,6 +58,7 @@ pub(crate) struct Parts {
     pub(crate) access: Arc<Access>,
     pub(crate) enrolment: Arc<Enrolment>,
     pub(crate) renewal: Arc<Renewal>,
+    pub(crate) license_server: Arc<LicenseServer>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) plant: Arc<Plant>,
     pub(crate) send_telemetry: Arc<SendTelemetry>,
@@ -78,7 +81,8 @@ pub(crate) fn router(parts: Parts, administration: Administration, proxies: Prox
         .get("/sync/v1", sync::sync, operations::sync())
         .get("/.well-known/sitewarden", well_known::sitewarden, operations::identity())
         .nest("/api/v1/telemetry", telemetry::routes())
-        .nest("/_config", plant::routes());
+        .nest("/_config", plant::routes())
+        .merge(license_server::routes());
     let guarded = administration.listed.iter();
     let routes = guarded.fold(routes, |routes, route| {
         routes.beside(&route.method.as_str().to_ascii_lowercase(), &route.path, crate::admin::described(route))

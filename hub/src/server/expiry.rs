@@ -1,7 +1,7 @@
-//! Expires licences and API keys whose time is over, and tells of licences that are about to: at the start, and every
-//! minute.
+//! Expires licences and API keys whose time is over, tells of licences that are about to, and ends sessions of machines that
+//! fell silent: at the start, and every minute.
 
-use crate::store::Store;
+use crate::store::{Moment, Store};
 use std::{error::Error as StdError, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
@@ -12,6 +12,7 @@ const EVERY: Duration = Duration::from_secs(60);
 /// Works for ever; is aborted at the end.
 pub(super) async fn expire(store: Store, notice_days: u16) {
     let ahead = Duration::from_secs(u64::from(notice_days) * 86_400);
+    let listening_since = crate::wall_clock();
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -25,6 +26,11 @@ pub(super) async fn expire(store: Store, notice_days: u16) {
             Ok(0) => {}
             Ok(licenses) => info!(licenses, "licenses are about to expire"),
             Err(failure) => error!(error = &failure as &dyn StdError, "no webhook tells of what expires; trying again"),
+        }
+        match store.lapse_sessions(Moment { now: crate::wall_clock(), listening_since }).await {
+            Ok(0) => {}
+            Ok(sessions) => info!(sessions, "machines fell silent; their users count no more"),
+            Err(failure) => error!(error = &failure as &dyn StdError, "sessions could not be ended; trying again"),
         }
         match store.lapse_api_keys(crate::wall_clock()).await {
             Ok(0) => {}

@@ -7,8 +7,8 @@ use crate::bundle::{self, Bundles};
 use crate::config::Config;
 use crate::folder::Folder;
 use crate::http::{
-    self, Basic, Enrolment, Parts, Plant, Rate, Renewal, SendTelemetry, Server, api::Access, serve_https, serve_plain,
-    serve_socket,
+    self, Basic, Enrolment, LicenseServer, Parts, Plant, Rate, Renewal, SendTelemetry, Server, api::Access,
+    serve_https, serve_plain, serve_socket,
 };
 use crate::ingest::Ingest;
 use crate::keys::{Keys, SealingKeys, Secret};
@@ -89,6 +89,7 @@ impl Listeners<'_> {
             access: Arc::clone(&access),
             enrolment: Arc::clone(&enrolment),
             renewal: Arc::new(Renewal { renewals, metrics: Arc::clone(self.metrics), rate: Rate::default() }),
+            license_server: Arc::new(LicenseServer::new(self.store.clone(), self.config.api.limits)),
             metrics: Arc::clone(self.metrics),
             plant: Arc::new(plant),
             send_telemetry: Arc::new(send_telemetry),

@@ -6,6 +6,7 @@
 
 mod activations;
 mod evidence;
+mod machines;
 mod measurements;
 mod monitors;
 mod overages;
@@ -159,6 +160,7 @@ impl Arrival<'_> {
         self.move_monitors(tx, records, skip)?;
         self.note_overages(tx, records, skip)?;
         self.activate(tx, records, skip)?;
+        self.follow_machines(tx, records, skip)?;
         self.flag_signs(tx, records, skip)?;
         self.measure(tx, records, skip)?;
         self.list_transmissions(tx, records, skip)?;

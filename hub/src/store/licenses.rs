@@ -6,6 +6,7 @@ mod edit;
 mod expire;
 mod explain;
 mod history;
+mod listed;
 mod row;
 mod rules;
 mod seen;
@@ -13,17 +14,23 @@ mod usage;
 
 pub use edit::{LicenseEdit, PolicyEdit};
 pub use history::{LicenseChange, LicenseRevision};
+pub use listed::{LicenseDetail, LicenseFilter, LicensePage, ListedLicense, Standing as LicenseStanding};
 pub use row::LicenseRow;
 pub use rules::Refusal as LicenseRefusal;
 pub use seen::{SeenLicense, SiteInForce};
 
 use super::{
-    Act, Store, customers, customers::checked_name, error::Error, error::found, page_size, secrets,
-    secrets::StoreSecrets, writer::Tx,
+    Act, Store, customers, customers::checked_name, error::Error, error::found, secrets, secrets::StoreSecrets,
+    writer::Tx,
 };
 
+pub(super) use activate::activate_direct;
 pub(super) use change::{AtSite, save};
 pub(super) use expire::expire;
+pub(super) use explain::circumstances;
+pub(super) use listed::check_offset;
+#[cfg(test)]
+pub(super) use listed::queries;
 pub(super) use row::{COLUMNS, NOWHERE, license_row};
 pub(super) use rules::end_of;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -124,31 +131,6 @@ impl Store {
             let license = find(tx, LicenseSelector::Number(id))?;
             change::record(tx, &act, "license.issue", None, &license)?;
             Ok(Issued { license, key })
-        })
-        .await
-    }
-
-    /// Licences in the order of their numbers, after one of them; of one site, if given.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn list_licenses(
-        &self,
-        site: Option<SiteId>,
-        after: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<LicenseRow>, Error> {
-        self.read(move |connection| {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM licenses WHERE id > ?1 AND (?2 IS NULL OR site = ?2) ORDER BY id LIMIT ?3"
-            );
-            let mut query = connection.prepare_cached(&sql)?;
-            let mut rows = query.query(params![after.unwrap_or(0), site.map(|id| *id.as_bytes()), page_size(limit)])?;
-            let mut licenses = Vec::new();
-            while let Some(row) = rows.next()? {
-                licenses.push(license_row(row)?);
-            }
-            Ok(licenses)
         })
         .await
     }

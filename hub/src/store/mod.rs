@@ -22,6 +22,7 @@ mod ingest;
 mod keys;
 mod leads;
 mod licenses;
+mod machines;
 mod monitors;
 mod plants;
 mod reach;
@@ -32,6 +33,7 @@ mod sessions;
 mod sites;
 mod snapshots;
 mod telemetry;
+mod usage;
 mod users;
 mod waiting;
 mod webhooks;
@@ -60,9 +62,11 @@ pub use leads::{
     NewInstitution, NewNote, Note, NoteEdit, Part, Refusal as LeadRefusal, Span,
 };
 pub use licenses::{
-    Holder, Issued, LicenseChange, LicenseEdit, LicenseRefusal, LicenseRevision, LicenseRow, LicenseSelector,
-    NewLicense, PolicyEdit, SeenLicense, SiteInForce,
+    Holder, Issued, LicenseChange, LicenseDetail, LicenseEdit, LicenseFilter, LicensePage, LicenseRefusal,
+    LicenseRevision, LicenseRow, LicenseSelector, LicenseStanding, ListedLicense, NewLicense, PolicyEdit, SeenLicense,
+    SiteInForce,
 };
+pub use machines::{ActivationFilter, ActivationPage, Examined, ListedActivation, MachineRefusal, Moment, NewMachine};
 pub use monitors::{Monitor, MonitorCursor, MonitorFilter, MonitorPage};
 pub use plants::Plant;
 pub use reach::Thing;
@@ -75,6 +79,7 @@ pub use telemetry::{
     Granularity, MAX_POINTS, MeasuredRow, NotACursor, ReportedRow, SeriesPoint, SeriesQuery, TelemetryCursor,
     TelemetryFilter, TelemetryPage, TelemetryRow, TransmissionPage, TransmissionRow,
 };
+pub use usage::{FeatureUse, MAX_SPAN_DAYS, Statistics, Usage, UsageOf, UsagePoint, UsageSpan};
 pub use users::{Account, MAX_ON_SITE, Role, Scope, User, UserEdit, UserRefusal};
 pub use waiting::{Replayed, WaitingBatch};
 pub use webhooks::{

@@ -12,6 +12,7 @@ mod monitors;
 mod of_customers;
 mod overages;
 mod paging;
+mod plans;
 mod telemetry;
 mod telemetry_order;
 mod users;

@@ -23,7 +23,7 @@ pub use event::WebhookEvent;
 pub use outbox::{Attempt, DueDelivery, Message, Outbox, OutboxStanding, Room};
 pub(super) use site::site_changed;
 pub use site::{SiteAddress, SiteNews};
-pub(super) use usage::monitors_reported;
+pub(super) use usage::{machines_moved, monitors_reported};
 
 use super::{Scope, Store, error::Error};
 use schemars::JsonSchema;

@@ -3,7 +3,7 @@
 use crate::plant_world::{Answer, Request, World, error, without};
 use reqwest::Method;
 use serde_json::{Value, json};
-use sitewarden_hub::store::{LicenseEdit, LicenseSelector, Role};
+use sitewarden_hub::store::{LicenseEdit, LicenseSelector, Role, Scope};
 use sitewarden_protocol::id::LicenseId;
 use sitewarden_protocol::license::Status;
 
@@ -182,7 +182,7 @@ async fn a_license_is_updated_or_the_first_fault_is_told() {
         (&shown["license_name"], &shown["license_quota"], &shown["status"]),
         (&json!("L1"), &json!(7), &json!("Invalid"))
     );
-    let history = world.store().license_history(LicenseSelector::Uuid(id)).await.unwrap();
+    let history = world.store().license_history(Scope::default(), LicenseSelector::Uuid(id)).await.unwrap();
     assert_eq!(history.iter().map(|one| one.by.as_str()).collect::<Vec<_>>(), ["admin"; 4]);
 }
 

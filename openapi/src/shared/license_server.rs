@@ -23,6 +23,7 @@ fn error() -> Shape {
 pub const CODES: &[&str] = &[
     "ACTIVATION_LIMIT",
     "HARDWARE_MISMATCH",
+    "INTERNAL",
     "INVALID_LICENSE",
     "INVALID_REQUEST",
     "LICENSE_CONFLICT",
@@ -38,6 +39,7 @@ pub const CODES: &[&str] = &[
     "RATE_LIMITED",
     "SESSION_RELEASED",
     "STORAGE_FULL",
+    "TIMEOUT",
     "UNAVAILABLE",
     "UNSUPPORTED_MEDIA_TYPE",
     "USER_LIMIT",
@@ -57,10 +59,12 @@ fn refuses(operation: Operation) -> Operation {
                 ),
                 (404, "INVALID_LICENSE: no such licence; NOT_FOUND: no such activation"),
                 (409, "ACTIVATION_LIMIT, USER_LIMIT, LICENSE_CONFLICT, MONITOR_LIMIT, SESSION_RELEASED"),
+                (408, "TIMEOUT: the body took too long"),
                 (413, "PAYLOAD_TOO_LARGE: more than 64 KiB"),
                 (415, "UNSUPPORTED_MEDIA_TYPE: the content type is not JSON"),
                 (429, "RATE_LIMITED"),
-                (503, "UNAVAILABLE: the journal is busy, or the agent stops"),
+                (500, "INTERNAL: it could not be answered; the log says why"),
+                (503, "UNAVAILABLE: the journal or the database is busy, or the process stops"),
                 (507, "STORAGE_FULL: the journal is full"),
             ],
         )
@@ -101,7 +105,7 @@ pub fn activate() -> Operation {
     let operation = Operation::new(LICENSE_SERVER, "Bring a machine under a licence")
         .describe(
             "The same hardware again gets the same activation. `hardware_id` is a text, or an object of the machine's parts, \
-             of which some may change. The first machine activates the licence at this site too.",
+             of which some may change. The first machine activates the licence too.",
         )
         .takes(body(sample, &["machine_name", "app_version"]))
         .answers(200, "The machine is under the licence", answer.nullable(&["max_users", "valid_until"]));

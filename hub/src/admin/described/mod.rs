@@ -22,6 +22,7 @@ use sitewarden_openapi::{Operation, Shape};
 const LOGIN: &str = "Login";
 const ADMINISTRATION: &str = "Administration";
 const LEADS: &str = "Leads";
+const ANALYTICS: &str = "Analytics";
 
 /// A route's method and path, and what it takes and answers.
 type Entry = (&'static str, &'static str, fn() -> Operation);

@@ -1,7 +1,6 @@
 //! Why an app may or may not be used at a site.
 
-use crate::admin::{AdminState, error::Error, extract::Parameters, time};
-use crate::store::Scope;
+use crate::admin::{AdminState, Caller, error::Error, extract::Parameters, time};
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,9 +17,10 @@ pub(in crate::admin) struct Query {
 }
 
 pub(in crate::admin) async fn explain(
+    caller: Caller,
     State(state): State<AdminState>,
     Parameters(query): Parameters<Query>,
 ) -> Result<Json<Explanation>, Error> {
     let at = query.at.map_or_else(|| Ok(crate::wall_clock()), |at| time::parse("at", &at))?;
-    Ok(Json(state.store.explain(Scope::default(), query.site, query.app, at, state.fresh_days).await?))
+    Ok(Json(state.store.explain(caller.scope(), query.site, query.app, at, state.fresh_days).await?))
 }

@@ -45,6 +45,9 @@ pub(super) struct Terms {
     /// How far over the quota reservations may go, per cent; they are recorded [new: 0].
     #[arg(long, value_name = "PERCENT")]
     overage_percent: Option<u16>,
+    /// A share of its limits, per cent, at which a webhook is told, in place of all it had; may be given several times.
+    #[arg(long = "threshold", value_name = "PERCENT")]
+    thresholds: Vec<u16>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -96,6 +99,7 @@ impl Terms {
     pub(super) fn fields(&self) -> Map<String, Value> {
         let kind = self.kind.and_then(|kind| kind.to_possible_value()).map(|kind| kind.get_name().to_owned());
         let features = Some(&self.features).filter(|features| !features.is_empty());
+        let thresholds = Some(&self.thresholds).filter(|thresholds| !thresholds.is_empty());
         let rule = |rule: Option<RuleArg>| rule.map(|RuleArg(rule)| rule);
         let policy = given(json!({
             "expiry": rule(self.expiry), "staleness": rule(self.staleness), "overage": rule(self.overage),
@@ -103,6 +107,7 @@ impl Terms {
         }));
         let mut fields = given(json!({
             "validity": self.validity, "from": self.from, "until": self.until, "kind": kind, "features": features,
+            "thresholds": thresholds,
         }));
         for (name, limit) in [("quota", self.quota), ("users", self.users), ("activations", self.activations)] {
             if let Some(Limit(limit)) = limit {

@@ -54,6 +54,12 @@ impl Store {
             if let Some(from) = from {
                 flag_stored(tx, &act, &before, from)?;
             }
+            // Their activations are in its journal: whoever comes after it knows of none of them.
+            tx.prepare_cached(
+                "UPDATE activations SET users = 0, deactivated_at = ?1, reason = 'its agent was revoked'
+                 WHERE agent = (SELECT id FROM agents WHERE uuid = ?2) AND deactivated_at IS NULL",
+            )?
+            .execute(params![act.at.0, id.as_bytes()])?;
             let after = found(agent(tx, id)?, "agent")?;
             let (old, new) = (json!(before), json!(after));
             audit::write(tx, &act, "agent.revoke", &format!("agent {id}"), Some(&old), Some(&new))?;

@@ -1,10 +1,12 @@
 //! What is done with a batch before the writer sees it: verified, opened, decoded, summed.
 
+use super::machines::OfMachine;
 use super::overages::Passed;
 use super::signs::Sign;
 use sitewarden_protocol::{
     batch::{self, Header, Signed},
     codec,
+    license::seats::Machines,
     record::{
         Activation, Body, EpochBegun, Folded, Measurement, MonitorChange, ReadingTotal, Record, Run, Total,
         Transmission, kind,
@@ -42,6 +44,7 @@ pub struct OpenedRecords {
     sums: Vec<Sum>,
     pub(super) activations: Vec<Activated>,
     pub(super) monitors: Vec<Moved>,
+    pub(super) machines: Vec<OfMachine>,
     pub(super) measurements: Vec<Measured>,
     /// Totals of measurements, each behind its record's place in the batch.
     pub(super) folded: Vec<(usize, ReadingTotal)>,
@@ -210,15 +213,7 @@ impl OpenedRecords {
                     decoded.app = name(told.app.clone());
                     records.overages.push(Passed::permitted(index, record.at, told));
                 }
-                Ok(Body::LicenseActivated(what)) => {
-                    records.activations.push(Activated { index, at: record.at, what });
-                }
-                Ok(Body::Measurement(what)) => {
-                    records.measurements.push(Measured { index, at: record.at, what });
-                }
-                Ok(Body::Transmission(what)) => records.transmissions.push((index, record.at, what)),
-                Ok(Body::EpochBegun(begun)) if begun.written > begun.kept => records.cut.push((index, begun)),
-                Ok(other) => records.signs.extend(Sign::of(other).map(|sign| (index, sign))),
+                Ok(other) => records.set_apart(index, record.at, other),
                 Err(_) => records.malformed.push(index),
             }
             records.decoded.push(decoded);
@@ -228,6 +223,18 @@ impl OpenedRecords {
         Ok(records)
     }
 
+    /// What says more than that it happened.
+    fn set_apart(&mut self, index: usize, at: UnixMillis, body: Body) {
+        match body {
+            Body::LicenseActivated(what) => self.activations.push(Activated { index, at, what }),
+            body if Machines::concerns(&body) => self.machines.push(OfMachine { index, at, body }),
+            Body::Measurement(what) => self.measurements.push(Measured { index, at, what }),
+            Body::Transmission(what) => self.transmissions.push((index, at, what)),
+            Body::EpochBegun(begun) if begun.written > begun.kept => self.cut.push((index, begun)),
+            other => self.signs.extend(Sign::of(other).map(|sign| (index, sign))),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.decoded.len()
     }
@@ -235,7 +242,7 @@ impl OpenedRecords {
     /// Rows that they make, about.
     pub(super) fn rows_written(&self) -> usize {
         let beside = self.monitors.len() + self.measurements.len() + self.transmissions.len() + self.overages.len();
-        self.len() + beside + self.folded.len()
+        self.len() + beside + self.folded.len() + self.machines.len()
     }
 
     /// The records after the first `skip`.

@@ -39,9 +39,7 @@ impl Store {
             if !scope.covers(&license) {
                 return Ok(Err(ActivationError::Unknown));
             }
-            let in_use = license.site.map_or_else(|| Ok(vec![]), |site| usage::reported(tx, site))?;
-            let typed = Typed { key: &key, replace, at_site: None };
-            activate(tx, &act, &license, &typed, |app| usage::of(&in_use, app))
+            at_hub(tx, &act, &license, &key, replace)
         })
         .await
     }
@@ -76,6 +74,28 @@ impl Store {
         })
         .await
     }
+}
+
+/// A machine under the licence calls the hub, and is the first one: this activates the licence as typing its key does.
+pub(in crate::store) fn activate_direct(
+    tx: &Tx<'_>,
+    act: &Act,
+    license: &LicenseRow,
+    key: &str,
+) -> Result<Result<LicenseRow, ActivationError>, Error> {
+    at_hub(tx, act, license, key, false)
+}
+
+fn at_hub(
+    tx: &Tx<'_>,
+    act: &Act,
+    license: &LicenseRow,
+    key: &str,
+    replace: bool,
+) -> Result<Result<LicenseRow, ActivationError>, Error> {
+    let in_use = license.site.map_or_else(|| Ok(vec![]), |site| usage::reported(tx, site))?;
+    let typed = Typed { key, replace, at_site: None };
+    activate(tx, act, license, &typed, |app| usage::of(&in_use, app))
 }
 
 /// A key, and who typed it.

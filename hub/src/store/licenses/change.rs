@@ -42,8 +42,8 @@ pub(in crate::store) fn save(
     let moved = before.status != after.status;
     let action = if moved { format!("license.{}", after.status.name().to_lowercase()) } else { "license.edit".into() };
     record(tx, act, &action, Some(before), &after)?;
-    // A site that began earlier than the hub thought has activated nothing anew.
-    if let Some(start) = start.filter(|_| before.status != Status::Active) {
+    // A site that began earlier than the hub thought has activated nothing anew; where there is no site, its machines tell.
+    if let Some(start) = start.filter(|_| before.status != Status::Active && after.site.is_some()) {
         webhooks::license_activated(tx, act.at, &after, &format!("act_{start}"))?;
     }
     webhooks::license_changed(tx, act.at, before, &after)?;

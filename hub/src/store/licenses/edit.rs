@@ -14,6 +14,7 @@ use serde::Deserialize;
 use sitewarden_protocol::{
     id::{PlantId, SiteId},
     license::{KeyDigest, Kind, Policy, Rule, Status, Term},
+    time::UnixMillis,
 };
 use std::sync::Arc;
 
@@ -34,6 +35,10 @@ pub struct LicenseEdit {
     pub kind: Option<Kind>,
     /// How long it lasts, counted from when it was activated: this renews and extends.
     pub term: Option<Term>,
+    /// The first moment of a term with fixed dates; the rest of the term stays.
+    pub from: Option<UnixMillis>,
+    /// The moment after the last of such a term; the inner `None` is without end.
+    pub until: Option<Option<UnixMillis>>,
     /// Monitors; the inner `None` is without limit. So too the next two.
     pub monitors: Option<Option<u32>>,
     /// Floating users.

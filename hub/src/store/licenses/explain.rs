@@ -1,6 +1,6 @@
 //! What an app may do at a site, as far as the hub knows: by the same rules as at the site, with what its agent last said.
 
-use super::{of_site, usage};
+use super::{LicenseRow, of_site, usage};
 use crate::store::{Scope, Store, error::Error, ingest::Bound, sites};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
@@ -76,6 +76,18 @@ fn scene(
         excess_since: passed_since(connection, site, app, Bound::Permitted)?,
     };
     Ok((Circumstances { now: at, fresh_until, relieved_until }, used))
+}
+
+/// What a decision on machines that call the hub depends on: the hub is never out of touch with itself.
+pub(in crate::store) fn circumstances(
+    connection: &Connection,
+    license: &LicenseRow,
+    now: UnixMillis,
+) -> Result<(Circumstances, Use), Error> {
+    let of_itself = Circumstances { now, fresh_until: UnixMillis(i64::MAX), relieved_until: None };
+    let Some(site) = license.site else { return Ok((of_itself, Use::default())) };
+    let (of_site, used) = scene(connection, site, &license.app, now, 0)?;
+    Ok((Circumstances { fresh_until: of_itself.fresh_until, ..of_site }, used))
 }
 
 fn passed_since(connection: &Connection, site: SiteId, app: &str, bound: Bound) -> Result<Option<UnixMillis>, Error> {

@@ -1,7 +1,7 @@
 //! Who changed a licence, when, and what.
 
 use super::{LicenseSelector, find};
-use crate::store::{MAX_PAGE, Store, error::Error, page_size};
+use crate::store::{MAX_PAGE, Scope, Store, error::Error, page_size};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -42,10 +42,14 @@ impl Store {
     /// The newest revisions of a licence, newest first, at most [`MAX_PAGE`].
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn license_history(&self, which: LicenseSelector) -> Result<Vec<LicenseRevision>, Error> {
+    /// [`Error::NotFound`], also for one that `scope` does not cover.
+    pub async fn license_history(&self, scope: Scope, which: LicenseSelector) -> Result<Vec<LicenseRevision>, Error> {
         self.read(move |connection| {
-            let states = states(connection, find(connection, which)?.id)?;
+            let license = find(connection, which)?;
+            if !scope.covers(&license) {
+                return Err(Error::NotFound { what: "license" });
+            }
+            let states = states(connection, license.id)?;
             let revisions = states.iter().enumerate().map(|(at, state)| LicenseRevision {
                 revision: state.revision,
                 at: state.at,

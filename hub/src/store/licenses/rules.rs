@@ -77,6 +77,10 @@ pub(super) fn settle(before: &LicenseRow, edit: &LicenseEdit, now: UnixMillis) -
         check_way(before.status, to)?;
     }
     let mut after = with_values(before, edit);
+    after.term = match edit.term {
+        Some(term) => term,
+        None => redated(before, edit)?,
+    };
     if (after.site, &after.app) != (before.site, &before.app) && before.activated_at.is_some() {
         return Err(Refusal::Bound.into());
     }
@@ -114,7 +118,6 @@ fn with_values(before: &LicenseRow, edit: &LicenseEdit) -> LicenseRow {
     set(&mut after.app, &edit.app);
     after.site = edit.site.or(before.site);
     after.kind = edit.kind.unwrap_or(before.kind);
-    after.term = edit.term.unwrap_or(before.term);
     after.limits.monitors = edit.monitors.unwrap_or(before.limits.monitors);
     after.limits.users = edit.users.unwrap_or(before.limits.users);
     after.limits.activations = edit.activations.unwrap_or(before.limits.activations);
@@ -126,6 +129,23 @@ fn with_values(before: &LicenseRow, edit: &LicenseEdit) -> LicenseRow {
         after.thresholds.clone_from(thresholds);
     }
     after
+}
+
+/// The term with other dates; one that had none begins with the licence's activation, or its issue.
+fn redated(before: &LicenseRow, edit: &LicenseEdit) -> Result<Term, Error> {
+    let (from, until) = match before.term {
+        Term::Dates { from, until } => (Some(from), Some(until)),
+        Term::Validity(_) | Term::Endless => (None, before.expires_at),
+    };
+    match (edit.from, edit.until) {
+        (None, None) => Ok(before.term),
+        (_, Some(None)) => Ok(Term::Endless),
+        (first, last) => {
+            let from = first.or(from).or(before.activated_at).unwrap_or(before.created_at);
+            let missing = Error::Invalid { what: "valid_until", allowed: "given where the license has no end yet" };
+            Ok(Term::Dates { from, until: last.flatten().or(until).ok_or(missing)? })
+        }
+    }
 }
 
 fn check_way(from: Status, to: Status) -> Result<(), Refusal> {

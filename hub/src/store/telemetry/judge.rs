@@ -13,6 +13,7 @@ use sitewarden_protocol::{
     codec,
     id::ActivationId,
     license::{KeyDigest, Status},
+    license_server::activation_of,
     record::{Measured, ReadingTotal},
     telemetry::{Field, Problem, Reading},
 };
@@ -264,10 +265,9 @@ fn find_license(tx: &Tx<'_>, origin: &Origin, key: KeySent) -> Result<Option<Kno
 }
 
 fn knows_activation(tx: &Tx<'_>, customer: i64, text: &str) -> Result<bool, Error> {
-    let Ok(id) = text.parse::<ActivationId>() else { return Ok(false) };
-    let mut query = tx.prepare_cached(
-        "SELECT 1 FROM activations a JOIN licenses l ON l.id = a.license WHERE a.id = ? AND l.customer = ?",
-    )?;
+    let id = activation_of(text).or_else(|| text.parse::<ActivationId>().ok());
+    let Some(id) = id else { return Ok(false) };
+    let mut query = tx.prepare_cached("SELECT 1 FROM activations WHERE id = ? AND customer = ?")?;
     Ok(query.query_row(params![id.as_bytes(), customer], |_| Ok(())).optional()?.is_some())
 }
 

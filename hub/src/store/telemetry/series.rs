@@ -149,7 +149,7 @@ impl SeriesPoint {
 
 impl Granularity {
     /// The beginning of the span that an hour is in. Hours outside the calendar are each for themselves.
-    fn start(self, hour: i64) -> UnixMillis {
+    pub(in crate::store) fn start(self, hour: i64) -> UnixMillis {
         let day = hour.div_euclid(24);
         let start = match self {
             Self::Hour => Some(hour),

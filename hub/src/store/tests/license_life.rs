@@ -1,7 +1,7 @@
 //! What happens to licences, in any order: by administrators, by keys at the hub, by records of agents, and by time.
 
 use crate::store::{
-    Act, Error, LicenseEdit, LicenseRefusal, LicenseRow, LicenseSelector, Scope,
+    Act, Error, LicenseEdit, LicenseFilter, LicenseRefusal, LicenseRow, LicenseSelector, Scope,
     testing::{Fixture, NOW, Plant, act},
 };
 use proptest::prelude::*;
@@ -118,7 +118,7 @@ async fn an_edit_that_changes_nothing_makes_no_revision() {
     assert_eq!(fixture.edit(license.id, same, NOW).await.unwrap().revision, 1);
     let quota = LicenseEdit { monitors: Some(Some(5)), ..LicenseEdit::default() };
     assert_eq!(fixture.edit(license.id, quota, NOW).await.unwrap().revision, 2);
-    let history = fixture.store.license_history(LicenseSelector::Number(license.id)).await.unwrap();
+    let history = fixture.store.license_history(Scope::default(), LicenseSelector::Number(license.id)).await.unwrap();
     assert_eq!(history.iter().map(|one| (one.revision, one.changes.len())).collect::<Vec<_>>(), [(2, 1), (1, 0)]);
     assert_eq!((history[0].changes[0].field.as_str(), history[0].by.as_str()), ("limits", "tester"));
 }
@@ -327,7 +327,8 @@ impl World {
     }
 
     async fn check(&mut self) {
-        let rows = self.fixture.store.list_licenses(None, None, 1_000).await.unwrap();
+        let rows = self.fixture.store.license_page(LicenseFilter::default(), 0, 500).await.unwrap().licenses;
+        let rows: Vec<_> = rows.into_iter().map(|listed| listed.issued.license).collect();
         let site_revision = self.fixture.store.snapshot_of(self.fixture.site).await.unwrap().revision;
         let mut active = BTreeMap::new();
         let mut changed = false;

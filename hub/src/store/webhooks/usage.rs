@@ -5,7 +5,8 @@
 use super::{WebhookEvent, event::tell};
 use crate::store::{
     error::Error,
-    licenses::{COLUMNS, LicenseRow, license_row},
+    licenses::{self, COLUMNS, LicenseRow, LicenseSelector, license_row},
+    usage,
     writer::Tx,
 };
 use rusqlite::{OptionalExtension, params};
@@ -14,14 +15,12 @@ use sitewarden_protocol::{id::AgentId, message::Quota, time::UnixMillis};
 
 /// What of a licence is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) enum Metric {
+enum Metric {
     /// Monitors that run.
     Monitors,
     /// Floating users.
-    #[allow(dead_code, reason = "for machines that are being added")]
     Users,
     /// Machines.
-    #[allow(dead_code, reason = "for machines that are being added")]
     Activations,
 }
 
@@ -67,14 +66,20 @@ pub(in crate::store) fn monitors_reported(
     Ok(())
 }
 
+/// Machines of a licence, or their users, became more or fewer.
+pub(in crate::store) fn machines_moved(tx: &Tx<'_>, now: UnixMillis, license: i64) -> Result<(), Error> {
+    let license = licenses::find(tx, LicenseSelector::Number(license))?;
+    if license.thresholds.is_empty() {
+        return Ok(());
+    }
+    let (activations, _, users, _) = usage::tallied(tx, &usage::of_license(license.id))?;
+    let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    counted(tx, now, &license, Metric::Activations, number(activations))?;
+    counted(tx, now, &license, Metric::Users, number(users))
+}
+
 /// So much of a licence is used now.
-pub(in crate::store) fn counted(
-    tx: &Tx<'_>,
-    now: UnixMillis,
-    license: &LicenseRow,
-    metric: Metric,
-    used: u32,
-) -> Result<(), Error> {
+fn counted(tx: &Tx<'_>, now: UnixMillis, license: &LicenseRow, metric: Metric, used: u32) -> Result<(), Error> {
     let limit = metric.limit(license);
     let reached = limit.and_then(|limit| reached(&license.thresholds, used, limit));
     let before: Option<u16> = tx

@@ -1,0 +1,85 @@
+//! `/api/v1/activate|validate|heartbeat|deactivate`: the licence server's public endpoints, for apps that call the hub.
+//! Fields, errors and answers are those of `protocol::license_server`, which agents share; what is decided is in
+//! `store::machines`.
+//!
+//! Always true: an address is counted before anything else of a request is looked at; a key that is not known here costs no
+//! write; 200 to a heartbeat means that it is on disk.
+
+mod activate;
+mod asked;
+mod deactivate;
+mod error;
+mod heartbeat;
+mod validate;
+
+use super::{Parts, api::limits::PerMinute};
+use crate::store::{Moment, Store};
+use axum::{extract::DefaultBodyLimit, middleware};
+use error::Refused;
+use sitewarden_openapi::{Routes, shared::license_server as described};
+use sitewarden_protocol::{
+    id::ActivationId,
+    license_server::{MAX_BODY, PATHS},
+    rate::Rate,
+    time::UnixMillis,
+};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Changes of its users that a machine may validate in a minute: each is a write.
+const CLAIMS: u32 = 60;
+
+/// What the endpoints have.
+#[derive(Debug)]
+pub(crate) struct LicenseServer {
+    store: Store,
+    begun: Instant,
+    /// Since when heartbeats can be heard.
+    listening_since: UnixMillis,
+    /// The document's: by address.
+    addresses: Rate<IpAddr>,
+    /// The document's: one a minute for each activation.
+    heartbeats: Rate<ActivationId>,
+    claims: Rate<ActivationId>,
+}
+
+impl LicenseServer {
+    /// Takes so many calls a minute.
+    pub(crate) fn new(store: Store, limits: PerMinute) -> Self {
+        Self {
+            store,
+            begun: Instant::now(),
+            listening_since: crate::wall_clock(),
+            addresses: Rate::new(limits.public, MINUTE),
+            heartbeats: Rate::new(limits.heartbeat, MINUTE),
+            claims: Rate::new(CLAIMS, MINUTE),
+        }
+    }
+
+    /// What calls are counted by.
+    fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// When a decision is made.
+    fn moment(&self) -> Moment {
+        Moment { now: crate::wall_clock(), listening_since: self.listening_since }
+    }
+}
+
+pub(super) fn routes() -> Routes<Parts> {
+    Routes::new()
+        .post(PATHS[0], activate::activate, described::activate())
+        .post(PATHS[1], validate::validate, described::validate())
+        .post(PATHS[2], heartbeat::heartbeat, described::heartbeat())
+        .post(PATHS[3], deactivate::deactivate, described::deactivate())
+        .around(|router| {
+            router
+                .method_not_allowed_fallback(async || Refused::method())
+                .layer(DefaultBodyLimit::max(MAX_BODY))
+                .layer(middleware::from_fn(error::in_time))
+        })
+}
