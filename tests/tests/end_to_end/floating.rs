@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sitewarden_tests::harness::{Client, Line, python, until, workspace};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,18 +47,23 @@ fn listed(line: &Line) -> Vec<Value> {
     answer["sessions"].as_array().unwrap().clone()
 }
 
-#[test]
-fn the_documents_own_client_works_against_an_agent() {
-    let (line, key, _) = floating();
+/// What the document's own client says of a server; it trusts this authority, if one is given.
+fn documents_client(base: &str, key: &str, authority: Option<&Path>) -> Value {
     let client = workspace().join("tests/tests/end_to_end/license_client.py");
     let mut python = python("requests").unwrap();
-    python.arg(client).arg(format!("http://{}", line.agent.http().unwrap()));
+    python.arg(client).arg(base);
+    if let Some(authority) = authority {
+        python.env("REQUESTS_CA_BUNDLE", authority);
+    }
     let mut child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     writeln!(child.stdin.take().unwrap(), "{key}").unwrap();
     let answer = child.wait_with_output().unwrap();
-    let told: Value = serde_json::from_slice(&answer.stdout).unwrap_or_else(|_| {
+    serde_json::from_slice(&answer.stdout).unwrap_or_else(|_| {
         panic!("tests/prerequisites installs what is missing: {}", String::from_utf8_lossy(&answer.stderr))
-    });
+    })
+}
+
+fn assert_as_documented(told: &Value) {
     let activated = &told["activated"];
     assert_eq!((&activated["success"], &activated["features"]), (&true.into(), &json!(FEATURES)), "{told}");
     assert_eq!((&activated["max_users"], activated["valid_until"].as_str().map(str::len)), (&USERS.into(), Some(20)));
@@ -65,6 +71,49 @@ fn the_documents_own_client_works_against_an_agent() {
     let valid = json!({"valid": true, "features": FEATURES, "max_users": USERS, "message": "License valid"});
     assert_eq!(told["valid"], valid);
     assert_eq!((&told["elsewhere"]["valid"], &told["elsewhere"]["code"]), (&false.into(), &"HARDWARE_MISMATCH".into()));
+}
+
+#[test]
+fn the_documents_own_client_works_against_an_agent() {
+    let (line, key, _) = floating();
+    assert_as_documented(&documents_client(&format!("http://{}", line.agent.http().unwrap()), &key, None));
+}
+
+#[test]
+fn the_documents_own_client_works_against_a_hub_and_sees_one_licence_from_both() {
+    let (line, _, _) = floating();
+    let users = USERS.to_string();
+    let issue = ["license", "issue", "--customer", "1", "--app", "CBM", "--users", &users, "--validity", "1y"];
+    let features = ["--name", "L3", "--feature", FEATURES[0], "--feature", FEATURES[1]];
+    let issued = line.hub.command(&[&issue[..], &features[..]].concat()).unwrap().json().unwrap();
+    let (key, id) = (issued["key"].as_str().unwrap(), issued["id"].to_string());
+    assert_eq!(key.split('-').map(str::len).collect::<Vec<_>>(), [4; 4]);
+    let authority = line.hub.folder().join("authority.pem");
+    std::fs::write(&authority, line.hub.command(&["root"]).unwrap().json().unwrap()["certificate"].as_str().unwrap())
+        .unwrap();
+    let base = format!("https://localhost:{}", line.hub.https().unwrap().port());
+    assert_as_documented(&documents_client(&base, key, Some(&authority)));
+    let shown = line.hub.command(&["license", "show", &id]).unwrap().json().unwrap();
+    assert_eq!((&shown["status"], &shown["current_activations"]), (&json!("Active"), &json!(1)), "{shown}");
+}
+
+#[test]
+fn what_machines_use_at_a_plant_is_summed_at_the_hub() {
+    let (line, key, id) = floating();
+    let mut app = line.agent.client().unwrap();
+    let activation = activate(&mut app, &key, "pc-1");
+    let heartbeat = json!({
+        "license_key": key, "activation_id": activation, "current_users": 7, "feature_usage": {FEATURES[0]: 12}
+    });
+    assert_eq!(post(&mut app, "heartbeat", &heartbeat).0, 200);
+    let shown = until(Duration::from_secs(30), "the heartbeat at the hub", || {
+        let shown = line.hub.command(&["license", "show", &id])?.json()?;
+        Ok((shown["usage_stats"]["total_users"] == 7).then_some(shown))
+    })
+    .unwrap();
+    let expected = json!({ "total_users": 7, "peak_users": 7, "feature_usage": { FEATURES[0]: 12 } });
+    assert_eq!(shown["usage_stats"], expected);
+    assert_eq!(shown["machines"][0]["id"], json!(activation));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! `make bench`: what the line does, each figure beside its yardstick from the same run.
 //!
 //! `SITEWARDEN_BENCH_RECORDS` sets how many records are queued for the backlog and the drain and stored for the series
-//! (1,000,000), `SITEWARDEN_BENCH_AGENTS` how many agents are idle on one hub (2,000). A word limits the run: `drain`, `fleet` or
-//! `series`.
+//! (1,000,000), `SITEWARDEN_BENCH_AGENTS` how many agents are idle on one hub (2,000). A word limits the run: `drain`, `fleet`,
+//! `licenses` or `series`. `SITEWARDEN_BENCH_LICENSES` sets how many licences there are for its lists (100,000).
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod bare;
@@ -12,6 +12,7 @@ mod disk;
 mod drain;
 mod events;
 mod fleet;
+mod licenses;
 mod load;
 mod memory;
 mod peer;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Some(bare::WORD) => bare::serve(),
         Some("drain") => alone(drains),
         Some("fleet") => alone(fleet::measure),
+        Some("licenses") => alone(licenses::measure),
         Some("series") => alone(|table| series::measure(records(), table)),
         _ => run(),
     };
@@ -84,6 +86,7 @@ fn run() -> Result<()> {
     memory::with_backlog(&mut line, records, &mut table)?;
     drain::over_all(&mut line, records, &mut table)?;
     drop(line);
+    licenses::measure(&mut table)?;
     series::measure(records, &mut table)?;
     fleet::measure(&mut table)?;
     finish(&table)
