@@ -13,12 +13,14 @@ use sitewarden_protocol::frame;
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::renewal::{Answer, Asked, Challenge, Granted, Nonce, NotAnAnswer, Refused, Request};
 use sitewarden_protocol::signing::PrivateKey;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// How long one request to the hub may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an agent that was revoked, or that the hub does not know, asks no more.
+const REST: Duration = Duration::from_secs(3_600);
 /// The longest answer that is read.
 const MAX_ANSWER: usize = frame::HEADER + frame::MAX_BODY;
 
@@ -69,6 +71,8 @@ pub struct Renewer {
     credentials: Arc<Credentials>,
     clock: Clock,
     way: Way,
+    /// Until when it is of no use to ask.
+    rests: Mutex<Option<Instant>>,
 }
 
 impl Renewer {
@@ -82,6 +86,7 @@ impl Renewer {
             credentials,
             clock,
             way,
+            rests: Mutex::default(),
         }
     }
 
@@ -96,6 +101,11 @@ impl Renewer {
     /// Whether the certificate opens no door any more, or cannot be read.
     pub fn is_over(&self) -> bool {
         Held::read(&self.credentials.held().certificate).map_or(true, |own| own.is_over(self.clock.now()))
+    }
+
+    /// Whether the hub said not long ago that it gives this agent nothing.
+    pub fn rests(&self) -> bool {
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| Instant::now() < until)
     }
 
     /// A request, and the number that its answer repeats.
@@ -133,6 +143,14 @@ impl Renewer {
     /// # Errors
     /// See [`Error`]; then nothing has changed.
     pub async fn over_https(&self) -> Result<(), Error> {
+        let asked = self.try_over_https().await;
+        if let Err(Error::Refused(Refused::Revoked | Refused::Unknown)) = &asked {
+            *self.rests.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + REST);
+        }
+        asked
+    }
+
+    async fn try_over_https(&self) -> Result<(), Error> {
         let unreachable = |error: reqwest::Error| Error::Unreachable(self.hub.clone(), error.to_string());
         let client = self.way.client().await?.tls_backend_preconfigured(tls::renewal_client()?).timeout(TIMEOUT);
         let client = client.build().map_err(unreachable)?;

@@ -115,13 +115,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let credentials = Credentials::of(folder, &identity)?;
     let snapshot = enforcement::stored_snapshot(folder, &names.signing_keys)?;
     let clock = Clock::start(folder, snapshot.version.issued_at, config.clock_settings(), source)?;
-    let journal = open_journal(folder, config, &identity, acknowledged, &metrics, clock.now()).await?;
-    if let Err(error) = journal.carry_over().await {
-        tracing::error!(%error, "what was recorded since a fork is not carried over yet; the next start tries again");
-    }
-    if let Some(at) = newest_record(&journal).await {
-        clock.not_before(at);
-    }
+    let journal = open_journal(folder, config, &identity, acknowledged, &metrics, &clock).await?;
     let anonymity = Arc::new(Anonymity::load(folder, Arc::<Switches>::default())?);
     let recorder = (journal.clone(), Arc::clone(&anonymity));
     let (enforcement, writer) =
@@ -271,18 +265,28 @@ impl Running {
     }
 }
 
+/// Carries over what a fork left behind, before anything else uses the journal; time does not begin before its newest
+/// record.
 async fn open_journal(
     folder: &Folder,
     config: &Config,
     identity: &Identity,
     acknowledged: Position,
     metrics: &Metrics,
-    now: UnixMillis,
+    clock: &Clock,
 ) -> Result<Journal, StoreError> {
     let (path, agent, settings) = (folder.journal(), identity.names.agent, config.journal_settings());
-    let counters = Arc::clone(&metrics.journal);
+    let (counters, now) = (Arc::clone(&metrics.journal), clock.now());
     let open = move || Journal::open(&path, agent, settings, acknowledged, counters, now);
-    tokio::task::spawn_blocking(open).await.unwrap_or_else(|error| Err(StoreError::Damaged(error.to_string())))
+    let opened = tokio::task::spawn_blocking(open).await;
+    let journal = opened.unwrap_or_else(|error| Err(StoreError::Damaged(error.to_string())))?;
+    if let Err(error) = journal.carry_over().await {
+        tracing::error!(%error, "what was recorded since a fork is not carried over yet; the next start tries again");
+    }
+    if let Some(at) = newest_record(&journal).await {
+        clock.not_before(at);
+    }
+    Ok(journal)
 }
 
 type Listeners = (Served<SocketAddr>, Served<std::os::unix::net::SocketAddr>, SocketAddr);

@@ -79,7 +79,8 @@ impl Renewing {
 
     /// What is to be done before the next connection, if the certificate alone would not open the door.
     pub(super) fn before_dialling(&mut self) -> Option<Arc<Renewer>> {
-        let needed = (self.refused || self.renewer.is_over()) && self.https_not_before <= Instant::now();
+        let may = self.https_not_before <= Instant::now() && !self.renewer.rests();
+        let needed = may && (self.refused || self.renewer.is_over());
         if needed {
             self.refused = false;
             self.https_not_before = Instant::now() + HTTPS_RETRY;
