@@ -132,20 +132,8 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         enforcement: enforcement.clone(),
     };
     let (telemetry, wishes) = Telemetry::open(folder, &names, telemetry)?;
-    let prover = prover(&identity)?;
     let (denials, denials_keeper) = Denials::new(recorder.clone(), clock.clone(), metrics.denials.clone());
-    let machine = Machine::default();
-    let bundles = Bundles::new(bundle::Parts {
-        folder: folder.clone(),
-        names: Arc::clone(&names),
-        signing_key: Arc::clone(&identity.signing_key),
-        clock: clock.clone(),
-        journal: journal.clone(),
-        enforcement: enforcement.clone(),
-        line: line.clone(),
-        switches: Arc::clone(anonymity.switches()),
-        one_way: config.bundle.one_way,
-    });
+    let (prover, machine) = (prover(&identity)?, Machine::default());
     let ((stop, stopping), anew) = (watch::channel(false), Arc::<Notify>::default());
     let parts = sync::Parts {
         identity,
@@ -159,6 +147,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
         switches: Arc::clone(anonymity.switches()),
         anew: Arc::clone(&anew),
     };
+    let bundles = bundles(folder, config, &names, &parts);
     let tasks = vec![
         tokio::spawn(keep_line(parts, questions, stopping.clone())),
         tokio::spawn(telemetry::run(telemetry.clone(), wishes, stopping.clone())),
@@ -186,6 +175,21 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let (tcp, socket, http) = listen(folder, config, api)?;
     let folder = folder.clone();
     Ok(Running { http, folder, journal, tcp, socket, stop, tasks, writer, enforcement, anew, _lock: lock })
+}
+
+/// Bundles go beside the line, with the same things.
+fn bundles(folder: &Folder, config: &Config, names: &Arc<Names>, beside: &sync::Parts) -> Bundles {
+    Bundles::new(bundle::Parts {
+        folder: folder.clone(),
+        names: Arc::clone(names),
+        signing_key: Arc::clone(&beside.identity.signing_key),
+        clock: beside.clock.clone(),
+        journal: beside.journal.clone(),
+        enforcement: beside.enforcement.clone(),
+        line: beside.line.clone(),
+        switches: Arc::clone(&beside.switches),
+        one_way: config.bundle.one_way,
+    })
 }
 
 fn prepare(folder: &Folder) -> Result<Lock, folder::Error> {

@@ -119,7 +119,7 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .get("/agents/{id}", look, agents::show)
         .patch("/agents/{id}", change, agents::edit)
         .post("/agents/{id}/revoke", change, agents::revoke)
-        .post("/agents/{id}/clear", change, agents::clear)
+        .post("/agents/{id}/clear", hub, agents::clear)
         .get("/batches", N::SURVEY, batches::list)
         .get("/batches/{id}", N::SURVEY, batches::show)
         .post("/batches/{id}/replay", hub, batches::replay)

@@ -62,6 +62,7 @@ fn rows(theirs: &Theirs) -> Vec<Row> {
         ("GET", "/api/v1/admin/records", admin(&format!("records?site={site}")), none.clone(), 404),
         ("GET", "/api/v1/admin/flags", admin(&format!("flags?site={site}")), none.clone(), 200),
         ("GET", "/api/v1/admin/flags/{id}", admin("flags/1"), none.clone(), 404),
+        ("GET", "/api/v1/admin/flags/{id}/evidence", admin("flags/1/evidence"), none.clone(), 404),
         ("GET", "/api/v1/admin/monitors", admin(&format!("monitors?site={site}")), none.clone(), 404),
         ("GET", "/api/v1/admin/users", admin("users"), none.clone(), 200),
         ("POST", "/api/v1/admin/users", admin("users"), user(json!(1)), 404),
