@@ -32,6 +32,7 @@ pub struct Elsewhere {
 pub struct Hub {
     folder: PathBuf,
     elsewhere: Option<Elsewhere>,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
     /// Picked at the first start, kept after it: agents know them.
     ports: Option<(SocketAddr, SocketAddr)>,
@@ -60,7 +61,7 @@ impl Hub {
             command.args(["--hostname", &elsewhere.address]);
         }
         run(command)?.succeeded()?;
-        Ok(Self { folder: folder.to_owned(), elsewhere, process: None, ports: None })
+        Ok(Self { folder: folder.to_owned(), elsewhere, environment: Vec::new(), process: None, ports: None })
     }
 
     /// Its data folder.
@@ -78,6 +79,11 @@ impl Hub {
         Ok(fs::write(&file, format!("{line}\n{settings}"))?)
     }
 
+    /// Sets an environment variable of every later start.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts it and waits until it serves.
     ///
     /// # Errors
@@ -93,6 +99,7 @@ impl Hub {
         let mut command = self.program()?;
         command.arg("serve").arg("--data-dir").arg(&self.folder);
         command.args(["--https", &https.to_string(), "--sync", &sync.to_string()]);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let process = self.process.insert(Process::start(command, &self.folder.with_extension("log"))?);
         let [https, sync] = addresses.map(|path| serving(process, &path));
         self.ports = Some((https?, sync?));

@@ -85,11 +85,9 @@ fn header(head: &str, name: &str) -> Option<String> {
 /// A line whose hub may call loopback, and waits for nothing longer than it must.
 fn line() -> Line {
     let mut line = Line::new(3).unwrap();
-    let file = line.hub.folder().join("hub.toml");
-    let written = fs::read_to_string(&file).unwrap_or_default();
-    let settings =
-        "[webhooks]\nallowed_networks = [\"127.0.0.0/8\"]\nfirst_pause_seconds = 1\nlongest_pause_seconds = 2\n";
-    fs::write(&file, format!("agent_silent_seconds = 15\n{written}\n{settings}")).unwrap();
+    let settings = ["agent_silent_seconds = 15", "webhooks.allowed_networks = [\"127.0.0.0/8\"]"];
+    let pauses = ["webhooks.first_pause_seconds = 1", "webhooks.longest_pause_seconds = 2"];
+    line.hub.set(&[settings, pauses].concat().join("\n")).unwrap();
     line.hub.stop().unwrap();
     line.hub.start().unwrap();
     line
@@ -119,6 +117,30 @@ fn a_hub_that_is_killed_while_it_sends_sends_again_under_the_same_ids() {
         Ok((all.len() == committed.len()).then_some(()))
     })
     .unwrap();
+}
+
+/// The hub's own HTTPS port is a server whose authority no system knows, unless it is told.
+#[test]
+fn over_tls_an_endpoint_is_called_whose_authority_the_system_knows_and_no_other() {
+    let mut line = line();
+    let url = format!("https://localhost:{}/hook", line.hub.https().unwrap().port());
+    let id = line.hub.add(&["webhook", "add", &url]).unwrap();
+    let delivery = line.hub.add(&["webhook", "test", &id]).unwrap();
+    let shown = |line: &Line| line.hub.command(&["webhook", "deliveries", &id]).unwrap().list().unwrap()[0].clone();
+    until(LIMIT, "the stranger to be refused", || Ok((!shown(&line)["last_error"].is_null()).then_some(()))).unwrap();
+    let refused = shown(&line);
+    assert!(refused["last_error"].as_str().unwrap().contains("UnknownIssuer"), "{refused}");
+    assert!(refused["last_status"].is_null());
+
+    let root = line.hub.command(&["root"]).unwrap().json().unwrap();
+    let file = line.hub.folder().with_extension("pem");
+    fs::write(&file, root["certificate"].as_str().unwrap()).unwrap();
+    line.hub.set_variable("SSL_CERT_FILE", file.to_str().unwrap());
+    line.hub.stop().unwrap();
+    line.hub.start().unwrap();
+    line.hub.command(&["webhook", "resend", &delivery]).unwrap();
+    // Nothing is at this path, and that is an answer.
+    until(LIMIT, "an answer over TLS", || Ok((shown(&line)["last_status"] == 404).then_some(()))).unwrap();
 }
 
 #[test]
