@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use sitewarden_tests::harness::{Line, until};
+use sitewarden_tests::harness::{Agent, Line, until};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -32,6 +32,16 @@ fn no_socket_is_opened_beyond_the_local_api() {
     assert_eq!(beyond(&gapped), Vec::<&str>::new());
     let listeners = gapped.lines().filter(|call| call.contains("bind(") && call.contains("AF_INET"));
     assert_eq!(listeners.filter(|call| call.contains("127.0.0.1")).count(), 1, "{gapped}");
+}
+
+#[test]
+fn enrolling_over_a_line_is_refused() {
+    let line = Line::new(1).unwrap();
+    let folder = line.agent.folder().with_extension("other");
+    let refused = Agent::new(&folder).with(CARRIER, "none").enroll(&line.hub.invite(&line.site).unwrap()).unwrap();
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.error.contains("the air gap is set"), "{}", refused.error);
+    assert!(!folder.exists(), "a refusal leaves nothing behind");
 }
 
 /// What an agent does all day, and a run of its schedule that was missed.
