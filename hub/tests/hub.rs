@@ -22,6 +22,8 @@ mod flags;
 mod http;
 #[path = "hub/https.rs"]
 mod https;
+#[path = "hub/idempotency.rs"]
+mod idempotency;
 #[path = "hub/leads.rs"]
 mod leads;
 #[path = "hub/license_admin.rs"]
@@ -52,6 +54,8 @@ mod recorded;
 mod renewal;
 #[path = "hub/sealing.rs"]
 mod sealing;
+#[path = "hub/secrets.rs"]
+mod secrets;
 #[path = "hub/send_telemetry.rs"]
 mod send_telemetry;
 #[path = "hub/sessions.rs"]

@@ -18,6 +18,7 @@ mod customers;
 mod enrolments;
 mod error;
 mod flags;
+mod idempotency;
 mod ingest;
 mod keys;
 mod leads;
@@ -55,6 +56,7 @@ pub use customers::Customer;
 pub use enrolments::{NewEnrolment, Redeemed, Redemption, Shown};
 pub use error::Error;
 pub use flags::{ForkEvidence, RedFlag, StoredHalf};
+pub use idempotency::{KeyedRequest, Repeat};
 pub use ingest::{IngestOutcome, OpenedRecords, VerifiedBatch};
 pub use keys::{KeyChange, Reliance};
 pub use leads::{

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 /// What keys are derived for.
 const LICENSE_KEYS: &str = "sitewarden hub license key encryption 1";
 const WEBHOOK_SECRETS: &str = "sitewarden hub webhook secret encryption 1";
+const ANSWERS: &str = "sitewarden hub idempotent answer encryption 1";
 
 /// Secrets that are kept outside the database. Does not print; wiped when dropped.
 #[derive(Clone)]
@@ -47,6 +48,16 @@ impl StoreSecrets {
     pub(super) fn open_webhook(&self, webhook: i64, sealed: &[u8]) -> Result<Zeroizing<String>, Error> {
         let text = self.decrypt(WEBHOOK_SECRETS, &webhook.to_be_bytes(), sealed);
         text.ok_or(Error::Damaged { what: "webhook secret" })
+    }
+
+    /// An answer that may hold a key, encrypted for the digest of the request's own key.
+    pub(super) fn seal_answer(&self, key: &[u8; 32], answer: &str) -> Result<Vec<u8>, Error> {
+        self.encrypt(ANSWERS, key, answer)
+    }
+
+    /// The answer again.
+    pub(super) fn open_answer(&self, key: &[u8; 32], sealed: &[u8]) -> Result<Zeroizing<String>, Error> {
+        self.decrypt(ANSWERS, key, sealed).ok_or(Error::Damaged { what: "idempotent answer" })
     }
 
     /// By what a key is found; white space around it does not count.

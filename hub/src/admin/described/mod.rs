@@ -64,6 +64,8 @@ fn guarded(operation: Operation, route: &Listed) -> Operation {
     } else {
         operation
     };
+    let operation =
+        if route.method == Method::POST && route.needs.is_some() { repeatable(operation) } else { operation };
     let operation = if brings {
         let body = [
             (400, "BAD_BODY", "the body could not be read"),
@@ -82,6 +84,19 @@ fn guarded(operation: Operation, route: &Listed) -> Operation {
         ],
     )
     .with_header(429, "Retry-After", "Seconds")
+}
+
+/// A POST that may be sent again under a key.
+fn repeatable(operation: Operation) -> Operation {
+    let what = "One that is sent again with the same key and body is answered again, and not done again, for a day";
+    let operation = operation.header("Idempotency-Key", what, Shape::text().example(json!("order-4711")));
+    refuses(
+        operation,
+        &[
+            (409, "IDEMPOTENCY_IN_DOUBT", "a request with this key has begun, and nobody has seen its end"),
+            (422, "IDEMPOTENCY_MISMATCH", "this key was used for another request"),
+        ],
+    )
 }
 
 fn known(operation: Operation, needs: Needs) -> Operation {

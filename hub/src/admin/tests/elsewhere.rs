@@ -59,10 +59,10 @@ fn rows(theirs: &Theirs) -> Vec<Row> {
         ("GET", "/api/v1/admin/agents/{id}", admin(&format!("agents/{agent}")), none.clone(), 404),
         ("POST", "/api/v1/admin/agents/{id}/revoke", admin(&format!("agents/{agent}/revoke")), json!({}), 404),
         ("PATCH", "/api/v1/admin/agents/{id}", admin(&format!("agents/{agent}")), json!({ "name": "Mine" }), 404),
+        ("GET", "/api/v1/admin/flags/{id}/evidence", admin("flags/1/evidence"), none.clone(), 404),
         ("GET", "/api/v1/admin/records", admin(&format!("records?site={site}")), none.clone(), 404),
         ("GET", "/api/v1/admin/flags", admin(&format!("flags?site={site}")), none.clone(), 200),
         ("GET", "/api/v1/admin/flags/{id}", admin("flags/1"), none.clone(), 404),
-        ("GET", "/api/v1/admin/flags/{id}/evidence", admin("flags/1/evidence"), none.clone(), 404),
         ("GET", "/api/v1/admin/monitors", admin(&format!("monitors?site={site}")), none.clone(), 404),
         ("GET", "/api/v1/admin/users", admin("users"), none.clone(), 200),
         ("POST", "/api/v1/admin/users", admin("users"), user(json!(1)), 404),
@@ -74,6 +74,31 @@ fn rows(theirs: &Theirs) -> Vec<Row> {
 
 fn user(customer: Value) -> Value {
     json!({ "name": "new", "role": "admin", "customer": customer, "password_hash": crate::password::hash(b"a long one").unwrap() })
+}
+
+/// The rows of webhooks; the first one is somebody else's.
+fn webhooks() -> Vec<Row> {
+    let (none, delivery) = (Value::Null, "msg_0198f2c0a1b24c5d8e9f00112233445a");
+    let admin = |rest: &str| format!("/api/v1/admin/{rest}");
+    let new = json!({ "url": "https://hooks.example.com/", "customer": 1 });
+    vec![
+        ("GET", "/api/v1/admin/webhooks", admin("webhooks?customer=1"), none.clone(), 200),
+        ("POST", "/api/v1/admin/webhooks", admin("webhooks"), new, 404),
+        ("GET", "/api/v1/admin/webhooks/{id}", admin("webhooks/1"), none.clone(), 404),
+        ("PATCH", "/api/v1/admin/webhooks/{id}", admin("webhooks/1"), json!({ "enabled": false }), 404),
+        ("DELETE", "/api/v1/admin/webhooks/{id}", admin("webhooks/1"), none.clone(), 404),
+        ("POST", "/api/v1/admin/webhooks/{id}/rotate", admin("webhooks/1/rotate"), json!({ "overlap": 0 }), 404),
+        ("POST", "/api/v1/admin/webhooks/{id}/test", admin("webhooks/1/test"), json!({}), 404),
+        ("GET", "/api/v1/admin/webhooks/{id}/deliveries", admin("webhooks/1/deliveries"), none.clone(), 404),
+        ("GET", "/api/v1/admin/webhook-deliveries/{id}", admin(&format!("webhook-deliveries/{delivery}")), none, 404),
+        (
+            "POST",
+            "/api/v1/admin/webhook-deliveries/{id}/resend",
+            admin(&format!("webhook-deliveries/{delivery}/resend")),
+            json!({}),
+            404,
+        ),
+    ]
 }
 
 async fn call(api: &Api, row: &Row, key: &str) -> (u16, String) {
@@ -99,6 +124,7 @@ async fn world(api: &Api) -> (Theirs, Vec<String>) {
     let plant = api.get("plants").await.1["items"][0]["id"].as_str().unwrap().to_owned();
     let beside = api.made("sites", json!({ "name": "Line 2", "plant": plant })).await;
     api.made("customers", json!({ "name": "Other" })).await;
+    api.made("webhooks", json!({ "url": "https://theirs.example.com/", "customer": 1 })).await;
     let store = api.access.store();
     let scope = Scope { customer: Some(1), site: None };
     let user = User { name: "theirs".into(), role: Role::Viewer, scope, password_hash: "$argon2id$".into() };
@@ -113,7 +139,7 @@ async fn world(api: &Api) -> (Theirs, Vec<String>) {
 async fn what_is_somebody_elses_does_not_exist() {
     let api = Api::new().await;
     let (theirs, callers) = world(&api).await;
-    let rows = rows(&theirs);
+    let rows = [rows(&theirs), webhooks()].concat();
     let (_, listed) = routes(&api.access).into_parts();
     for route in listed.iter().filter(|route| route.needs.is_some_and(|needs| needs.met_by(Role::Admin, false))) {
         let has_row = rows.iter().any(|row| row.0 == route.method.as_str() && row.1 == route.path);

@@ -18,6 +18,7 @@
 //!   what is somebody else's; without one that test fails;
 //! - a list of ours has a cursor ([`Page`](page::Page)), a documented one has pages by number ([`Numbered`](page::Numbered));
 //! - a public route is counted by address, any other by token or key ([`Limits`](limits::Limits)), which the table sees to;
+//! - a guarded POST may come with an `Idempotency-Key`, which the table sees to as well;
 //! - a store's refusal becomes an [`Error`] by `From`; a code of its own is made with [`Error::new`].
 
 pub(crate) mod access;
@@ -26,6 +27,7 @@ mod caller;
 pub(crate) mod error;
 pub(crate) mod extract;
 pub(crate) mod file;
+mod idempotency;
 pub(crate) mod limits;
 pub(crate) mod page;
 mod routes;

@@ -1,6 +1,6 @@
 //! A table of routes that says of each who may call it, and sees to it.
 
-use super::{Access, Error, LocalAdministrator, Needs, limits::say};
+use super::{Access, Error, LocalAdministrator, Needs, idempotency, limits::say};
 use crate::http::{address, rate::Standing};
 use axum::{
     Router,
@@ -104,8 +104,13 @@ async fn guard(
     let caller = access.caller(request.headers(), request.extensions()).await?;
     let standing = access.limits().caller(&caller)?;
     needs.check(&caller)?;
-    request.extensions_mut().insert(caller);
-    Ok(told(standing, next.run(request).await))
+    let key = if request.method() == Method::POST { idempotency::key(request.headers())? } else { None };
+    request.extensions_mut().insert(caller.clone());
+    let answer = match key {
+        Some(key) => idempotency::once(access.store().clone(), &caller, key, request, next).await?,
+        None => next.run(request).await,
+    };
+    Ok(told(standing, answer))
 }
 
 /// Counts a request of one who is not asked who he is. The owner of the data folder may ask as often as he likes.
