@@ -141,6 +141,32 @@ async fn a_lead_becomes_a_customer_and_stays() {
 }
 
 #[tokio::test]
+async fn a_change_is_made_only_to_the_state_that_was_seen() {
+    let hub = TestHub::start().await;
+    let admin = Caller::log_in(&hub, "admin").await;
+    let (_, made) = admin.post(INSTITUTIONS, &university()).await;
+    let path = format!("{INSTITUTIONS}/{}", made["id"]);
+    let send = async |method: &str, seen: &str| {
+        let request = hub.client().request(method.parse().unwrap(), hub.url(&path)).bearer_auth(&admin.token);
+        let request = request.header("if-match", seen).json(&json!({ "address": seen }));
+        let response = request.send().await.unwrap();
+        let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
+        (response.status().as_u16(), tag, response.json::<Value>().await.unwrap())
+    };
+    let shown = hub.client().get(hub.url(&path)).bearer_auth(&admin.token).send().await.unwrap();
+    assert_eq!(shown.headers()["etag"], "\"1\"");
+    let (status, tag, _) = send("PUT", "\"1\"").await;
+    assert_eq!((status, tag.as_deref()), (200, Some("\"2\"")));
+    for late in ["\"1\"", "\"x\"", "W/\"2\""] {
+        let (status, _, refused) = send("PUT", late).await;
+        assert_eq!((status, &refused["error"]["code"]), (412, &json!("CHANGED")), "{late}");
+    }
+    assert_eq!(send("DELETE", "\"1\"").await.0, 412);
+    assert_eq!(send("PUT", "*").await.0, 200);
+    assert_eq!(send("DELETE", "\"3\"").await.0, 200);
+}
+
+#[tokio::test]
 async fn every_fault_names_its_field() {
     let hub = TestHub::start().await;
     let admin = Caller::log_in(&hub, "admin").await;

@@ -12,11 +12,12 @@ pub(super) const TABLE: &[Entry] = &[
         made::<institutions::New, institutions::View>("Add an institution", university(), institution())
     }),
     ("GET", "/api/institutions/{id}", || {
-        numbered(shown::<institutions::View>(TAG, "An institution")).answers_example(200, institution())
+        tagged(numbered(shown::<institutions::View>(TAG, "An institution")), 200).answers_example(200, institution())
     }),
     ("PUT", "/api/institutions/{id}", || {
         let operation = changed::<institutions::Edit, institutions::View>(TAG, "Change an institution");
-        numbered(operation.describe("What is not named, or null, stays as it is.")).answers_example(200, institution())
+        let operation = operation.describe("What is not named, or null, stays as it is.");
+        tagged(seen(numbered(operation)), 200).answers_example(200, institution())
     }),
     ("DELETE", "/api/institutions/{id}", || {
         let operation = removed("Remove an institution with its contacts and notes", "Institution");
@@ -33,22 +34,26 @@ pub(super) const TABLE: &[Entry] = &[
         let operation = made::<contacts::New, contacts::View>("Add a contact", john(), Value::Null);
         refuses(numbered(operation), &[(409, "TOO_MANY_CONTACTS", "an institution has at most 200 contacts")])
     }),
-    ("GET", "/api/institutions/{id}/contacts/{contact}", || of("contact", shown::<contacts::View>(TAG, "A contact"))),
-    ("PUT", "/api/institutions/{id}/contacts/{contact}", || {
-        of("contact", changed::<contacts::Edit, contacts::View>(TAG, "Change a contact"))
+    ("GET", "/api/institutions/{id}/contacts/{contact}", || {
+        tagged(of("contact", shown::<contacts::View>(TAG, "A contact")), 200)
     }),
-    ("DELETE", "/api/institutions/{id}/contacts/{contact}", || of("contact", removed("Remove a contact", "Contact"))),
+    ("PUT", "/api/institutions/{id}/contacts/{contact}", || {
+        tagged(seen(of("contact", changed::<contacts::Edit, contacts::View>(TAG, "Change a contact"))), 200)
+    }),
+    ("DELETE", "/api/institutions/{id}/contacts/{contact}", || {
+        seen(of("contact", removed("Remove a contact", "Contact")))
+    }),
     ("GET", "/api/institutions/{id}/notes", || {
         numbered(paged::<notes::View>("The notes about an institution, the newest first", "notes"))
     }),
     ("POST", "/api/institutions/{id}/notes", || {
         numbered(made::<notes::New, notes::View>("Add a note", note(), Value::Null))
     }),
-    ("GET", "/api/institutions/{id}/notes/{note}", || of("note", shown::<notes::View>(TAG, "A note"))),
+    ("GET", "/api/institutions/{id}/notes/{note}", || tagged(of("note", shown::<notes::View>(TAG, "A note")), 200)),
     ("PUT", "/api/institutions/{id}/notes/{note}", || {
-        of("note", changed::<notes::Edit, notes::View>(TAG, "Change a note"))
+        tagged(seen(of("note", changed::<notes::Edit, notes::View>(TAG, "Change a note"))), 200)
     }),
-    ("DELETE", "/api/institutions/{id}/notes/{note}", || of("note", removed("Remove a note", "Note"))),
+    ("DELETE", "/api/institutions/{id}/notes/{note}", || seen(of("note", removed("Remove a note", "Note")))),
 ];
 
 fn list() -> Operation {
@@ -69,6 +74,18 @@ fn convert() -> Operation {
     refuses(numbered(operation), &[(409, "ALREADY_CUSTOMER", "it is one already; `details.customer` is which")])
 }
 
+/// An answer says which state it shows.
+fn tagged(operation: Operation, status: u16) -> Operation {
+    operation.with_header(status, "ETag", "Its revision, for If-Match")
+}
+
+/// A change of the state that the caller saw.
+fn seen(operation: Operation) -> Operation {
+    let tag = Shape::schema(json!({ "type": "string", "pattern": "^([*]|\"[0-9]{1,18}\")$" }));
+    let operation = operation.header("If-Match", "Only if it is still in the state with this ETag", tag);
+    refuses(operation, &[(412, "CHANGED", "it was changed in the meantime; look at it again")])
+}
+
 /// A list whose pages have numbers.
 fn paged<V: JsonSchema>(summary: &str, name: &str) -> Operation {
     let answer = Shape::like(json!({ name: [], "total": 100, "page": 1, "per_page": 50 }));
@@ -81,7 +98,8 @@ fn paged<V: JsonSchema>(summary: &str, name: &str) -> Operation {
 fn made<N: JsonSchema, V: JsonSchema>(summary: &str, sample: Value, example: Value) -> Operation {
     let answer = Shape::of::<V>();
     let answer = if example.is_null() { answer } else { answer.example(example) };
-    Operation::new(TAG, summary).takes(Shape::taken::<N>().example(sample)).answers(201, "It is made", answer)
+    let operation = Operation::new(TAG, summary).takes(Shape::taken::<N>().example(sample));
+    tagged(operation.answers(201, "It is made", answer), 201)
 }
 
 fn removed(summary: &str, what: &str) -> Operation {

@@ -1,6 +1,6 @@
 //! `/api/institutions/{id}/contacts`.
 
-use super::{Body, CREATED, Caller, Error, Id, Ids, Numbered, Store, span, time};
+use super::{Body, CREATED, Caller, Error, Id, Ids, Numbered, Seen, Store, Tagged, span, time};
 use crate::store::{Contact, ContactEdit, NewContact, Part};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
@@ -59,34 +59,42 @@ pub(in crate::admin) async fn add(
     State(store): State<Store>,
     Id(institution): Id<i64>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<View>), Error> {
+) -> Result<(StatusCode, Tagged<View>), Error> {
     let New { name, email, phone, position, is_primary } = new;
     let new = NewContact { name, email, phone, position, is_primary: is_primary.unwrap_or_default() };
-    Ok((CREATED, Json(store.add_contact(&caller.act(), institution, new).await??.into())))
+    Ok((CREATED, View::tagged(store.add_contact(&caller.act(), institution, new).await??)))
 }
 
-pub(in crate::admin) async fn show(State(store): State<Store>, Ids(ids): Ids) -> Result<Json<View>, Error> {
-    Ok(Json(store.show_contact(ids.0, ids.1).await?.into()))
+pub(in crate::admin) async fn show(State(store): State<Store>, Ids(ids): Ids) -> Result<Tagged<View>, Error> {
+    Ok(View::tagged(store.show_contact(ids.0, ids.1).await?))
 }
 
 pub(in crate::admin) async fn edit(
     caller: Caller,
     State(store): State<Store>,
     Ids(ids): Ids,
+    Seen(seen): Seen,
     Body(edit): Body<Edit>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     let Edit { name, email, phone, position, is_primary } = edit;
-    let edit = ContactEdit { seen: None, name, email, phone, position, is_primary };
-    Ok(Json(store.edit_contact(&caller.act(), ids, edit).await??.into()))
+    let edit = ContactEdit { seen, name, email, phone, position, is_primary };
+    Ok(View::tagged(store.edit_contact(&caller.act(), ids, edit).await??))
 }
 
 pub(in crate::admin) async fn remove(
     caller: Caller,
     State(store): State<Store>,
     Ids(ids): Ids,
+    Seen(seen): Seen,
 ) -> Result<Json<Value>, Error> {
-    store.remove_contact(&caller.act(), ids, None).await??;
+    store.remove_contact(&caller.act(), ids, seen).await??;
     Ok(Json(json!({ "id": ids.1, "message": "Contact deleted successfully" })))
+}
+
+impl View {
+    fn tagged(contact: Contact) -> Tagged<Self> {
+        Tagged(contact.revision, contact.into())
+    }
 }
 
 impl From<Contact> for View {

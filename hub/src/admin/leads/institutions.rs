@@ -1,6 +1,6 @@
 //! `/api/institutions`.
 
-use super::{Body, CREATED, Caller, Error, Id, Numbered, Parameters, Store, span, time};
+use super::{Body, CREATED, Caller, Error, Id, Numbered, Parameters, Seen, Store, Tagged, span, time};
 use crate::store::{Customer, Institution, InstitutionEdit, InstitutionFilter, NewInstitution, Part};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
@@ -87,7 +87,7 @@ pub(in crate::admin) async fn add(
     caller: Caller,
     State(store): State<Store>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<View>), Error> {
+) -> Result<(StatusCode, Tagged<View>), Error> {
     let new = NewInstitution {
         name: new.name,
         kind: new.kind.unwrap_or_default(),
@@ -95,30 +95,32 @@ pub(in crate::admin) async fn add(
         tags: new.tags.unwrap_or_default(),
         metadata: new.metadata.unwrap_or_default(),
     };
-    Ok((CREATED, Json(store.add_institution(&caller.act(), new).await?.into())))
+    Ok((CREATED, View::tagged(store.add_institution(&caller.act(), new).await?)))
 }
 
-pub(in crate::admin) async fn show(State(store): State<Store>, Id(id): Id<i64>) -> Result<Json<View>, Error> {
-    Ok(Json(store.show_institution(id).await?.into()))
+pub(in crate::admin) async fn show(State(store): State<Store>, Id(id): Id<i64>) -> Result<Tagged<View>, Error> {
+    Ok(View::tagged(store.show_institution(id).await?))
 }
 
 pub(in crate::admin) async fn edit(
     caller: Caller,
     State(store): State<Store>,
     Id(id): Id<i64>,
+    Seen(seen): Seen,
     Body(edit): Body<Edit>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     let Edit { name, kind, address, tags, metadata } = edit;
-    let edit = InstitutionEdit { seen: None, name, kind, address, tags, metadata };
-    Ok(Json(store.edit_institution(&caller.act(), id, edit).await??.into()))
+    let edit = InstitutionEdit { seen, name, kind, address, tags, metadata };
+    Ok(View::tagged(store.edit_institution(&caller.act(), id, edit).await??))
 }
 
 pub(in crate::admin) async fn remove(
     caller: Caller,
     State(store): State<Store>,
     Id(id): Id<i64>,
+    Seen(seen): Seen,
 ) -> Result<Json<Value>, Error> {
-    store.remove_institution(&caller.act(), id, None).await??;
+    store.remove_institution(&caller.act(), id, seen).await??;
     Ok(Json(json!({ "id": id, "message": "Institution deleted successfully" })))
 }
 
@@ -130,6 +132,12 @@ pub(in crate::admin) async fn convert(
 ) -> Result<(StatusCode, Json<Became>), Error> {
     let customer = store.convert_institution(&caller.act(), id, convert.name, convert.email).await??;
     Ok((CREATED, Json(Became::of(customer, id))))
+}
+
+impl View {
+    fn tagged(institution: Institution) -> Tagged<Self> {
+        Tagged(institution.revision, institution.into())
+    }
 }
 
 impl From<Institution> for View {

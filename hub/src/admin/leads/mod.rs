@@ -12,7 +12,10 @@ use super::{
     page::Numbered,
     time,
 };
-use crate::http::api::{Access, Needs, Routes};
+use crate::http::api::{
+    Access, Needs, Routes,
+    edition::{Seen, Tagged},
+};
 use crate::store::{LeadRefusal, Span, Store};
 use axum::{
     extract::{FromRequestParts, Path},

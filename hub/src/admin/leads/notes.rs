@@ -1,6 +1,6 @@
 //! `/api/institutions/{id}/notes`, the newest first.
 
-use super::{Body, CREATED, Caller, Error, Id, Ids, Numbered, Store, span, time};
+use super::{Body, CREATED, Caller, Error, Id, Ids, Numbered, Seen, Store, Tagged, span, time};
 use crate::store::{NewNote, Note, NoteEdit, Part};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
@@ -55,34 +55,42 @@ pub(in crate::admin) async fn add(
     State(store): State<Store>,
     Id(institution): Id<i64>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<View>), Error> {
+) -> Result<(StatusCode, Tagged<View>), Error> {
     let New { content, kind, tags } = new;
     let new = NewNote { content, kind: kind.unwrap_or_default(), tags: tags.unwrap_or_default() };
-    Ok((CREATED, Json(store.add_note(&caller.act(), institution, new).await?.into())))
+    Ok((CREATED, View::tagged(store.add_note(&caller.act(), institution, new).await?)))
 }
 
-pub(in crate::admin) async fn show(State(store): State<Store>, Ids(ids): Ids) -> Result<Json<View>, Error> {
-    Ok(Json(store.show_note(ids.0, ids.1).await?.into()))
+pub(in crate::admin) async fn show(State(store): State<Store>, Ids(ids): Ids) -> Result<Tagged<View>, Error> {
+    Ok(View::tagged(store.show_note(ids.0, ids.1).await?))
 }
 
 pub(in crate::admin) async fn edit(
     caller: Caller,
     State(store): State<Store>,
     Ids(ids): Ids,
+    Seen(seen): Seen,
     Body(edit): Body<Edit>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     let Edit { content, kind, tags } = edit;
-    let edit = NoteEdit { seen: None, content, kind, tags };
-    Ok(Json(store.edit_note(&caller.act(), ids, edit).await??.into()))
+    let edit = NoteEdit { seen, content, kind, tags };
+    Ok(View::tagged(store.edit_note(&caller.act(), ids, edit).await??))
 }
 
 pub(in crate::admin) async fn remove(
     caller: Caller,
     State(store): State<Store>,
     Ids(ids): Ids,
+    Seen(seen): Seen,
 ) -> Result<Json<Value>, Error> {
-    store.remove_note(&caller.act(), ids, None).await??;
+    store.remove_note(&caller.act(), ids, seen).await??;
     Ok(Json(json!({ "id": ids.1, "message": "Note deleted successfully" })))
+}
+
+impl View {
+    fn tagged(note: Note) -> Tagged<Self> {
+        Tagged(note.revision, note.into())
+    }
 }
 
 impl From<Note> for View {

@@ -19,11 +19,13 @@
 //! - a list of ours has a cursor ([`Page`](page::Page)), a documented one has pages by number ([`Numbered`](page::Numbered));
 //! - a public route is counted by address, any other by token or key ([`Limits`](limits::Limits)), which the table sees to;
 //! - a guarded POST may come with an `Idempotency-Key`, which the table sees to as well;
+//! - what is edited has a revision: `ETag` and `If-Match` are [`Tagged`](edition::Tagged) and [`Seen`](edition::Seen);
 //! - a store's refusal becomes an [`Error`] by `From`; a code of its own is made with [`Error::new`].
 
 pub(crate) mod access;
 pub(crate) mod auth;
 mod caller;
+pub(crate) mod edition;
 pub(crate) mod error;
 pub(crate) mod extract;
 pub(crate) mod file;

@@ -42,6 +42,9 @@ fn convert(tx: &Tx<'_>, act: &Act, id: i64, name: Option<&str>, email: Option<&s
         .execute(params![name, email, id, act.at.0])
         .map_err(|error| Error::or_conflict(error, "customer with this name"))?;
     let customer = customers::find(tx, tx.last_insert_rowid())?;
+    // Whoever saw a lead has not seen what it is now.
+    tx.prepare_cached("UPDATE institutions SET revision = revision + 1, updated_at = ? WHERE id = ?")?
+        .execute(params![act.at.0, id])?;
     let mut after = json!(customer);
     after["institution"] = id.into();
     audit::write(tx, act, "customer.add", &format!("customer {}", customer.id), None, Some(&after))?;
