@@ -50,7 +50,9 @@ pub(crate) fn described(route: &Listed) -> Operation {
 fn guarded(operation: Operation, route: &Listed) -> Operation {
     let operation = match route.needs {
         Some(needs) => known(operation, needs),
-        None => refuses(operation, &[(429, "RATE_LIMITED", "too many wrong credentials; try again later")]),
+        None => {
+            refuses(operation, &[(429, "RATE_LIMITED", "too many requests, or wrong credentials; try again later")])
+        }
     };
     let operation = refuses(operation, &[(400, "INVALID", "a value cannot be taken; `details.field` names it")]);
     let (changes, brings) = (route.method != Method::GET, matches!(route.method.as_str(), "POST" | "PUT" | "PATCH"));
@@ -106,7 +108,7 @@ fn known(operation: Operation, needs: Needs) -> Operation {
         &[
             (401, "UNAUTHORIZED", "log in with a user of this hub, or come with an API key that is valid"),
             (403, "FORBIDDEN", "another role is needed, or the whole hub"),
-            (429, "RATE_LIMITED", "too many wrong credentials; try again later"),
+            (429, "RATE_LIMITED", "too many requests, or wrong credentials; try again later"),
         ],
     )
     .with_header(401, "WWW-Authenticate", "How to come")
