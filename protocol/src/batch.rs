@@ -242,7 +242,8 @@ impl Signed {
             return Err(Error::Inconsistent("its length is not the one it names"));
         }
         let run = Run::from_bytes(raw)?;
-        if u64::from(run.count()) != header.last - header.first + 1 {
+        let named = header.last.checked_sub(header.first).and_then(|more| more.checked_add(1));
+        if named != Some(u64::from(run.count())) {
             return Err(Error::Inconsistent("it has another number of records than it names"));
         }
         if header.prev.then_all(run.iter()) != header.head {

@@ -104,6 +104,10 @@ fn a_hub_with_more_of_an_epoch_whose_end_was_damaged_is_no_sign_of_a_copy() {
 fn a_hub_with_more_of_the_newest_epoch_is_a_sign_of_a_rollback() {
     let mut agent = greeted(&[cursor(1, 3)], &[cursor(1, 5)]);
     assert_eq!(agent.hold(), Some(Hold::Fork));
+    // One batch goes, so that the hub has the other half of the proof; then nothing until an administrator has spoken.
+    assert_eq!(next(&mut agent), Some(Action::Read(at(0, 0))));
+    agent.handle_read(NOW, at(0, 0), Some(batch(cursor(1, 0))));
+    assert!(is_batch(next(&mut agent)));
     assert_eq!(next(&mut agent), None);
 }
 
