@@ -76,6 +76,22 @@ fn user(customer: Value) -> Value {
     json!({ "name": "new", "role": "admin", "customer": customer, "password_hash": crate::password::hash(b"a long one").unwrap() })
 }
 
+/// The rows of licences; the first one is of somebody else's site.
+fn licenses(site: &str) -> Vec<Row> {
+    let of = |what: &str| format!("/api/v1/{what}?license_id=1");
+    let rows = [
+        ("/api/v1/admin/licenses", format!("/api/v1/admin/licenses?site={site}")),
+        ("/api/v1/admin/licenses/explain", format!("/api/v1/admin/licenses/explain?site={site}&app=EMS")),
+        ("/api/v1/admin/licenses/{id}", "/api/v1/admin/licenses/1".to_owned()),
+        ("/api/v1/admin/licenses/{id}/history", "/api/v1/admin/licenses/1/history".to_owned()),
+        ("/api/v1/admin/activations", of("admin/activations")),
+        ("/api/v1/admin/statistics", of("admin/statistics")),
+        ("/api/v1/analytics/usage", of("analytics/usage")),
+        ("/api/v1/analytics/features", of("analytics/features")),
+    ];
+    rows.into_iter().map(|(path, url)| ("GET", path, url, Value::Null, 404)).collect()
+}
+
 /// The rows of webhooks; the first one is somebody else's.
 fn webhooks() -> Vec<Row> {
     let (none, delivery) = (Value::Null, "msg_0198f2c0a1b24c5d8e9f00112233445a");
@@ -124,6 +140,7 @@ async fn world(api: &Api) -> (Theirs, Vec<String>) {
     let plant = api.get("plants").await.1["items"][0]["id"].as_str().unwrap().to_owned();
     let beside = api.made("sites", json!({ "name": "Line 2", "plant": plant })).await;
     api.made("customers", json!({ "name": "Other" })).await;
+    api.made("licenses", json!({ "site": site, "app": "EMS", "name": "Acme's" })).await;
     api.made("webhooks", json!({ "url": "https://theirs.example.com/", "customer": 1 })).await;
     let store = api.access.store();
     let scope = Scope { customer: Some(1), site: None };
@@ -139,7 +156,7 @@ async fn world(api: &Api) -> (Theirs, Vec<String>) {
 async fn what_is_somebody_elses_does_not_exist() {
     let api = Api::new().await;
     let (theirs, callers) = world(&api).await;
-    let rows = [rows(&theirs), webhooks()].concat();
+    let rows = [rows(&theirs), webhooks(), licenses(&theirs.site)].concat();
     let (_, listed) = routes(&api.access).into_parts();
     let limited = listed.iter().filter(|route| route.needs.is_some_and(|needs| needs.met_by(Role::Admin, false)));
     let has_row = |method: &str, path: &str| rows.iter().any(|row| row.0 == method && row.1 == path);
