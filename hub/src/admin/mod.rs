@@ -1,5 +1,5 @@
 //! The administration API: JSON over HTTPS for users and programs, and over the socket that only the hub's owner can open,
-//! which is what the command line talks to. The same handlers for both; [`http::api`](crate::http::api) says who calls.
+//! which is what the command line talks to. The same handlers for both; `crate::http::api` says who calls.
 //!
 //! Always true: every list is bounded; a field that is not known is refused by its name; what went wrong inside is in the
 //! log, never in an answer.

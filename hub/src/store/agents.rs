@@ -182,7 +182,7 @@ impl Store {
         .await
     }
 
-    /// Calls an agent by another name than it came with, 1 to [`MAX_NAME`] characters.
+    /// Calls an agent by another name than it came with, 1 to `MAX_NAME` characters.
     ///
     /// # Errors
     /// [`Error::NotFound`], or [`Error::Invalid`] for the name.

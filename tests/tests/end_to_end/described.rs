@@ -4,8 +4,11 @@
 
 use sitewarden_tests::harness::{ADMIN_PASSWORD, Line, run_within, scratch, workspace};
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+/// Where chance begins, unless `SITEWARDEN_SEED` says otherwise: the same on every machine, so that who changes something else
+/// does not run into what an unlucky number finds.
+const SEED: &str = "20261";
 /// Requests that are made up for each operation, beside those at the bounds of its fields.
 const EXAMPLES: &str = "8";
 /// How long a run may take on a machine that has much else to do.
@@ -87,8 +90,5 @@ fn check(tried: &Tried<'_>) {
 }
 
 fn seed() -> String {
-    std::env::var("SITEWARDEN_SEED").unwrap_or_else(|_| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        now.subsec_nanos().to_string()
-    })
+    std::env::var("SITEWARDEN_SEED").unwrap_or_else(|_| SEED.to_owned())
 }

@@ -52,7 +52,7 @@ pub struct LicenseRow {
     pub revision: u32,
     /// When it was issued.
     pub created_at: UnixMillis,
-    /// What its site recognises its key by; see [`NOWHERE`] for one of no site.
+    /// What its site recognises its key by; see `NOWHERE` for one of no site.
     #[serde(skip)]
     pub key: KeyDigest,
     /// The key's last characters; empty for one issued before they were kept.
