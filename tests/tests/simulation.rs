@@ -12,8 +12,8 @@ use sitewarden_tests::simulation::invariants::Broken;
 use sitewarden_tests::simulation::{Mutation, Summary, run, run_aloud};
 use std::env;
 
-/// As many as take about 20 s unoptimised on one core.
-const SEEDS: u64 = 3_000;
+/// As many as take about a minute unoptimised on one core.
+const SEEDS: u64 = 10_000;
 /// Seeds within which every defect put in on purpose must be found.
 const MUTATION_SEEDS: u64 = 2_500;
 

@@ -1,7 +1,7 @@
 //! Files from agents without a line, and batches that wait.
 
 use super::super::{batches, bundles};
-use super::{ADMINISTRATION as TAG, Entry, listed, numbered, shown};
+use super::{ADMINISTRATION as TAG, Entry, listed, numbered, refuses, shown};
 use serde_json::json;
 use sitewarden_openapi::{Operation, Shape};
 
@@ -19,7 +19,9 @@ pub(super) const TABLE: &[Entry] = &[
     ("POST", "/api/v1/admin/bundles/import", import),
     ("GET", "/api/v1/admin/bundles/export", || {
         let operation = Operation::new(TAG, "Make a bundle with what a site's agent is to hear");
-        operation.queries::<bundles::Export>().answers(200, "The file", Shape::of::<bundles::Exported>())
+        let operation = operation.queries::<bundles::Export>();
+        let operation = operation.answers(200, "The file", Shape::of::<bundles::Exported>());
+        refuses(operation, &[(409, "CONFLICT", "the site has no agent that could read it")])
     }),
 ];
 

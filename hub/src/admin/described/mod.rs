@@ -56,7 +56,8 @@ fn guarded(operation: Operation, route: &Listed) -> Operation {
     };
     let operation = refuses(operation, &[(400, "INVALID", "a value cannot be taken; `details.field` names it")]);
     let (changes, brings) = (route.method != Method::GET, matches!(route.method.as_str(), "POST" | "PUT" | "PATCH"));
-    let operation = if route.path.contains('{') || brings {
+    // A list, too, if what it is asked to be of is not there.
+    let operation = if route.needs.is_some() || route.path.contains('{') || brings {
         refuses(operation, &[(404, "NOT_FOUND", "there is no such thing, or it is another customer's")])
     } else {
         operation
