@@ -39,7 +39,7 @@ const IMPURE_NAMES: [&str; 12] = [
 const ARROWS: [(&str, &[&str]); 5] = [
     ("protocol", &[]),
     ("certs", &["sitewarden-protocol"]),
-    ("openapi", &[]),
+    ("protocol/openapi", &[]),
     ("agent", &["sitewarden-certs", "sitewarden-openapi", "sitewarden-protocol"]),
     ("hub", &["sitewarden-certs", "sitewarden-openapi", "sitewarden-protocol"]),
 ];
