@@ -1,4 +1,4 @@
-//! How often one who calls may call: the one mechanism, whoever is counted and by whatever he is known.
+//! How often one who calls may call, by address, token or key. (Heartbeats, which agents count too, go by `protocol::rate`.)
 //!
 //! Always true: memory is bounded however many call. When all places are taken by ones who called just now, strangers wait.
 
@@ -6,10 +6,7 @@ use std::{
     collections::HashMap,
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -24,7 +21,7 @@ pub(crate) struct Rate<K = IpAddr> {
     /// When one will have all his requests again.
     full_at: Mutex<HashMap<K, Instant>>,
     /// Requests in one span, which is also how many may come at once.
-    requests: AtomicU32,
+    requests: u32,
     span: Duration,
     /// Who are remembered.
     places: usize,
@@ -46,12 +43,7 @@ pub(crate) struct Standing {
 impl<K: Eq + Hash> Rate<K> {
     /// So many requests in a span, and so many who are remembered.
     pub(crate) fn new(requests: u32, span: Duration, places: usize) -> Self {
-        Self { full_at: Mutex::default(), requests: AtomicU32::new(requests.max(1)), span, places }
-    }
-
-    /// Permits another number of requests from now on.
-    pub(crate) fn set(&self, requests: u32) {
-        self.requests.store(requests.max(1), Ordering::Relaxed);
+        Self { full_at: Mutex::default(), requests: requests.max(1), span, places }
     }
 
     /// Takes one request; `false` if there is none left.
@@ -61,7 +53,7 @@ impl<K: Eq + Hash> Rate<K> {
 
     /// Takes one request, and tells how its sender stands.
     pub(crate) fn count(&self, key: K, now: Instant) -> Standing {
-        let limit = self.requests.load(Ordering::Relaxed);
+        let limit = self.requests;
         let every = self.span / limit;
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if full_at.len() >= self.places && !full_at.contains_key(&key) {
@@ -125,8 +117,6 @@ mod tests {
         assert!((0..59).all(|_| rate.take(1, now)));
         let refused = rate.count(1, now);
         assert_eq!((refused.remaining, refused.full_in, refused.wait), (0, 60 * SECOND, Some(SECOND)));
-        rate.set(120);
-        assert_eq!(rate.count(2, now).remaining, 119, "a changed limit counts at once");
     }
 
     #[test]

@@ -37,7 +37,6 @@ pub(crate) struct Needs {
     whole_hub: bool,
 }
 
-#[allow(dead_code, reason = "for resources that are being added")]
 impl Needs {
     /// Looks at what is in his scope.
     pub(crate) const LOOK: Self = Self { role: Role::Viewer, whole_hub: false };
@@ -78,7 +77,6 @@ impl Needs {
     }
 }
 
-#[allow(dead_code, reason = "for resources that are being added")]
 impl Caller {
     /// The owner of the data folder, who may do everything.
     pub(super) fn local() -> Self {
@@ -96,10 +94,6 @@ impl Caller {
     /// What he may see and change; everything else does not exist for him.
     pub(crate) const fn scope(&self) -> Scope {
         self.scope
-    }
-
-    pub(crate) const fn address(&self) -> Option<IpAddr> {
-        self.address
     }
 
     /// Whether licence keys and the like are shown to him.

@@ -88,7 +88,6 @@ impl Error {
         Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
     }
 
-    #[allow(dead_code, reason = "for resources that are being added")]
     /// There is no such thing, or it is another customer's.
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("there is no such {what}"))

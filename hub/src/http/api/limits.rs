@@ -1,5 +1,5 @@
-//! How much one may ask of the API: by address where nobody is asked who he is, by token or key elsewhere, and by
-//! activation for heartbeats. In memory, and of this hub.
+//! How much one may ask of the API: by address where nobody is asked who he is, by token or key elsewhere. In
+//! memory, and of this hub. Heartbeats are counted by activation where they are taken in (`http::license_server`).
 //!
 //! Every answer that is counted says how its caller stands (`RateLimit-Limit`, `-Remaining`, `-Reset`); one that is refused
 //! is a 429, which says in `Retry-After` when to come back.
@@ -46,24 +46,11 @@ enum Holder {
 pub(crate) struct Limits {
     public: Rate<IpAddr>,
     admin: Rate<Holder>,
-    heartbeat: Rate<[u8; 16]>,
 }
 
 impl Limits {
     pub(crate) fn new(limits: PerMinute) -> Self {
-        Self {
-            public: Rate::new(limits.public, MINUTE, PLACES),
-            admin: Rate::new(limits.admin, MINUTE, PLACES),
-            heartbeat: Rate::new(limits.heartbeat, MINUTE, PLACES),
-        }
-    }
-
-    /// Changes them while the hub runs.
-    #[allow(dead_code, reason = "for settings, which are being added")]
-    pub(crate) fn set(&self, limits: PerMinute) {
-        self.public.set(limits.public);
-        self.admin.set(limits.admin);
-        self.heartbeat.set(limits.heartbeat);
+        Self { public: Rate::new(limits.public, MINUTE, PLACES), admin: Rate::new(limits.admin, MINUTE, PLACES) }
     }
 
     /// Counts a request from an address.
@@ -85,16 +72,6 @@ impl Limits {
             Who::Key { id, .. } => Holder::Key(*id),
         };
         judged(self.admin.count(holder, Instant::now())).map(Some)
-    }
-
-    /// Counts a heartbeat of an activation, by the 16 bytes of its id. To be called when the activation is known, and
-    /// before anything is written: then those who make ids up take no places.
-    ///
-    /// # Errors
-    /// A 429.
-    #[allow(dead_code, reason = "for the licence server's heartbeat, which is being added")]
-    pub(crate) fn heartbeat(&self, activation: [u8; 16]) -> Result<Standing, Error> {
-        judged(self.heartbeat.count(activation, Instant::now()))
     }
 }
 

@@ -56,14 +56,12 @@ impl<T> Page<T> {
 }
 
 /// `page` (from 1) and `per_page`, as the documented lists take them. Whatever else is asked is not its business.
-#[allow(dead_code, reason = "for resources that are being added")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Numbered {
     page: u32,
     per_page: u32,
 }
 
-#[allow(dead_code, reason = "for resources that are being added")]
 impl Numbered {
     /// The most rows that are wanted.
     pub(crate) const fn rows(self) -> u32 {
