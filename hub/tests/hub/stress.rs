@@ -8,7 +8,7 @@ use sitewarden_protocol::frame::{self, MAX_BODY};
 use sitewarden_protocol::message::{ToAgent, ToHub};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -90,52 +90,66 @@ async fn a_flood_of_connections_from_one_address_leaves_room_for_others() {
     assert_eq!(client.get(url).send().await.unwrap().status(), 200);
 }
 
-/// Batches that a heavy agent sends in all.
-const HEAVY: u64 = 60;
 const HEAVY_AGENTS: u64 = 6;
+/// How often the light one sends, each time when the one before is confirmed.
+const LIGHT_BATCHES: usize = 9;
+/// What all heavy ones may have on the way at once.
+const ON_THE_WAY: u64 = HEAVY_AGENTS * sitewarden_protocol::sync::WINDOW as u64;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_with_little_to_send_does_not_wait_for_those_with_much() {
     let hub = Arc::new(TestHub::start().await);
     let site = hub.site().await;
-    let stored = Arc::<AtomicU64>::default();
+    let work = Arc::<Work>::default();
     let mut light = hub.agent_at(site).await;
     let (mut line, _) = light.session(&hub).await;
     let mut heavy = JoinSet::new();
     for _ in 0..HEAVY_AGENTS {
         let agent = hub.agent_at(site).await;
-        heavy.spawn(drain(Arc::clone(&hub), agent, Arc::clone(&stored)));
+        heavy.spawn(drain(Arc::clone(&hub), agent, Arc::clone(&work)));
     }
-    until("the heavy ones to be at work", || stored.load(Ordering::Relaxed) > HEAVY_AGENTS).await;
+    until("the heavy ones to be at work", || work.confirmed.load(Ordering::Relaxed) > ON_THE_WAY).await;
     let mut waits = Vec::new();
-    // While all of them still send.
-    while waits.is_empty() || stored.load(Ordering::Relaxed) < HEAVY * HEAVY_AGENTS / 2 {
-        let before = stored.load(Ordering::Relaxed);
+    for _ in 0..LIGHT_BATCHES {
+        let before = work.confirmed.load(Ordering::Relaxed);
         let batch = light.batch(1);
         line.send(ToHub::Batch(batch)).await;
         light.receipt(&mut line).await;
-        waits.push(stored.load(Ordering::Relaxed) - before);
+        waits.push(work.confirmed.load(Ordering::Relaxed) - before);
     }
+    work.enough.store(true, Ordering::Relaxed);
     heavy.join_all().await;
-    // What each of them may have on the way was there before it; no more may overtake.
-    let bound = HEAVY_AGENTS * sitewarden_protocol::sync::WINDOW as u64 + HEAVY_AGENTS;
-    assert!(waits.iter().all(|wait| *wait <= bound), "batches that went first: {waits:?}");
+    // What was on the way goes first, and of the next as much may be stored before anybody here counts it. Whoever waits
+    // for those with much to have done would wait for ever: they go on until he is through. A machine that leaves a
+    // reader without a turn shows in one wait or another, so the middle one counts.
+    waits.sort_unstable();
+    assert!(waits[LIGHT_BATCHES / 2] <= 2 * ON_THE_WAY, "batches that went first: {waits:?}");
 }
 
-/// Sends batches as fast as the window allows, and counts those that are stored.
-async fn drain(hub: Arc<TestHub>, mut agent: Agent, stored: Arc<AtomicU64>) {
+/// What the heavy ones have done, and whether it is enough.
+#[derive(Default)]
+struct Work {
+    confirmed: AtomicU64,
+    enough: AtomicBool,
+}
+
+/// Sends batches as fast as the window allows until it is enough, and counts those that are confirmed.
+async fn drain(hub: Arc<TestHub>, mut agent: Agent, work: Arc<Work>) {
     let (mut line, _) = agent.session(&hub).await;
-    let (mut sent, mut confirmed) = (0, 0);
-    while confirmed < HEAVY {
-        while sent < HEAVY && sent - confirmed < sitewarden_protocol::sync::WINDOW as u64 {
+    let mut on_the_way = 0;
+    loop {
+        while on_the_way < sitewarden_protocol::sync::WINDOW && !work.enough.load(Ordering::Relaxed) {
             let batch = agent.batch(400);
             line.send(ToHub::Batch(batch)).await;
-            sent += 1;
+            on_the_way += 1;
+        }
+        if on_the_way == 0 {
+            return;
         }
         match line.receive().await {
             Some(ToAgent::Receipt(_)) => {
-                confirmed += 1;
-                stored.fetch_add(1, Ordering::Relaxed);
+                on_the_way -= 1;
+                work.confirmed.fetch_add(1, Ordering::Relaxed);
             }
             other => panic!("no receipt: {other:?}"),
         }
