@@ -116,6 +116,7 @@ pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) ->
     let snapshot = enforcement::stored_snapshot(folder, &names.signing_keys)?;
     let clock = Clock::start(folder, snapshot.version.issued_at, config.clock_settings(), source)?;
     let journal = open_journal(folder, config, &identity, acknowledged, &metrics, &clock).await?;
+    let acknowledged = acknowledged.max(journal.superseded());
     let anonymity = Arc::new(Anonymity::load(folder, Arc::<Switches>::default())?);
     let recorder = (journal.clone(), Arc::clone(&anonymity));
     let (enforcement, writer) =
@@ -284,7 +285,7 @@ async fn open_journal(
     let open = move || Journal::open(&path, agent, settings, acknowledged, counters, now);
     let opened = tokio::task::spawn_blocking(open).await;
     let journal = opened.unwrap_or_else(|error| Err(StoreError::Damaged(error.to_string())))?;
-    if let Err(error) = journal.carry_over().await {
+    if let Err(error) = journal.carry_over(now).await {
         tracing::error!(%error, "what was recorded since a fork is not carried over yet; the next start tries again");
     }
     if let Some(at) = newest_record(&journal).await {

@@ -29,6 +29,7 @@ pub use room::Pressure;
 pub use store::Error as StoreError;
 pub use writer::AppendError;
 
+use clearing::Cleared;
 use shelf::Shelf;
 use sitewarden_protocol::batch::Draft;
 use sitewarden_protocol::chain::{Chain, Position};
@@ -58,7 +59,7 @@ pub struct Journal {
     writer: writer::Handle,
     head: watch::Receiver<Position>,
     settings: Settings,
-    /// The last record that came over from a forked epoch at this start.
+    /// The last record that came over from a forked epoch.
     carried: Arc<OnceLock<Position>>,
 }
 
@@ -114,7 +115,10 @@ impl Journal {
             counters,
         ));
         let (writer, head) = writer::start(Arc::clone(&shelf), agent, settings, recovered.tail, now)?;
-        Ok(Self { shelf, writer, head, settings, carried: Arc::default() })
+        let carried = Cleared::carried(folder).map_or_else(OnceLock::new, OnceLock::from);
+        let journal = Self { shelf, writer, head, settings, carried: Arc::new(carried) };
+        journal.acknowledge(journal.superseded());
+        Ok(journal)
     }
 
     /// Appends encoded records and answers when they are on disk: the position of the last one. They come as one run,

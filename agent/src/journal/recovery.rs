@@ -44,7 +44,7 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
         sync_folder(parent)?;
     }
     let mut ids = generations(folder)?;
-    let cleared = Cleared::read(folder);
+    let cleared = Cleared::pending(folder);
     if let Some(cleared) = &cleared {
         cleared.undo(folder, &mut ids)?;
     }
@@ -96,12 +96,17 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
             };
             let kept = heads.get(&newest_epoch).map_or(0, |head| head.position.seq);
             let written = if marked.epoch == newest_epoch { marked.seq.max(kept) } else { kept };
-            let newest = match &cleared {
-                Some(cleared) => cleared.begun(heads.keys().next_back().copied().unwrap_or_default()),
-                None => EpochBegun { previous: newest_epoch, kept, written, cause },
-            };
+            let newest = EpochBegun { previous: newest_epoch, kept, written, cause };
+            let mut begun = Vec::new();
+            if let Some(cleared) = &cleared {
+                begun.push(cleared.begun(heads.keys().next_back().copied().unwrap_or_default()));
+            }
+            if cleared.is_none() || written > kept {
+                begun.push(newest);
+            }
+            begun.extend(lost);
             let epoch = cleared.map_or(0, |cleared| cleared.epoch).max(newest_epoch + 1);
-            Tail::Begin { epoch, begun: std::iter::once(newest).chain(lost).collect() }
+            Tail::Begin { epoch, begun }
         }
     };
     Ok(Recovered { closed, heads, tail })

@@ -285,5 +285,6 @@ async fn the_lost_end_of_an_older_epoch_is_declared_once() {
     assert_eq!(journal.head().borrow().epoch, 3, "what was declared is not declared again");
 }
 
+mod clearing;
 mod damage;
 mod little_room;

@@ -146,6 +146,14 @@ impl Plant {
         let (_, signed) = Signed::make(self.id, &draft, NOW, &self.key).unwrap();
         VerifiedBatch::prepare(signed, &self.key.public(), &[]).unwrap()
     }
+
+    /// What another epoch begins with, in a batch.
+    pub(super) fn beginning(&self, epoch: u64, body: &Body) -> VerifiedBatch {
+        let records = std::iter::once(Record::encode(NOW, body).unwrap()).collect();
+        let draft = Draft { after: Cursor::start(self.id, epoch), lost: 0, records };
+        let (_, signed) = Signed::make(self.id, &draft, NOW, &self.key).unwrap();
+        VerifiedBatch::prepare(signed, &self.key.public(), &[]).unwrap()
+    }
 }
 
 pub(super) fn event(app: &str, count: u64) -> Body {

@@ -159,12 +159,22 @@ impl Arrival<'_> {
 
     /// The end of an earlier epoch was lost at the agent; what of it had arrived here is no loss.
     pub(super) fn flag_cut(&self, tx: &Tx<'_>, records: &OpenedRecords, skip: usize) -> Result<(), Error> {
+        if records.cut.is_empty() {
+            return Ok(());
+        }
+        let cleared: Option<u64> = tx
+            .prepare_cached("SELECT cleared_epoch FROM agents WHERE id = ?")?
+            .query_row([self.sender.row], |row| row.get::<_, Option<i64>>(0))?
+            .and_then(|epoch| u64::try_from(epoch).ok());
         for (_, begun) in records.cut.iter().filter(|(index, _)| *index >= skip) {
             let through: Option<i64> = tx
                 .prepare_cached("SELECT through FROM agent_epochs WHERE agent = ? AND epoch = ?")?
                 .query_row(params![self.sender.row, whole(begun.previous)], |row| row.get(0))
                 .optional()?;
-            let arrived = through.and_then(|through| u64::try_from(through).ok()).unwrap_or(0).max(begun.kept);
+            let through = through.and_then(|through| u64::try_from(through).ok()).unwrap_or(0);
+            // Of an epoch that forked, what is here is another history.
+            let forked = cleared.is_some_and(|epoch| begun.previous < epoch && self.batch.header.epoch >= epoch);
+            let arrived = if forked { begun.kept } else { through.max(begun.kept) };
             let lost = begun.written.saturating_sub(arrived);
             if lost == 0 {
                 continue;

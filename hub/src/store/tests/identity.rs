@@ -7,6 +7,7 @@ use sitewarden_protocol::{
     chain::{Chain, Cursor, Position},
     codec,
     message::{Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, Refusal},
+    record::{Body, EpochBegun},
     snapshot::Version,
     time::UnixMillis,
 };
@@ -80,6 +81,23 @@ async fn a_copy_that_cuts_its_batches_elsewhere_is_a_fork_too_and_flagged_once()
     assert_eq!(Chain::from_bytes(*header.prev.as_bytes()).then_all(records), header.head);
     assert_eq!(header.prev, Cursor::start(plant.id, 1).chain);
     assert!(matches!(fixture.store.fork_evidence(flag + 1).await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn what_was_damaged_since_a_fork_is_counted_although_the_hub_has_another_history_of_the_same_numbers() {
+    let fixture = Fixture::new().await;
+    let mut plant = fixture.agent(1).await;
+    plant.events("EMS", 8);
+    fixture.store.ingest(NOW, plant.batch(0, 8, 0)).await.unwrap();
+    let lost = Body::EpochBegun(EpochBegun { previous: 1, kept: 5, written: 7, cause: "damaged".into() });
+    // An epoch that was cut by damage alone: what had come is no loss.
+    fixture.store.ingest(NOW, plant.beginning(2, &lost)).await.unwrap();
+    let counted = "SELECT coalesce(sum(lost), 0) FROM agent_epochs";
+    assert_eq!(fixture.number(counted).await, 0);
+    let cleared = fixture.store.clear_agent(&act(), plant.id, "rolled back").await.unwrap();
+    assert_eq!(cleared.id, plant.id);
+    fixture.store.ingest(NOW, plant.beginning(3, &lost)).await.unwrap();
+    assert_eq!(fixture.number(counted).await, 2);
 }
 
 impl Fixture {
