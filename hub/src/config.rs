@@ -3,6 +3,8 @@
 //! Always true of a [`Config`]: every value is within its bounds. Anything else was refused in one line that names the
 //! file, the key and what is allowed.
 
+mod development;
+
 use crate::http::{Proxies, api::limits::PerMinute};
 use crate::webhooks::{Network, Networks};
 use axum::http::HeaderName;
@@ -58,6 +60,8 @@ pub struct Config {
     pub log: LogFormat,
     /// The least severe level that is logged.
     pub log_level: LogLevel,
+    /// Whether the documented test credentials count, on loopback addresses. Of the command line alone.
+    pub dev: bool,
 }
 
 /// Bounds of the sync listener.
@@ -146,6 +150,8 @@ pub struct Flags {
     pub http: Option<SocketAddr>,
     /// `--sync`.
     pub sync: Option<SocketAddr>,
+    /// `--dev`.
+    pub dev: bool,
 }
 
 /// A setting that cannot be used, in one line.
@@ -349,8 +355,15 @@ impl Config {
         let environment = Env::prefixed(ENVIRONMENT).ignore(&["data_dir"]).split("__");
         let written = if file.exists() { Figment::from(Toml::file_exact(&file)) } else { Figment::new() };
         let sources = written.merge(environment);
-        let written: Written = sources.extract().map_err(|error| refused(&file, &error))?;
-        check(data_dir, written, flags).map_err(|key| out_of_bounds(&file, &sources, key))
+        let mut written: Written = sources.extract().map_err(|error| refused(&file, &error))?;
+        if flags.dev {
+            development::defaults(&mut written, &sources);
+        }
+        let config = check(data_dir, written, flags).map_err(|key| out_of_bounds(&file, &sources, key))?;
+        if flags.dev {
+            development::check(&config)?;
+        }
+        Ok(config)
     }
 }
 
@@ -395,6 +408,7 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
         api: written.api.check()?,
         log: written.log,
         log_level: written.log_level,
+        dev: flags.dev,
     })
 }
 

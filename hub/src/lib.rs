@@ -9,6 +9,7 @@ pub mod backup;
 mod bundle;
 pub mod cli;
 pub mod config;
+mod development;
 pub mod doctor;
 pub mod folder;
 pub mod http;

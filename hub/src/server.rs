@@ -10,6 +10,7 @@ mod retention;
 mod silence;
 
 use crate::config::Config;
+use crate::development;
 use crate::folder::{self, Folder};
 use crate::keys::{self, Keys};
 use crate::metrics::Metrics;
@@ -165,6 +166,7 @@ impl Hub {
 pub async fn start(config: Config) -> Result<Hub, Error> {
     let (folder, keys, store) = open(&config).await?;
     tell_of_first_sealing_key(&keys, &store).await?;
+    development::prepare(&store, config.dev).await?;
     let metrics = Arc::<Metrics>::default();
     let registry = Arc::<Registry>::default();
     // Ends when the sessions' registry does.
@@ -182,6 +184,9 @@ pub async fn start(config: Config) -> Result<Hub, Error> {
     });
     running.serving(true);
     info!(%https, http = http.map(tracing::field::display), %sync, "the hub serves");
+    if config.dev {
+        development::warn();
+    }
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(run(folder, running, store.clone(), jobs, stopped));
     Ok(Hub { https, http, sync, metrics, store, stop, task })

@@ -14,6 +14,8 @@ mod bad_input;
 mod command;
 #[path = "hub/described.rs"]
 mod described;
+#[path = "hub/development.rs"]
+mod development;
 #[path = "hub/enrolment.rs"]
 mod enrolment;
 #[path = "hub/flags.rs"]

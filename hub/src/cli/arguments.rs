@@ -160,4 +160,9 @@ pub(super) struct ServeArgs {
     /// Where agents come in over QUIC (UDP) [default: 0.0.0.0:4433].
     #[arg(long, value_name = "ADDR")]
     pub(super) sync: Option<SocketAddr>,
+    /// For development: accept the test credentials of the licence server's document (licence key TEST-TEST-TEST-TEST, API
+    /// key test_api_key_123, JWT secret test_jwt_secret). Only on loopback addresses, with plain HTTP on 127.0.0.1:8080 if
+    /// nothing else is said. Never with data that matters: everybody knows them.
+    #[arg(long)]
+    pub(super) dev: bool,
 }

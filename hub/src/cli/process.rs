@@ -37,7 +37,7 @@ pub(super) fn init(data_dir: PathBuf, args: InitArgs, output: Output) -> Result<
 
 /// Runs the hub until it is told to stop.
 pub(super) fn serve(data_dir: PathBuf, args: &ServeArgs) -> Result<(), Failure> {
-    let flags = Flags { https: args.https, http: args.http, sync: args.sync };
+    let flags = Flags { https: args.https, http: args.http, sync: args.sync, dev: args.dev };
     let config = Config::load(&data_dir, flags).map_err(|error| Failure::of(MISUSE, &error))?;
     logging::start(config.log, config.log_level);
     server::serve(config).map_err(|error| Failure::of(error.exit_code(), &error))

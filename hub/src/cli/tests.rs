@@ -23,6 +23,7 @@ fn the_documented_commands_are_taken() {
     for line in [
         "init --data-dir /d --admin-password-file /f --hostname a --hostname b",
         "serve --data-dir /d --https 127.0.0.1:0 --http 127.0.0.1:0 --sync 127.0.0.1:0",
+        "serve --dev",
         "customer add NAME",
         "customer show 1",
         "plant add NAME --customer 1",

@@ -61,6 +61,31 @@ fn plain_http_beyond_this_machine_must_be_forced() {
 }
 
 #[test]
+fn development_is_of_the_command_line_and_of_loopback_addresses_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |toml: &str, flags: Flags| {
+        std::fs::write(folder.path().join(crate::folder::CONFIGURATION), toml).unwrap();
+        Config::load(folder.path(), Flags { dev: true, ..flags }).map_err(|error| error.to_string())
+    };
+    let config = with("", Flags::default()).unwrap();
+    let addresses = [Some(config.https), config.http, Some(config.sync)].map(|address| address.unwrap().to_string());
+    assert_eq!(addresses, ["127.0.0.1:8443", "127.0.0.1:8080", "127.0.0.1:4433"]);
+    let open = "0.0.0.0:1".parse().ok();
+    for (toml, flags, name) in [
+        ("https = \"0.0.0.0:1\"", Flags::default(), "https"),
+        ("http = \"0.0.0.0:1\"\nhttp_anywhere = true", Flags::default(), "http"),
+        ("sync.address = \"0.0.0.0:1\"", Flags::default(), "sync"),
+        ("", Flags { https: open, ..Flags::default() }, "https"),
+        ("", Flags { sync: open, ..Flags::default() }, "sync"),
+    ] {
+        let error = with(toml, flags).unwrap_err();
+        let expected = format!("command line: --dev serves on loopback addresses only, and {name} is 0.0.0.0:1; give ");
+        assert!(error.starts_with(&expected) && error.lines().count() == 1, "{error}");
+    }
+    assert!(!load("").unwrap().dev && load("dev = true").unwrap_err().contains("unknown key dev"));
+}
+
+#[test]
 fn a_flag_wins_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(crate::folder::CONFIGURATION), "https = \"127.0.0.1:1\"").unwrap();

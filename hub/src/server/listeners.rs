@@ -82,8 +82,8 @@ impl Listeners<'_> {
         let send_telemetry = SendTelemetry::new(self.store.clone(), Arc::clone(&signer));
         let enrolment = Arc::new(self.enrolment(Arc::clone(&signer), sync_addr.port()));
         let basic = Arc::new(Basic::new(self.store.clone())?);
-        let access =
-            Arc::new(Access::new(self.store.clone(), Arc::clone(&basic), store_secret, self.config.api.limits));
+        let access = Access::new(self.store.clone(), Arc::clone(&basic), store_secret, self.config.api.limits);
+        let access = Arc::new(if self.config.dev { access.with_test_credentials() } else { access });
         let plant = self.plant(basic);
         let parts = Parts {
             access: Arc::clone(&access),

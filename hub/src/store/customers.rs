@@ -1,6 +1,6 @@
 //! Customers: who buys.
 
-use super::{Act, Scope, Store, audit, error::Error, error::found, page_size};
+use super::{Act, Scope, Store, audit, error::Error, error::found, page_size, writer::Tx};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use sitewarden_protocol::time::UnixMillis;
@@ -27,16 +27,7 @@ impl Store {
     /// [`Error::Conflict`] if there is one of this name, [`Error::Invalid`] for a name that cannot be.
     pub async fn add_customer(&self, act: &Act, name: &str, email: Option<&str>) -> Result<Customer, Error> {
         let (act, name, email) = (act.clone(), checked_name(name)?, email.map(str::to_owned));
-        self.write(move |tx| {
-            tx.prepare_cached("INSERT INTO customers (name, email, created_at) VALUES (?, ?, ?)")?
-                .execute(params![name, email, act.at.0])
-                .map_err(|error| Error::or_conflict(error, "customer with this name"))?;
-            let customer = Customer { id: tx.last_insert_rowid(), name, email, created_at: act.at };
-            let after = serde_json::json!(customer);
-            audit::write(tx, &act, "customer.add", &format!("customer {}", customer.id), None, Some(&after))?;
-            Ok(customer)
-        })
-        .await
+        self.write(move |tx| add(tx, &act, name, email)).await
     }
 
     /// Changes a customer's name or mail address; `None` stays as it is, an inner `None` is none.
@@ -98,6 +89,16 @@ impl Store {
     pub async fn show_customer(&self, id: i64) -> Result<Customer, Error> {
         self.read(move |connection| find(connection, id)).await
     }
+}
+
+pub(super) fn add(tx: &Tx<'_>, act: &Act, name: String, email: Option<String>) -> Result<Customer, Error> {
+    tx.prepare_cached("INSERT INTO customers (name, email, created_at) VALUES (?, ?, ?)")?
+        .execute(params![name, email, act.at.0])
+        .map_err(|error| Error::or_conflict(error, "customer with this name"))?;
+    let customer = Customer { id: tx.last_insert_rowid(), name, email, created_at: act.at };
+    let after = serde_json::json!(customer);
+    audit::write(tx, act, "customer.add", &format!("customer {}", customer.id), None, Some(&after))?;
+    Ok(customer)
 }
 
 pub(super) fn find(connection: &Connection, id: i64) -> Result<Customer, Error> {

@@ -127,9 +127,7 @@ impl Store {
         };
         let (act, store_secrets) = (act.clone(), Arc::clone(&self.0.secrets));
         self.write(move |tx| {
-            let id = insert(tx, &act, &new, uuid, &key, &store_secrets)?;
-            let license = find(tx, LicenseSelector::Number(id))?;
-            change::record(tx, &act, "license.issue", None, &license)?;
+            let license = issue(tx, &act, &new, (uuid, &key), &store_secrets)?;
             Ok(Issued { license, key })
         })
         .await
@@ -231,6 +229,20 @@ fn place(tx: &Tx<'_>, holder: Holder) -> Result<(Option<SiteId>, i64), Error> {
             Ok((Some(site), found(customer, "site")?))
         }
     }
+}
+
+/// Issues a licence whose fields are as they may be, with a UUID and a key.
+pub(super) fn issue(
+    tx: &Tx<'_>,
+    act: &Act,
+    new: &NewLicense,
+    (uuid, key): (LicenseId, &str),
+    store_secrets: &StoreSecrets,
+) -> Result<LicenseRow, Error> {
+    let id = insert(tx, act, new, uuid, key, store_secrets)?;
+    let license = find(tx, LicenseSelector::Number(id))?;
+    change::record(tx, act, "license.issue", None, &license)?;
+    Ok(license)
 }
 
 fn insert(

@@ -34,6 +34,7 @@ mod sessions;
 mod sites;
 mod snapshots;
 mod telemetry;
+mod test_license;
 mod usage;
 mod users;
 mod waiting;

@@ -153,6 +153,16 @@ fn digest(token: &str) -> [u8; 32] {
     blake3::derive_key("sitewarden hub refresh token 1", token.as_bytes())
 }
 
+impl SessionId {
+    /// What stands for a session of a user who came with a token that names none, under `--dev`. It was never begun.
+    pub(crate) fn never_begun(user: &str) -> Self {
+        let digest = blake3::derive_key("sitewarden hub session never begun 1", user.as_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        Self(id)
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0))

@@ -64,7 +64,7 @@ pub async fn initialised() -> (TempDir, PathBuf) {
 
 pub fn config(data_dir: &std::path::Path) -> Config {
     let any = "127.0.0.1:0".parse().ok();
-    Config::load(data_dir, Flags { https: any, http: None, sync: any }).unwrap()
+    Config::load(data_dir, Flags { https: any, sync: any, ..Flags::default() }).unwrap()
 }
 
 /// A hub that runs.

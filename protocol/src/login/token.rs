@@ -21,9 +21,11 @@ const MAX_TOKEN: usize = 2_048;
 pub struct Claims {
     /// The user.
     pub sub: String,
-    /// The session.
+    /// The session. Empty if a token names none, which no session is called.
+    #[serde(default)]
     pub sid: String,
-    /// When it was made, Unix seconds.
+    /// When it was made, Unix seconds; 0 if it does not say.
+    #[serde(default)]
     pub iat: i64,
     /// From when on it is not good any more, Unix seconds.
     pub exp: i64,

@@ -33,6 +33,7 @@ pub struct Hub {
     folder: PathBuf,
     elsewhere: Option<Elsewhere>,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
     process: Option<Process>,
     /// Picked at the first start, kept after it: agents know them.
     ports: Option<(SocketAddr, SocketAddr)>,
@@ -61,7 +62,14 @@ impl Hub {
             command.args(["--hostname", &elsewhere.address]);
         }
         run(command)?.succeeded()?;
-        Ok(Self { folder: folder.to_owned(), elsewhere, environment: Vec::new(), process: None, ports: None })
+        Ok(Self {
+            folder: folder.to_owned(),
+            elsewhere,
+            environment: Vec::new(),
+            arguments: Vec::new(),
+            process: None,
+            ports: None,
+        })
     }
 
     /// Its data folder.
@@ -84,6 +92,11 @@ impl Hub {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Gives these words to `serve`, too, at every later start.
+    pub fn set_arguments(&mut self, words: &[&str]) {
+        self.arguments = words.iter().map(|word| (*word).to_owned()).collect();
+    }
+
     /// Starts it and waits until it serves.
     ///
     /// # Errors
@@ -99,6 +112,7 @@ impl Hub {
         let mut command = self.program()?;
         command.arg("serve").arg("--data-dir").arg(&self.folder);
         command.args(["--https", &https.to_string(), "--sync", &sync.to_string()]);
+        command.args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let process = self.process.insert(Process::start(command, &self.folder.with_extension("log"))?);
         let [https, sync] = addresses.map(|path| serving(process, &path));

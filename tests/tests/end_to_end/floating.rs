@@ -2,7 +2,7 @@
 //! sees them.
 
 use serde_json::{Value, json};
-use sitewarden_tests::harness::{Client, Line, python, until, workspace};
+use sitewarden_tests::harness::{Client, Hub, Line, python, until, workspace};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -15,6 +15,8 @@ use std::time::Duration;
 const USERS: u32 = 40;
 const MACHINES: usize = 8;
 const FEATURES: [&str; 2] = ["feature1", "feature2"];
+/// The document's own.
+const TEST_KEY: &str = "TEST-TEST-TEST-TEST";
 
 /// A line with a licence of CBM for floating users; its key and its number at the hub.
 fn floating() -> (Line, String, String) {
@@ -63,12 +65,12 @@ fn documents_client(base: &str, key: &str, authority: Option<&Path>) -> Value {
     })
 }
 
-fn assert_as_documented(told: &Value) {
+fn assert_as_documented(told: &Value, users: u32) {
     let activated = &told["activated"];
     assert_eq!((&activated["success"], &activated["features"]), (&true.into(), &json!(FEATURES)), "{told}");
-    assert_eq!((&activated["max_users"], activated["valid_until"].as_str().map(str::len)), (&USERS.into(), Some(20)));
+    assert_eq!((&activated["max_users"], activated["valid_until"].as_str().map(str::len)), (&users.into(), Some(20)));
     assert_eq!(activated, &told["again"]);
-    let valid = json!({"valid": true, "features": FEATURES, "max_users": USERS, "message": "License valid"});
+    let valid = json!({"valid": true, "features": FEATURES, "max_users": users, "message": "License valid"});
     assert_eq!(told["valid"], valid);
     assert_eq!((&told["elsewhere"]["valid"], &told["elsewhere"]["code"]), (&false.into(), &"HARDWARE_MISMATCH".into()));
 }
@@ -76,7 +78,7 @@ fn assert_as_documented(told: &Value) {
 #[test]
 fn the_documents_own_client_works_against_an_agent() {
     let (line, key, _) = floating();
-    assert_as_documented(&documents_client(&format!("http://{}", line.agent.http().unwrap()), &key, None));
+    assert_as_documented(&documents_client(&format!("http://{}", line.agent.http().unwrap()), &key, None), USERS);
 }
 
 #[test]
@@ -92,9 +94,29 @@ fn the_documents_own_client_works_against_a_hub_and_sees_one_licence_from_both()
     std::fs::write(&authority, line.hub.command(&["root"]).unwrap().json().unwrap()["certificate"].as_str().unwrap())
         .unwrap();
     let base = format!("https://localhost:{}", line.hub.https().unwrap().port());
-    assert_as_documented(&documents_client(&base, key, Some(&authority)));
+    assert_as_documented(&documents_client(&base, key, Some(&authority)), USERS);
     let shown = line.hub.command(&["license", "show", &id]).unwrap().json().unwrap();
     assert_eq!((&shown["status"], &shown["current_activations"]), (&json!("Active"), &json!(1)), "{shown}");
+}
+
+#[test]
+fn the_documents_own_client_and_credentials_work_against_a_hub_that_is_run_for_development() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hub = Hub::init(&folder.path().join("hub")).unwrap();
+    let http = hub.folder().join("run/http.addr");
+    let base = || format!("http://{}", std::fs::read_to_string(&http).unwrap());
+    hub.set_arguments(&["--dev", "--http", "127.0.0.1:0"]);
+    hub.start().unwrap();
+    assert_as_documented(&documents_client(&base(), TEST_KEY, None), 10);
+    let log = std::fs::read_to_string(hub.folder().with_extension("log")).unwrap();
+    assert!(log.contains("THIS HUB RUNS WITH --dev"), "{log}");
+    hub.kill();
+    hub.set_arguments(&["--http", "127.0.0.1:0"]);
+    hub.start().unwrap();
+    let mut client = Client::new(base().trim_start_matches("http://").parse().unwrap());
+    let body = json!({"license_key": TEST_KEY, "hardware_id": "pc", "machine_name": "pc", "app_version": "1.0.0"});
+    let (status, answer) = post(&mut client, "activate", &body);
+    assert_eq!((status, &answer["error"]["code"]), (404, &"INVALID_LICENSE".into()), "{answer}");
 }
 
 #[test]
