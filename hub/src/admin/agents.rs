@@ -2,6 +2,7 @@
 
 use super::{
     AdminState, Caller,
+    edition::Tagged,
     error::Error,
     extract::{Body, Id, Parameters},
     page::{Limit, Page},
@@ -67,6 +68,8 @@ pub(super) struct View {
     records_received: u64,
     records_lost: u64,
     records_dropped: u64,
+    /// Grows with every edit; not with what it reports.
+    revision: i64,
     /// What it last said of itself; null before its first word.
     live: Option<Live>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,10 +115,11 @@ pub(super) async fn show(
     caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<AgentId>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     caller.reach(&state.store, Thing::Agent(id)).await?;
     let AgentPage { agent, epochs } = state.store.show_agent(id).await?;
-    Ok(Json(View { epochs: Some(epochs.into_iter().map(Epoch::from).collect()), ..View::from(agent) }))
+    let epochs = Some(epochs.into_iter().map(Epoch::from).collect());
+    Ok(Tagged(agent.revision, View { epochs, ..View::from(agent) }))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -129,9 +133,9 @@ pub(super) async fn edit(
     State(state): State<AdminState>,
     Id(id): Id<AgentId>,
     Body(edit): Body<Edit>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     caller.reach(&state.store, Thing::Agent(id)).await?;
-    Ok(Json(state.store.rename_agent(&caller.act(), id, &edit.name).await?.into()))
+    Ok(View::tagged(state.store.rename_agent(&caller.act(), id, &edit.name).await?))
 }
 
 pub(super) async fn revoke(
@@ -139,11 +143,11 @@ pub(super) async fn revoke(
     State(state): State<AdminState>,
     Id(id): Id<AgentId>,
     Body(asked): Body<Withdrawal>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     caller.reach(&state.store, Thing::Agent(id)).await?;
     let from = asked.from.map(|Place { epoch, seq }| Position { epoch, seq });
     let revocation = Revocation { reason: asked.reason, from };
-    Ok(Json(state.store.revoke_agent(&caller.act(), id, revocation).await?.into()))
+    Ok(View::tagged(state.store.revoke_agent(&caller.act(), id, revocation).await?))
 }
 
 /// Why an agent may go on.
@@ -158,9 +162,15 @@ pub(super) async fn clear(
     State(state): State<AdminState>,
     Id(id): Id<AgentId>,
     Body(word): Body<Word>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     caller.reach(&state.store, Thing::Agent(id)).await?;
-    Ok(Json(state.store.clear_agent(&caller.act(), id, &word.note).await?.into()))
+    Ok(View::tagged(state.store.clear_agent(&caller.act(), id, &word.note).await?))
+}
+
+impl View {
+    fn tagged(agent: Agent) -> Tagged<Self> {
+        Tagged(agent.revision, agent.into())
+    }
 }
 
 impl From<Agent> for View {
@@ -181,6 +191,7 @@ impl From<Agent> for View {
             records_received: agent.records_received,
             records_lost: agent.records_lost,
             records_dropped: agent.records_dropped,
+            revision: agent.revision,
             live: agent.live.map(Live::from),
             epochs: None,
         }

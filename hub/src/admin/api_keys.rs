@@ -2,6 +2,7 @@
 
 use super::{
     AdminState, Caller,
+    edition::Tagged,
     error::Error,
     extract::{Body, CREATED, Id, Parameters},
     page::{Limit, Page},
@@ -76,6 +77,8 @@ pub(super) struct View {
     expires_at: Option<String>,
     last_used: Option<String>,
     revoked_at: Option<String>,
+    /// Grows with every edit; not with its use.
+    revision: i64,
 }
 
 /// A new key, this once with the key itself. Does not print.
@@ -93,7 +96,7 @@ pub(super) async fn add(
     caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<Made>), Error> {
+) -> Result<(StatusCode, Tagged<Made>), Error> {
     // One who is limited means his own, if he says nothing else.
     let (customer, site) = match (new.customer, new.site, caller.scope()) {
         (None, None, scope) => (scope.customer, scope.site),
@@ -108,7 +111,7 @@ pub(super) async fn add(
     let name = new.name.unwrap_or_else(|| purpose.name().to_owned());
     let new = NewApiKey { name, purpose, role, customer, site, expires_at };
     let (key, made) = state.store.add_api_key(&caller.act(), new).await?;
-    Ok((CREATED, Json(Made { key: key.to_string(), view: made.into(), replaces: None })))
+    Ok((CREATED, Tagged(made.revision, Made { key: key.to_string(), view: made.into(), replaces: None })))
 }
 
 pub(super) async fn list(
@@ -123,29 +126,44 @@ pub(super) async fn list(
     Ok(Json(Page::of(keys, query.limit, |key| key.id.to_string(), View::from)))
 }
 
+pub(super) async fn show(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<i64>,
+) -> Result<Tagged<View>, Error> {
+    caller.reach(&state.store, Thing::ApiKey(id)).await?;
+    Ok(View::tagged(state.store.show_api_key(id).await?))
+}
+
 pub(super) async fn rotate(
     caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<i64>,
     Body(rotation): Body<Rotation>,
-) -> Result<(StatusCode, Json<Made>), Error> {
+) -> Result<(StatusCode, Tagged<Made>), Error> {
     if rotation.overlap > MAX_OVERLAP {
         return Err(Error::invalid("overlap", format!("overlap must be 0 to {MAX_OVERLAP} hours")));
     }
     caller.reach(&state.store, Thing::ApiKey(id)).await?;
     let overlap = Duration::from_secs(u64::from(rotation.overlap) * 3_600);
     let rotated = state.store.rotate_api_key(&caller.act(), id, overlap).await?;
-    let replaces = Some(rotated.old.into());
-    Ok((CREATED, Json(Made { key: rotated.key.to_string(), view: rotated.new.into(), replaces })))
+    let (revision, replaces) = (rotated.new.revision, Some(rotated.old.into()));
+    Ok((CREATED, Tagged(revision, Made { key: rotated.key.to_string(), view: rotated.new.into(), replaces })))
 }
 
 pub(super) async fn revoke(
     caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<i64>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     caller.reach(&state.store, Thing::ApiKey(id)).await?;
-    Ok(Json(state.store.revoke_api_key(&caller.act(), id).await?.into()))
+    Ok(View::tagged(state.store.revoke_api_key(&caller.act(), id).await?))
+}
+
+impl View {
+    fn tagged(key: ApiKey) -> Tagged<Self> {
+        Tagged(key.revision, key.into())
+    }
 }
 
 impl From<ApiKey> for View {
@@ -168,6 +186,7 @@ impl From<ApiKey> for View {
             expires_at: key.expires_at.map(time::text),
             last_used: key.last_used.map(time::text),
             revoked_at: key.revoked_at.map(time::text),
+            revision: key.revision,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     AdminState, Caller,
+    edition::Tagged,
     error::Error,
     extract::{Body, CREATED, Id, Parameters, given},
     page::{Limit, Page},
@@ -43,15 +44,17 @@ pub(super) struct View {
     name: String,
     email: Option<String>,
     created_at: String,
+    /// Grows with every edit.
+    revision: i64,
 }
 
 pub(super) async fn add(
     caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<View>), Error> {
+) -> Result<(StatusCode, Tagged<View>), Error> {
     let customer = state.store.add_customer(&caller.act(), &new.name, new.email.as_deref()).await?;
-    Ok((CREATED, Json(customer.into())))
+    Ok((CREATED, View::tagged(customer)))
 }
 
 pub(super) async fn list(
@@ -67,9 +70,9 @@ pub(super) async fn show(
     caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<i64>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     caller.reach(&state.store, Thing::Customer(id)).await?;
-    Ok(Json(state.store.show_customer(id).await?.into()))
+    Ok(View::tagged(state.store.show_customer(id).await?))
 }
 
 pub(super) async fn edit(
@@ -77,8 +80,8 @@ pub(super) async fn edit(
     State(state): State<AdminState>,
     Id(id): Id<i64>,
     Body(edit): Body<Edit>,
-) -> Result<Json<View>, Error> {
-    Ok(Json(state.store.edit_customer(&caller.act(), id, edit.name.as_deref(), edit.email).await?.into()))
+) -> Result<Tagged<View>, Error> {
+    Ok(View::tagged(state.store.edit_customer(&caller.act(), id, edit.name.as_deref(), edit.email).await?))
 }
 
 /// How long raw telemetry is kept, days; null for ever.
@@ -92,9 +95,10 @@ pub(super) async fn retention(
     caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<i64>,
-) -> Result<Json<Retention>, Error> {
+) -> Result<Tagged<Retention>, Error> {
     caller.reach(&state.store, Thing::Customer(id)).await?;
-    Ok(Json(Retention { raw_days: state.store.raw_days(id).await? }))
+    let (raw_days, revision) = state.store.raw_days(id).await?;
+    Ok(Tagged(revision, Retention { raw_days }))
 }
 
 pub(super) async fn keep(
@@ -102,9 +106,15 @@ pub(super) async fn keep(
     State(state): State<AdminState>,
     Id(id): Id<i64>,
     Body(retention): Body<Retention>,
-) -> Result<Json<Retention>, Error> {
-    state.store.set_raw_days(&caller.act(), id, retention.raw_days).await?;
-    Ok(Json(retention))
+) -> Result<Tagged<Retention>, Error> {
+    let revision = state.store.set_raw_days(&caller.act(), id, retention.raw_days).await?;
+    Ok(Tagged(revision, retention))
+}
+
+impl View {
+    fn tagged(customer: Customer) -> Tagged<Self> {
+        Tagged(customer.revision, customer.into())
+    }
 }
 
 impl From<Customer> for View {
@@ -114,6 +124,7 @@ impl From<Customer> for View {
             name: customer.name,
             email: customer.email,
             created_at: time::text(customer.created_at),
+            revision: customer.revision,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     AdminState, Caller,
+    edition::Tagged,
     error::Error,
     extract::{Body, Id, Parameters},
     page::{Limit, Page},
@@ -48,6 +49,8 @@ pub(super) struct View {
     resolved_at: Option<String>,
     resolved_by: Option<String>,
     note: Option<String>,
+    /// 1 while it is open, then 2.
+    revision: i64,
 }
 
 pub(super) async fn list(
@@ -63,9 +66,9 @@ pub(super) async fn show(
     caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<i64>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     caller.reach(&state.store, Thing::Flag(id)).await?;
-    Ok(Json(state.store.show_flag(id).await?.into()))
+    Ok(View::tagged(state.store.show_flag(id).await?))
 }
 
 pub(super) async fn resolve(
@@ -73,13 +76,20 @@ pub(super) async fn resolve(
     State(state): State<AdminState>,
     Id(id): Id<i64>,
     Body(resolution): Body<Resolution>,
-) -> Result<Json<View>, Error> {
-    Ok(Json(state.store.resolve_flag(&caller.act(), id, &resolution.note).await?.into()))
+) -> Result<Tagged<View>, Error> {
+    Ok(View::tagged(state.store.resolve_flag(&caller.act(), id, &resolution.note).await?))
+}
+
+impl View {
+    fn tagged(flag: RedFlag) -> Tagged<Self> {
+        Tagged(flag.revision(), flag.into())
+    }
 }
 
 impl From<RedFlag> for View {
     fn from(flag: RedFlag) -> Self {
         Self {
+            revision: flag.revision(),
             id: flag.id,
             at: time::text(flag.at),
             kind: flag.kind,

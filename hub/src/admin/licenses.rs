@@ -18,6 +18,7 @@ pub(super) use view::activation as activation_view;
 
 use super::{
     AdminState, Caller,
+    edition::Tagged,
     error::Error,
     extract::{Body, CREATED, Id, Parameters},
     page::Numbered,
@@ -50,12 +51,12 @@ pub(super) async fn issue(
     caller: Caller,
     State(state): State<AdminState>,
     Body(given): Body<Given>,
-) -> Result<(StatusCode, Json<Value>), Error> {
+) -> Result<(StatusCode, Tagged<Value>), Error> {
     let act = caller.act();
     let issued = state.store.issue_license(&act, given.new_license(act.at)?).await?;
     let mut shown = view::license(&issued.license, Some(&issued.key), act.at);
     shown["message"] = json!("License created successfully");
-    Ok((CREATED, Json(shown)))
+    Ok((CREATED, Tagged(issued.license.revision.into(), shown)))
 }
 
 pub(super) async fn list(
@@ -74,9 +75,10 @@ pub(super) async fn show(
     caller: Caller,
     State(state): State<AdminState>,
     Id(which): Id<Selector>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Tagged<Value>, Error> {
     let detail = state.store.license_detail(caller.scope(), which.0).await?;
-    Ok(Json(view::detail(&detail, caller.sees_keys(), crate::wall_clock())))
+    let revision = detail.listed.issued.license.revision.into();
+    Ok(Tagged(revision, view::detail(&detail, caller.sees_keys(), crate::wall_clock())))
 }
 
 pub(super) async fn edit(
@@ -84,7 +86,7 @@ pub(super) async fn edit(
     State(state): State<AdminState>,
     Id(which): Id<Selector>,
     Body(given): Body<Given>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Tagged<Value>, Error> {
     change(&caller, &state, which.0, given.edit()?).await
 }
 
@@ -93,11 +95,11 @@ pub(super) async fn revoke(
     caller: Caller,
     State(state): State<AdminState>,
     Id(which): Id<Selector>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Tagged<Value>, Error> {
     let withdrawn = LicenseEdit { status: Some(Status::Invalid), ..LicenseEdit::default() };
-    let Json(mut shown) = change(&caller, &state, which.0, withdrawn).await?;
-    shown["message"] = json!("License revoked successfully");
-    Ok(Json(shown))
+    let mut revoked = change(&caller, &state, which.0, withdrawn).await?;
+    revoked.1["message"] = json!("License revoked successfully");
+    Ok(revoked)
 }
 
 async fn change(
@@ -105,9 +107,10 @@ async fn change(
     state: &AdminState,
     which: LicenseSelector,
     edit: LicenseEdit,
-) -> Result<Json<Value>, Error> {
+) -> Result<Tagged<Value>, Error> {
     let act = caller.act();
-    Ok(Json(view::license(&state.store.edit_license(&act, which, edit).await??, None, act.at)))
+    let license = state.store.edit_license(&act, which, edit).await??;
+    Ok(Tagged(license.revision.into(), view::license(&license, None, act.at)))
 }
 
 impl Query {

@@ -35,7 +35,9 @@ mod tests;
 pub(crate) use described::described;
 
 use crate::bundle::Bundles;
-use crate::http::api::{Access, Caller, Listed, LocalAdministrator, Needs, Routes, auth, error, extract, page, time};
+use crate::http::api::{
+    Access, Caller, Listed, LocalAdministrator, Needs, Routes, auth, edition, error, extract, page, time,
+};
 use crate::keys::{Authorities, SealingKeys, SigningKeys};
 use crate::store::Store;
 use axum::{
@@ -89,10 +91,6 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .patch("/customers/{id}", hub, customers::edit)
         .get("/customers/{id}/retention", look, customers::retention)
         .post("/customers/{id}/retention", hub, customers::keep)
-        .get("/api-keys", change, api_keys::list)
-        .post("/api-keys", change, api_keys::add)
-        .post("/api-keys/{id}/rotate", change, api_keys::rotate)
-        .post("/api-keys/{id}/revoke", change, api_keys::revoke)
         .get("/audit", hub, audit::list)
         .get("/audit/export", hub, audit::export)
         .get("/audit/verify", hub, audit::verify)
@@ -101,6 +99,7 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .get("/plants", look, plants::list)
         .post("/plants", change, plants::add)
         .get("/plants/{id}", look, plants::show)
+        .patch("/plants/{id}", change, plants::edit)
         .get("/sites", look, sites::list)
         .post("/sites", change, sites::add)
         .get("/sites/{id}", look, sites::show)
@@ -138,18 +137,30 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .post("/keys/authority/retire", hub, keys::retire_authority)
         .post("/keys/signing/rotate", hub, keys::rotate_signing)
         .post("/keys/signing/retire", hub, keys::retire_signing)
-        .get("/monitors", look, monitors::list)
-        .get("/users", change, users::list)
-        .post("/users", change, users::add)
-        .patch("/users/{name}", change, users::edit)
-        .delete("/users/{name}", change, users::remove);
+        .get("/monitors", look, monitors::list);
     let analytics =
         Routes::new(access).get("/usage", look, analytics::usage).get("/features", look, analytics::features);
     Routes::new(access)
         .nest("/api/v1/auth", auth::routes(access))
-        .nest("/api/v1/admin", webhooks::routes(admin))
+        .nest("/api/v1/admin", webhooks::routes(people(admin)))
         .nest("/api/v1/analytics", analytics)
         .nest("/api/institutions", leads::routes(access))
+}
+
+/// Adds who may do what: users and API keys.
+fn people(table: Routes<AdminState>) -> Routes<AdminState> {
+    let change = Needs::ADMINISTER;
+    table
+        .get("/api-keys", change, api_keys::list)
+        .post("/api-keys", change, api_keys::add)
+        .get("/api-keys/{id}", change, api_keys::show)
+        .post("/api-keys/{id}/rotate", change, api_keys::rotate)
+        .post("/api-keys/{id}/revoke", change, api_keys::revoke)
+        .get("/users", change, users::list)
+        .post("/users", change, users::add)
+        .get("/users/{name}", change, users::show)
+        .patch("/users/{name}", change, users::edit)
+        .delete("/users/{name}", change, users::remove)
 }
 
 /// The API, and the list of its routes.

@@ -2,6 +2,7 @@
 
 use super::{
     AdminState, Caller,
+    edition::Tagged,
     error::Error,
     extract::{Body, CREATED, Id, Parameters},
     page::{Limit, Page},
@@ -37,16 +38,24 @@ pub(super) struct View {
     name: String,
     customer: i64,
     created_at: String,
+    /// Grows with every edit.
+    revision: i64,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Edit {
+    name: String,
 }
 
 pub(super) async fn add(
     caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<View>), Error> {
+) -> Result<(StatusCode, Tagged<View>), Error> {
     caller.reach(&state.store, Thing::Customer(new.customer)).await?;
     let plant = state.store.add_plant(&caller.act(), &new.name, new.customer).await?;
-    Ok((CREATED, Json(plant.into())))
+    Ok((CREATED, View::tagged(plant)))
 }
 
 pub(super) async fn list(
@@ -62,13 +71,35 @@ pub(super) async fn show(
     caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<PlantId>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     caller.reach(&state.store, Thing::Plant(id)).await?;
-    Ok(Json(state.store.show_plant(id).await?.into()))
+    Ok(View::tagged(state.store.show_plant(id).await?))
+}
+
+pub(super) async fn edit(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(id): Id<PlantId>,
+    Body(edit): Body<Edit>,
+) -> Result<Tagged<View>, Error> {
+    caller.reach(&state.store, Thing::Plant(id)).await?;
+    Ok(View::tagged(state.store.rename_plant(&caller.act(), id, &edit.name).await?))
+}
+
+impl View {
+    fn tagged(plant: Plant) -> Tagged<Self> {
+        Tagged(plant.revision, plant.into())
+    }
 }
 
 impl From<Plant> for View {
     fn from(plant: Plant) -> Self {
-        Self { id: plant.id, name: plant.name, customer: plant.customer, created_at: time::text(plant.created_at) }
+        Self {
+            id: plant.id,
+            name: plant.name,
+            customer: plant.customer,
+            created_at: time::text(plant.created_at),
+            revision: plant.revision,
+        }
     }
 }

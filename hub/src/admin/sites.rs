@@ -2,6 +2,7 @@
 
 use super::{
     AdminState, Caller,
+    edition::Tagged,
     error::Error,
     extract::{Body, CREATED, Id, Parameters, given},
     page::{Limit, Page},
@@ -39,6 +40,7 @@ pub(super) struct View {
     name: String,
     #[schemars(with = "String")]
     plant: PlantId,
+    /// Grows with every change of the site, and of what it may do.
     revision: u64,
     /// Null is as the hub is set. So too the next.
     fresh_days: Option<u16>,
@@ -64,10 +66,10 @@ pub(super) async fn add(
     caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<View>), Error> {
+) -> Result<(StatusCode, Tagged<View>), Error> {
     caller.reach(&state.store, Thing::Plant(new.plant)).await?;
     let site = state.store.add_site(&caller.act(), &new.name, new.plant).await?;
-    Ok((CREATED, Json(site.into())))
+    Ok((CREATED, View::tagged(site)))
 }
 
 pub(super) async fn list(
@@ -83,9 +85,9 @@ pub(super) async fn show(
     caller: Caller,
     State(state): State<AdminState>,
     Id(id): Id<SiteId>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     caller.reach(&state.store, Thing::Site(id)).await?;
-    Ok(Json(state.store.show_site(id).await?.into()))
+    Ok(View::tagged(state.store.show_site(id).await?))
 }
 
 pub(super) async fn edit(
@@ -93,14 +95,20 @@ pub(super) async fn edit(
     State(state): State<AdminState>,
     Id(id): Id<SiteId>,
     Body(Edit { name, fresh_days, override_days, air_gap }): Body<Edit>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     caller.reach(&state.store, Thing::Site(id)).await?;
     // How long a site may do without the vendor is the vendor's to say.
     if (fresh_days.is_some() || override_days.is_some() || air_gap.is_some()) && !caller.scope().is_unlimited() {
         return Err(Error::limited());
     }
     let edit = SiteEdit { name, fresh_days, override_days, air_gap };
-    Ok(Json(state.store.edit_site(&caller.act(), id, edit).await?.into()))
+    Ok(View::tagged(state.store.edit_site(&caller.act(), id, edit).await?))
+}
+
+impl View {
+    fn tagged(site: Site) -> Tagged<Self> {
+        Tagged(site.revision.cast_signed(), site.into())
+    }
 }
 
 impl From<Site> for View {

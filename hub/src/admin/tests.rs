@@ -1,4 +1,5 @@
 mod access;
+mod editions;
 mod elsewhere;
 
 use super::{AdminState, InviteSettings, administration, local};

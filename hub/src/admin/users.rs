@@ -2,6 +2,7 @@
 
 use super::{
     AdminState, Caller,
+    edition::Tagged,
     error::Error,
     extract::{Body, CREATED, Id, Parameters},
     page::{Limit, Page},
@@ -55,13 +56,15 @@ pub(super) struct View {
     enabled: bool,
     on_site: bool,
     created_at: String,
+    /// Grows with every edit, a new password too.
+    revision: i64,
 }
 
 pub(super) async fn add(
     caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<View>), Error> {
+) -> Result<(StatusCode, Tagged<View>), Error> {
     if new.customer.is_some() && new.site.is_some() {
         return Err(Error::invalid("site", "give either customer or site"));
     }
@@ -72,7 +75,7 @@ pub(super) async fn add(
     let scope = Scope { customer: new.customer, site: new.site };
     let password_hash = checked(new.password_hash)?;
     let user = User { name: new.name, role: new.role, scope, password_hash };
-    Ok((CREATED, Json(state.store.add_user(&caller.act(), user, new.on_site).await??.into())))
+    Ok((CREATED, View::tagged(state.store.add_user(&caller.act(), user, new.on_site).await??)))
 }
 
 pub(super) async fn list(
@@ -84,17 +87,26 @@ pub(super) async fn list(
     Ok(Json(Page::of(users, query.limit, |user| user.name.clone(), View::from)))
 }
 
+pub(super) async fn show(
+    caller: Caller,
+    State(state): State<AdminState>,
+    Id(name): Id<String>,
+) -> Result<Tagged<View>, Error> {
+    caller.reach(&state.store, Thing::User(name.clone())).await?;
+    Ok(View::tagged(state.store.account(&name).await?))
+}
+
 pub(super) async fn edit(
     caller: Caller,
     State(state): State<AdminState>,
     Id(name): Id<String>,
     Body(edit): Body<Edit>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     caller.reach(&state.store, Thing::User(name.clone())).await?;
     check_on_site(&caller, &state, &name, edit.on_site).await?;
     let password_hash = edit.password_hash.map(checked).transpose()?;
     let edit = UserEdit { role: edit.role, password_hash, enabled: edit.enabled, on_site: edit.on_site };
-    Ok(Json(state.store.edit_user(&caller.act(), &name, edit).await??.into()))
+    Ok(View::tagged(state.store.edit_user(&caller.act(), &name, edit).await??))
 }
 
 pub(super) async fn remove(
@@ -137,6 +149,12 @@ fn checked(hash: String) -> Result<String, Error> {
     if password::is_hash(&hash) { Ok(hash) } else { Err(wrong()) }
 }
 
+impl View {
+    fn tagged(account: Account) -> Tagged<Self> {
+        Tagged(account.revision, account.into())
+    }
+}
+
 impl From<Account> for View {
     fn from(account: Account) -> Self {
         Self {
@@ -147,6 +165,7 @@ impl From<Account> for View {
             enabled: account.enabled,
             on_site: account.on_site,
             created_at: time::text(account.created_at),
+            revision: account.revision,
         }
     }
 }

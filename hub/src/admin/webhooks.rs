@@ -2,6 +2,7 @@
 
 use super::{
     AdminState, Caller, Needs, Routes,
+    edition::Tagged,
     error::Error,
     extract::{Body, CREATED, Id, Parameters},
     page::{Limit, Page},
@@ -118,6 +119,8 @@ pub(super) struct View {
     last_error: Option<String>,
     /// Until when the secret before counts too.
     previous_secret_until: Option<String>,
+    /// Grows with every edit; not with what is sent.
+    revision: i64,
     created_at: String,
 }
 
@@ -152,12 +155,12 @@ async fn add(
     caller: Caller,
     State(state): State<AdminState>,
     Body(new): Body<New>,
-) -> Result<(StatusCode, Json<Made>), Error> {
+) -> Result<(StatusCode, Tagged<Made>), Error> {
     let New { url, customer, description, events } = new;
     let events = events.unwrap_or_else(|| WebhookEvent::ALL.to_vec());
     let new = NewWebhook { url: parsed(&url)?, customer, description, events };
     let made = state.store.add_webhook(&caller.act(), caller.scope(), new).await?;
-    Ok((CREATED, Json(Made { secret: Some(made.secret.to_string()), view: made.webhook.into() })))
+    Ok((CREATED, Made::tagged(Some(made.secret), made.webhook)))
 }
 
 async fn list(
@@ -169,8 +172,8 @@ async fn list(
     Ok(Json(Page::of(webhooks, query.limit, |webhook| webhook.id.to_string(), View::from)))
 }
 
-async fn show(caller: Caller, State(state): State<AdminState>, Id(id): Id<i64>) -> Result<Json<View>, Error> {
-    Ok(Json(state.store.show_webhook(caller.scope(), id).await?.into()))
+async fn show(caller: Caller, State(state): State<AdminState>, Id(id): Id<i64>) -> Result<Tagged<View>, Error> {
+    Ok(View::tagged(state.store.show_webhook(caller.scope(), id).await?))
 }
 
 async fn edit(
@@ -178,10 +181,10 @@ async fn edit(
     State(state): State<AdminState>,
     Id(id): Id<i64>,
     Body(edit): Body<Edit>,
-) -> Result<Json<View>, Error> {
+) -> Result<Tagged<View>, Error> {
     let Edit { url, description, events, enabled } = edit;
     let edit = WebhookEdit { url: url.as_deref().map(parsed).transpose()?, description, events, enabled };
-    Ok(Json(state.store.edit_webhook(&caller.act(), caller.scope(), id, edit).await?.into()))
+    Ok(View::tagged(state.store.edit_webhook(&caller.act(), caller.scope(), id, edit).await?))
 }
 
 async fn remove(caller: Caller, State(state): State<AdminState>, Id(id): Id<i64>) -> Result<Json<View>, Error> {
@@ -193,13 +196,13 @@ async fn rotate(
     State(state): State<AdminState>,
     Id(id): Id<i64>,
     Body(Rotation { overlap }): Body<Rotation>,
-) -> Result<Json<Made>, Error> {
+) -> Result<Tagged<Made>, Error> {
     if overlap > MAX_OVERLAP {
         return Err(Error::invalid("overlap", format!("overlap must be 0 to {MAX_OVERLAP} hours")));
     }
     let overlap = Duration::from_secs(u64::from(overlap) * 3_600);
     let made = state.store.rotate_webhook(&caller.act(), caller.scope(), id, overlap).await?;
-    Ok(Json(Made { secret: Some(made.secret.to_string()), view: made.webhook.into() }))
+    Ok(Made::tagged(Some(made.secret), made.webhook))
 }
 
 async fn test(
@@ -248,10 +251,10 @@ async fn set_address(
     State(state): State<AdminState>,
     Id(site): Id<SiteId>,
     Body(Address { url, secret }): Body<Address>,
-) -> Result<Json<Made>, Error> {
+) -> Result<Tagged<Made>, Error> {
     let address = SiteAddress { url: parsed(&url)?, secret: secret.map(Zeroizing::new) };
     let (webhook, made) = state.store.set_site_address(&caller.act(), site, address).await?;
-    Ok(Json(Made { secret: made.map(|secret| secret.to_string()), view: webhook.into() }))
+    Ok(Made::tagged(made, webhook))
 }
 
 async fn remove_address(
@@ -264,6 +267,18 @@ async fn remove_address(
 
 fn parsed(url: &str) -> Result<WebhookUrl, Error> {
     url.parse().map_err(|error: crate::webhooks::NotAWebhookUrl| Error::invalid("url", error.to_string()))
+}
+
+impl Made {
+    fn tagged(secret: Option<Zeroizing<String>>, webhook: Webhook) -> Tagged<Self> {
+        Tagged(webhook.revision, Self { secret: secret.map(|secret| secret.to_string()), view: webhook.into() })
+    }
+}
+
+impl View {
+    fn tagged(webhook: Webhook) -> Tagged<Self> {
+        Tagged(webhook.revision, webhook.into())
+    }
 }
 
 impl From<Webhook> for View {
@@ -286,6 +301,7 @@ impl From<Webhook> for View {
             last_failure: standing.last_failure.map(time::text),
             last_error: standing.last_error,
             previous_secret_until: webhook.previous_until.map(time::text),
+            revision: webhook.revision,
             created_at: time::text(webhook.created_at),
         }
     }

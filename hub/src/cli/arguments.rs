@@ -81,7 +81,7 @@ pub(super) enum Running {
     /// Add, list and show customers.
     #[command(subcommand)]
     Customer(CustomerCommand),
-    /// Add, list and show plants.
+    /// Add, list, edit and show plants.
     #[command(subcommand)]
     Plant(PlantCommand),
     /// Add, list and show sites.

@@ -25,6 +25,14 @@ pub(super) enum PlantCommand {
         #[arg(long, value_name = "ID")]
         customer: Option<i64>,
     },
+    /// Call a plant by another name.
+    Edit {
+        /// Its id.
+        id: PlantId,
+        /// Its new name, unique at its customer.
+        #[arg(long)]
+        name: String,
+    },
     /// Show one plant.
     Show {
         /// Its id.
@@ -41,6 +49,9 @@ pub(super) async fn run(client: &Client, command: PlantCommand, output: Output) 
         PlantCommand::List { customer } => {
             let customer = customer.map(|id| id.to_string());
             output.print(&client.all("plants", &[("customer", customer)]).await?, many)?;
+        }
+        PlantCommand::Edit { id, name } => {
+            output.print(&client.patch(&format!("plants/{id}"), &json!({ "name": name })).await?, one)?;
         }
         PlantCommand::Show { id } => output.print(&client.get(&format!("plants/{id}"), &[]).await?, one)?,
     }

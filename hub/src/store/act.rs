@@ -1,5 +1,7 @@
-//! Who changes something, when, and from where: what goes into the audit log with every change.
+//! Who changes something, when, and from where: what goes into the audit log with every change. And which state of it he
+//! saw, so that nobody overwrites what he does not know.
 
+use super::error::Error;
 use sitewarden_protocol::{id::AgentId, time::UnixMillis};
 use std::net::IpAddr;
 
@@ -14,6 +16,8 @@ pub struct Act {
     pub at: UnixMillis,
     /// The client's address, where there is one.
     pub address: Option<IpAddr>,
+    /// The revision that he saw of what he changes; `None` changes whatever there is.
+    pub seen: Option<i64>,
 }
 
 /// Kinds of actors.
@@ -50,21 +54,30 @@ impl Actor {
 impl Act {
     /// The owner of the data folder does it.
     pub fn local(at: UnixMillis) -> Self {
-        Self { actor: Actor::Local, by: "local administrator".to_owned(), at, address: None }
+        Self { actor: Actor::Local, by: "local administrator".to_owned(), at, address: None, seen: None }
     }
 
     /// A user does it.
     pub fn user(name: impl Into<String>, at: UnixMillis) -> Self {
-        Self { actor: Actor::User, by: name.into(), at, address: None }
+        Self { actor: Actor::User, by: name.into(), at, address: None, seen: None }
     }
 
     /// An agent says that it was done.
     pub fn agent(agent: AgentId, at: UnixMillis) -> Self {
-        Self { actor: Actor::Agent, by: format!("agent {agent}"), at, address: None }
+        Self { actor: Actor::Agent, by: format!("agent {agent}"), at, address: None, seen: None }
     }
 
     /// The hub does it.
     pub fn hub(at: UnixMillis) -> Self {
-        Self { actor: Actor::Hub, by: "hub".to_owned(), at, address: None }
+        Self { actor: Actor::Hub, by: "hub".to_owned(), at, address: None, seen: None }
+    }
+
+    /// Refuses if what is to be changed is at another revision than the one that was seen. For the transaction of the
+    /// change, before anything is written.
+    pub(super) fn check_seen(&self, revision: i64) -> Result<(), Error> {
+        match self.seen {
+            Some(seen) if seen != revision => Err(Error::Changed { revision }),
+            _ => Ok(()),
+        }
     }
 }

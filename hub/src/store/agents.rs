@@ -83,6 +83,8 @@ pub struct Agent {
     pub records_lost: u64,
     /// Reports that the agent refused because its quota or disk was full.
     pub records_dropped: u64,
+    /// Grows with every edit; not with what it reports.
+    pub revision: i64,
     /// What it last said of itself.
     #[serde(skip)]
     pub live: Option<LiveStatus>,
@@ -185,7 +187,7 @@ impl Store {
     /// Calls an agent by another name than it came with, 1 to `MAX_NAME` characters.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`Error::Invalid`] for the name.
+    /// [`Error::NotFound`], [`Error::Changed`], or [`Error::Invalid`] for the name.
     pub async fn rename_agent(&self, act: &Act, id: AgentId, name: &str) -> Result<Agent, Error> {
         let name = name.trim().to_owned();
         if !(1..=MAX_NAME).contains(&name.chars().count()) || name.chars().any(char::is_control) {
@@ -194,7 +196,11 @@ impl Store {
         let act = act.clone();
         self.write(move |tx| {
             let before = found(agent(tx, id)?, "agent")?;
-            tx.prepare_cached("UPDATE agents SET hostname = ? WHERE uuid = ?")?
+            act.check_seen(before.revision)?;
+            if name == before.hostname {
+                return Ok(before);
+            }
+            tx.prepare_cached("UPDATE agents SET hostname = ?, revision = revision + 1 WHERE uuid = ?")?
                 .execute(params![name, id.as_bytes()])?;
             let after = found(agent(tx, id)?, "agent")?;
             let (old, new) = (serde_json::json!(before), serde_json::json!(after));

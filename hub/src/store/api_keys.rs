@@ -57,6 +57,8 @@ pub struct ApiKey {
     pub last_used: Option<UnixMillis>,
     /// When it was revoked.
     pub revoked_at: Option<UnixMillis>,
+    /// Grows with every edit; not with its use.
+    pub revision: i64,
 }
 
 impl Purpose {
@@ -98,6 +100,14 @@ impl Store {
             Ok(found.filter(|(known, key)| known.same(&digest) && key.counts(now)).map(|(_, key)| key))
         })
         .await
+    }
+
+    /// One API key.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn show_api_key(&self, id: i64) -> Result<ApiKey, Error> {
+        self.read(move |connection| read::find(connection, id)).await
     }
 
     /// Notes that a key was used, to about a minute.

@@ -16,9 +16,11 @@ pub struct Customer {
     pub email: Option<String>,
     /// Since when.
     pub created_at: UnixMillis,
+    /// Grows with every edit.
+    pub revision: i64,
 }
 
-const COLUMNS: &str = "id, name, email, created_at";
+const COLUMNS: &str = "id, name, email, created_at, revision";
 
 impl Store {
     /// Adds a customer.
@@ -33,7 +35,7 @@ impl Store {
     /// Changes a customer's name or mail address; `None` stays as it is, an inner `None` is none.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Conflict`] if there is another one of this name, [`Error::Invalid`] for a name that
+    /// [`Error::NotFound`], [`Error::Changed`], [`Error::Conflict`] if there is another one of this name, [`Error::Invalid`] for a name that
     /// cannot be.
     pub async fn edit_customer(
         &self,
@@ -45,7 +47,8 @@ impl Store {
         let (act, name) = (act.clone(), name.map(checked_name).transpose()?);
         self.write(move |tx| {
             let before = find(tx, id)?;
-            let after = Customer {
+            act.check_seen(before.revision)?;
+            let mut after = Customer {
                 name: name.unwrap_or_else(|| before.name.clone()),
                 email: email.unwrap_or_else(|| before.email.clone()),
                 ..before.clone()
@@ -53,8 +56,9 @@ impl Store {
             if after == before {
                 return Ok(before);
             }
-            tx.prepare_cached("UPDATE customers SET name = ?, email = ? WHERE id = ?")?
-                .execute(params![after.name, after.email, id])
+            after.revision += 1;
+            tx.prepare_cached("UPDATE customers SET name = ?, email = ?, revision = ? WHERE id = ?")?
+                .execute(params![after.name, after.email, after.revision, id])
                 .map_err(|error| Error::or_conflict(error, "customer with this name"))?;
             let (was, is) = (serde_json::json!(before), serde_json::json!(after));
             audit::write(tx, &act, "customer.edit", &format!("customer {id}"), Some(&was), Some(&is))?;
@@ -95,7 +99,7 @@ pub(super) fn add(tx: &Tx<'_>, act: &Act, name: String, email: Option<String>) -
     tx.prepare_cached("INSERT INTO customers (name, email, created_at) VALUES (?, ?, ?)")?
         .execute(params![name, email, act.at.0])
         .map_err(|error| Error::or_conflict(error, "customer with this name"))?;
-    let customer = Customer { id: tx.last_insert_rowid(), name, email, created_at: act.at };
+    let customer = Customer { id: tx.last_insert_rowid(), name, email, created_at: act.at, revision: 1 };
     let after = serde_json::json!(customer);
     audit::write(tx, act, "customer.add", &format!("customer {}", customer.id), None, Some(&after))?;
     Ok(customer)
@@ -115,5 +119,11 @@ pub(super) fn checked_name(name: &str) -> Result<String, Error> {
 }
 
 fn customer(row: &Row<'_>) -> rusqlite::Result<Customer> {
-    Ok(Customer { id: row.get(0)?, name: row.get(1)?, email: row.get(2)?, created_at: UnixMillis(row.get(3)?) })
+    Ok(Customer {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        email: row.get(2)?,
+        created_at: UnixMillis(row.get(3)?),
+        revision: row.get(4)?,
+    })
 }

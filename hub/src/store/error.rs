@@ -17,6 +17,12 @@ pub enum Error {
         /// What clashes, such as `license with this name at this site`.
         what: &'static str,
     },
+    /// It is not in the state any more that the caller saw.
+    #[error("it is at revision {revision} now, which is not the one that you saw; look at it again")]
+    Changed {
+        /// Its revision.
+        revision: i64,
+    },
     /// A value that cannot be stored.
     #[error("{what} must be {allowed}")]
     Invalid {

@@ -43,6 +43,13 @@ pub struct RedFlag {
     pub note: Option<String>,
 }
 
+impl RedFlag {
+    /// Grows with every edit, of which there is one: 1 while it is open, then 2.
+    pub const fn revision(&self) -> i64 {
+        if self.resolved_at.is_some() { 2 } else { 1 }
+    }
+}
+
 /// A flag that is to be raised.
 pub(super) struct NewFlag<'a> {
     pub(super) kind: &'static str,
@@ -219,12 +226,13 @@ impl Store {
     /// Puts a flag aside.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Conflict`] if it was put aside before, [`Error::Invalid`] for a note that says
+    /// [`Error::NotFound`], [`Error::Changed`], [`Error::Conflict`] if it was put aside before, [`Error::Invalid`] for a note that says
     /// nothing or too much.
     pub async fn resolve_flag(&self, act: &Act, id: i64, note: &str) -> Result<RedFlag, Error> {
         let (act, note) = (act.clone(), checked_note(note)?);
         self.write(move |tx| {
             let before = find(tx, id)?;
+            act.check_seen(before.revision())?;
             if before.resolved_at.is_some() {
                 return Err(Error::Conflict { what: "resolution of this flag" });
             }

@@ -16,9 +16,11 @@ pub struct Plant {
     pub customer: i64,
     /// Since when.
     pub created_at: UnixMillis,
+    /// Grows with every edit.
+    pub revision: i64,
 }
 
-const COLUMNS: &str = "id, name, customer, created_at";
+const COLUMNS: &str = "id, name, customer, created_at, revision";
 
 impl Store {
     /// Adds a plant.
@@ -27,7 +29,7 @@ impl Store {
     /// [`Error::NotFound`] for the customer, [`Error::Conflict`] if the customer has one of this name.
     pub async fn add_plant(&self, act: &Act, name: &str, customer: i64) -> Result<Plant, Error> {
         let id = PlantId::new(act.at, super::secrets::random()?);
-        let plant = Plant { id, name: checked_name(name)?, customer, created_at: act.at };
+        let plant = Plant { id, name: checked_name(name)?, customer, created_at: act.at, revision: 1 };
         let act = act.clone();
         self.write(move |tx| {
             customers::find(tx, customer)?;
@@ -37,6 +39,30 @@ impl Store {
             let after = serde_json::json!(plant);
             audit::write(tx, &act, "plant.add", &format!("plant {}", plant.id), None, Some(&after))?;
             Ok(plant)
+        })
+        .await
+    }
+
+    /// Calls a plant by another name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Changed`], [`Error::Invalid`] for a name that cannot be, [`Error::Conflict`] if the
+    /// customer has another one of this name.
+    pub async fn rename_plant(&self, act: &Act, id: PlantId, name: &str) -> Result<Plant, Error> {
+        let (act, name) = (act.clone(), checked_name(name)?);
+        self.write(move |tx| {
+            let before = find(tx, id)?;
+            act.check_seen(before.revision)?;
+            if name == before.name {
+                return Ok(before);
+            }
+            let after = Plant { name, revision: before.revision + 1, ..before.clone() };
+            tx.prepare_cached("UPDATE plants SET name = ?, revision = ? WHERE id = ?")?
+                .execute(params![after.name, after.revision, id.as_bytes()])
+                .map_err(|error| Error::or_conflict(error, "plant with this name at this customer"))?;
+            let (was, is) = (serde_json::json!(before), serde_json::json!(after));
+            audit::write(tx, &act, "plant.edit", &format!("plant {id}"), Some(&was), Some(&is))?;
+            Ok(after)
         })
         .await
     }
@@ -88,5 +114,6 @@ fn plant(row: &Row<'_>) -> rusqlite::Result<Plant> {
         name: row.get(1)?,
         customer: row.get(2)?,
         created_at: UnixMillis(row.get(3)?),
+        revision: row.get(4)?,
     })
 }

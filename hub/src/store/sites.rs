@@ -2,7 +2,7 @@
 
 use super::{
     Act, Scope, Store, audit, counted, customers::checked_name, error::Error, error::found, page_size, plants,
-    webhooks, writer::Tx,
+    webhooks, whole, writer::Tx,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -81,7 +81,7 @@ impl Store {
     /// Changes a site; its agent hears of it at once.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Invalid`], or [`Error::Conflict`] if the plant has another one of this name.
+    /// [`Error::NotFound`], [`Error::Changed`], [`Error::Invalid`], or [`Error::Conflict`] if the plant has another one of this name.
     pub async fn edit_site(&self, act: &Act, id: SiteId, edit: SiteEdit) -> Result<Site, Error> {
         let name = edit.name.as_deref().map(checked_name).transpose()?;
         let within =
@@ -95,6 +95,7 @@ impl Store {
         let act = act.clone();
         self.write(move |tx| {
             let before = find(tx, id)?;
+            act.check_seen(whole(before.revision))?;
             let after = Site {
                 name: name.unwrap_or_else(|| before.name.clone()),
                 fresh_days: edit.fresh_days.unwrap_or(before.fresh_days),

@@ -70,6 +70,8 @@ pub struct Account {
     pub on_site: bool,
     /// Since when.
     pub created_at: UnixMillis,
+    /// Grows with every edit.
+    pub revision: i64,
 }
 
 impl Account {

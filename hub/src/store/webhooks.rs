@@ -70,6 +70,8 @@ pub struct Webhook {
     pub created_at: UnixMillis,
     /// Until when the secret before counts too.
     pub previous_until: Option<UnixMillis>,
+    /// Grows with every edit; not with what is sent.
+    pub revision: i64,
     /// How it does.
     #[serde(skip)]
     pub standing: Standing,

@@ -187,6 +187,28 @@ async fn a_license_is_updated_or_the_first_fault_is_told() {
 }
 
 #[tokio::test]
+async fn a_license_is_updated_only_if_it_is_as_it_was_seen() {
+    let world = World::new().await;
+    let path = format!("{LICENSES}/{}", world.license("L1", "EMS").await);
+    let client = world.hub().client();
+    let call = async |method: Method, tag: Option<&str>, name: &str| {
+        let request = client.request(method, world.hub().url(&path)).basic_auth("admin", Some("a long password"));
+        let request = request.json(&json!({ "license_name": name }));
+        let request = tag.into_iter().fold(request, |request, tag| request.header("if-match", tag));
+        let answer = request.send().await.unwrap();
+        let tag = answer.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), tag, answer.json::<Value>().await.unwrap())
+    };
+    let seen = call(Method::GET, None, "").await.1.unwrap();
+    assert_eq!(call(Method::PUT, Some(&seen), "L2").await.0, 200);
+    let (status, _, refused) = call(Method::PUT, Some(&seen), "L3").await;
+    assert_eq!((status, &refused["error"]["status"]), (412, &json!(412)), "{refused}");
+    let (_, now, shown) = call(Method::GET, None, "").await;
+    assert_eq!((now.as_deref(), &shown["license_name"]), (Some("\"2\""), &json!("L2")));
+    assert_eq!(call(Method::PUT, None, "L3").await.0, 200, "without the header whatever there is is changed");
+}
+
+#[tokio::test]
 async fn a_license_is_shown_with_every_documented_field() {
     let world = World::new().await;
     let id = world.license("License_abc1", "EMS").await;

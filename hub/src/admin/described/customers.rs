@@ -1,26 +1,31 @@
 //! Customers, their plants, and the apps that are sold.
 
 use super::super::{apps, customers, plants};
-use super::{ADMINISTRATION as TAG, Entry, changed, identified, listed, made, numbered, shown};
+use super::{ADMINISTRATION as TAG, Entry, changed, edited, identified, listed, made, numbered, shown, tagged};
 use serde_json::json;
 use sitewarden_openapi::{Operation, Shape};
 
 pub(super) const TABLE: &[Entry] = &[
     ("GET", "/api/v1/admin/customers", || listed::<customers::Query, customers::View>(TAG, "Customers")),
-    ("POST", "/api/v1/admin/customers", || made::<customers::New, customers::View>(TAG, "Add a customer")),
-    ("GET", "/api/v1/admin/customers/{id}", || numbered(shown::<customers::View>(TAG, "A customer"))),
+    ("POST", "/api/v1/admin/customers", || tagged(made::<customers::New, customers::View>(TAG, "Add a customer"), 201)),
+    ("GET", "/api/v1/admin/customers/{id}", || tagged(numbered(shown::<customers::View>(TAG, "A customer")), 200)),
     ("PATCH", "/api/v1/admin/customers/{id}", || {
-        numbered(changed::<customers::Edit, customers::View>(TAG, "Change a customer"))
+        edited(numbered(changed::<customers::Edit, customers::View>(TAG, "Change a customer")))
     }),
     ("GET", "/api/v1/admin/customers/{id}/retention", || {
-        numbered(shown::<customers::Retention>(TAG, "How long a customer's raw telemetry is kept"))
+        let operation = shown::<customers::Retention>(TAG, "How long a customer's raw telemetry is kept");
+        tagged(numbered(operation), 200)
     }),
     ("POST", "/api/v1/admin/customers/{id}/retention", || {
-        numbered(changed::<customers::Retention, customers::Retention>(TAG, "Set how long raw telemetry is kept"))
+        let what = "Set how long raw telemetry is kept: an edit of the customer";
+        edited(numbered(changed::<customers::Retention, customers::Retention>(TAG, what)))
     }),
     ("GET", "/api/v1/admin/plants", || listed::<plants::Query, plants::View>(TAG, "Plants")),
-    ("POST", "/api/v1/admin/plants", || made::<plants::New, plants::View>(TAG, "Add a plant")),
-    ("GET", "/api/v1/admin/plants/{id}", || identified(shown::<plants::View>(TAG, "A plant"))),
+    ("POST", "/api/v1/admin/plants", || tagged(made::<plants::New, plants::View>(TAG, "Add a plant"), 201)),
+    ("GET", "/api/v1/admin/plants/{id}", || tagged(identified(shown::<plants::View>(TAG, "A plant")), 200)),
+    ("PATCH", "/api/v1/admin/plants/{id}", || {
+        edited(identified(changed::<plants::Edit, plants::View>(TAG, "Call a plant by another name")))
+    }),
     ("GET", "/api/v1/admin/apps", apps),
     ("POST", "/api/v1/admin/apps/{code}/versions", add_version),
 ];

@@ -1,7 +1,7 @@
 //! Leads. The samples are the document's.
 
 use super::super::leads::{contacts, institutions, notes};
-use super::{Entry, LEADS as TAG, changed, numbered, refuses, shown};
+use super::{Entry, LEADS as TAG, changed, edited, numbered, refuses, seen, shown, tagged};
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 use sitewarden_openapi::{Operation, Shape};
@@ -17,12 +17,12 @@ pub(super) const TABLE: &[Entry] = &[
     ("PUT", "/api/institutions/{id}", || {
         let operation = changed::<institutions::Edit, institutions::View>(TAG, "Change an institution");
         let operation = operation.describe("What is not named, or null, stays as it is.");
-        tagged(seen(numbered(operation)), 200).answers_example(200, institution())
+        edited(numbered(operation)).answers_example(200, institution())
     }),
     ("DELETE", "/api/institutions/{id}", || {
         let operation = removed("Remove an institution with its contacts and notes", "Institution");
         refuses(
-            numbered(operation),
+            seen(numbered(operation)),
             &[(409, "IS_CUSTOMER", "one that is a customer stays; `details.customer` is which")],
         )
     }),
@@ -38,7 +38,7 @@ pub(super) const TABLE: &[Entry] = &[
         tagged(of("contact", shown::<contacts::View>(TAG, "A contact")), 200)
     }),
     ("PUT", "/api/institutions/{id}/contacts/{contact}", || {
-        tagged(seen(of("contact", changed::<contacts::Edit, contacts::View>(TAG, "Change a contact"))), 200)
+        edited(of("contact", changed::<contacts::Edit, contacts::View>(TAG, "Change a contact")))
     }),
     ("DELETE", "/api/institutions/{id}/contacts/{contact}", || {
         seen(of("contact", removed("Remove a contact", "Contact")))
@@ -51,7 +51,7 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("GET", "/api/institutions/{id}/notes/{note}", || tagged(of("note", shown::<notes::View>(TAG, "A note")), 200)),
     ("PUT", "/api/institutions/{id}/notes/{note}", || {
-        tagged(seen(of("note", changed::<notes::Edit, notes::View>(TAG, "Change a note"))), 200)
+        edited(of("note", changed::<notes::Edit, notes::View>(TAG, "Change a note")))
     }),
     ("DELETE", "/api/institutions/{id}/notes/{note}", || seen(of("note", removed("Remove a note", "Note")))),
 ];
@@ -71,19 +71,7 @@ fn convert() -> Operation {
         .describe("It stays, with its contacts and notes. Name and address are its own unless others are given.")
         .takes(Shape::taken::<institutions::Convert>().example(json!({ "name": "Example University" })))
         .answers(201, "The customer", Shape::of::<institutions::Became>());
-    refuses(numbered(operation), &[(409, "ALREADY_CUSTOMER", "it is one already; `details.customer` is which")])
-}
-
-/// An answer says which state it shows.
-fn tagged(operation: Operation, status: u16) -> Operation {
-    operation.with_header(status, "ETag", "Its revision, for If-Match")
-}
-
-/// A change of the state that the caller saw.
-fn seen(operation: Operation) -> Operation {
-    let tag = Shape::schema(json!({ "type": "string", "pattern": "^([*]|\"[0-9]{1,18}\")$" }));
-    let operation = operation.header("If-Match", "Only if it is still in the state with this ETag", tag);
-    refuses(operation, &[(412, "CHANGED", "it was changed in the meantime; look at it again")])
+    refuses(seen(numbered(operation)), &[(409, "ALREADY_CUSTOMER", "it is one already; `details.customer` is which")])
 }
 
 /// A list whose pages have numbers.

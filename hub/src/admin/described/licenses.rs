@@ -1,7 +1,7 @@
 //! Licences, activations, statistics and analytics. The samples are the document's.
 
 use super::super::licenses::{Given, explain, history};
-use super::{ADMINISTRATION as TAG, ANALYTICS, Entry};
+use super::{ADMINISTRATION as TAG, ANALYTICS, Entry, edited, tagged};
 use serde_json::{Value, json};
 use sitewarden_openapi::{Operation, Shape};
 
@@ -10,12 +10,13 @@ pub(super) const TABLE: &[Entry] = &[
     ("POST", "/api/v1/admin/licenses", issue),
     ("GET", "/api/v1/admin/licenses/explain", explained),
     ("GET", "/api/v1/admin/licenses/{id}", || {
-        selected(Operation::new(TAG, "A licence, its machines and what they use").answers(200, "As it is", detail()))
+        let operation = Operation::new(TAG, "A licence, its machines and what they use");
+        tagged(selected(operation.answers(200, "As it is", detail())), 200)
     }),
     ("PUT", "/api/v1/admin/licenses/{id}", edit),
     ("DELETE", "/api/v1/admin/licenses/{id}", || {
         let answer = license(json!({ "message": "License revoked successfully" }));
-        selected(Operation::new(TAG, "Withdraw a licence for good").answers(200, "It is revoked", answer))
+        edited(selected(Operation::new(TAG, "Withdraw a licence for good").answers(200, "It is revoked", answer)))
     }),
     ("GET", "/api/v1/admin/licenses/{id}/history", || {
         let states = Shape::of::<history::Revision>().listed();
@@ -115,13 +116,14 @@ fn issue() -> Operation {
         "max_activations": 5, "max_users": 10, "features": ["feature1", "feature2"],
     });
     let more = json!({ "license_key": "NEW1-NEW2-NEW3-NEW4", "message": "License created successfully" });
-    Operation::new(TAG, "Sell a licence; its key is in the answer")
+    let operation = Operation::new(TAG, "Sell a licence; its key is in the answer")
         .describe(
             "To a customer, or to one of its sites. It has fixed dates, of which `valid_until` is the first day that is not \
              covered any more, or a `validity` that begins with its activation, or no end.",
         )
         .takes(Shape::taken::<Given>().example(sample))
-        .answers(201, "It is made", license(more))
+        .answers(201, "It is made", license(more));
+    tagged(operation, 201)
 }
 
 fn edit() -> Operation {
@@ -131,7 +133,7 @@ fn edit() -> Operation {
     let operation = Operation::new(TAG, "Change a licence; what is not given stays as it is")
         .takes(Shape::taken::<Given>().example(sample))
         .answers(200, "As it is now", license(json!({})));
-    selected(operation)
+    edited(selected(operation))
 }
 
 fn activations() -> Operation {

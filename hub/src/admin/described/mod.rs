@@ -13,6 +13,7 @@ mod webhooks;
 
 use super::page::Page;
 use crate::http::api::{Listed, Needs};
+use crate::http::{if_match, tagged};
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde_json::json;
@@ -147,6 +148,16 @@ fn shown<V: JsonSchema>(tag: &str, summary: &str) -> Operation {
 /// Something is changed.
 fn changed<N: JsonSchema, V: JsonSchema>(tag: &str, summary: &str) -> Operation {
     Operation::new(tag, summary).takes(Shape::taken::<N>()).answers(200, "As it is now", Shape::of::<V>())
+}
+
+/// A change of the state that the caller saw.
+fn seen(operation: Operation) -> Operation {
+    refuses(if_match(operation), &[(412, "CHANGED", "it was changed in the meantime; look at it again")])
+}
+
+/// A change of what the caller saw, whose answer says which state it is in now.
+fn edited(operation: Operation) -> Operation {
+    tagged(seen(operation), 200)
 }
 
 /// A number in the path.

@@ -1,37 +1,41 @@
 //! Sites, their agents, and what those sent.
 
 use super::super::{agents, evidence, flags, invite, keys, monitors, records, sites};
-use super::{ADMINISTRATION as TAG, Entry, changed, identified, listed, made, numbered, shown};
+use super::{ADMINISTRATION as TAG, Entry, changed, edited, identified, listed, made, numbered, shown, tagged};
 use serde_json::json;
 use sitewarden_openapi::{Operation, Shape};
 
 pub(super) const TABLE: &[Entry] = &[
     ("GET", "/api/v1/admin/sites", || listed::<sites::Query, sites::View>(TAG, "Sites")),
-    ("POST", "/api/v1/admin/sites", || made::<sites::New, sites::View>(TAG, "Add a site")),
-    ("GET", "/api/v1/admin/sites/{id}", || identified(shown::<sites::View>(TAG, "A site"))),
-    ("PATCH", "/api/v1/admin/sites/{id}", || identified(changed::<sites::Edit, sites::View>(TAG, "Change a site"))),
+    ("POST", "/api/v1/admin/sites", || tagged(made::<sites::New, sites::View>(TAG, "Add a site"), 201)),
+    ("GET", "/api/v1/admin/sites/{id}", || tagged(identified(shown::<sites::View>(TAG, "A site")), 200)),
+    ("PATCH", "/api/v1/admin/sites/{id}", || {
+        edited(identified(changed::<sites::Edit, sites::View>(TAG, "Change a site")))
+    }),
     ("GET", "/api/v1/admin/agents", || listed::<agents::Query, agents::View>(TAG, "Agents, and how they are")),
     ("POST", "/api/v1/admin/agents/invite", || {
         made::<invite::New, invite::View>(TAG, "Make a one-time token for a new agent of a site")
     }),
-    ("GET", "/api/v1/admin/agents/{id}", || identified(shown::<agents::View>(TAG, "An agent"))),
+    ("GET", "/api/v1/admin/agents/{id}", || tagged(identified(shown::<agents::View>(TAG, "An agent")), 200)),
     ("PATCH", "/api/v1/admin/agents/{id}", || {
-        identified(changed::<agents::Edit, agents::View>(TAG, "Call an agent by another name"))
+        edited(identified(changed::<agents::Edit, agents::View>(TAG, "Call an agent by another name")))
     }),
     ("POST", "/api/v1/admin/agents/{id}/revoke", || {
-        identified(changed::<agents::Withdrawal, agents::View>(TAG, "Revoke an agent: it may not come in any more"))
+        let what = "Revoke an agent: it may not come in any more";
+        edited(identified(changed::<agents::Withdrawal, agents::View>(TAG, what)))
     }),
     ("POST", "/api/v1/admin/agents/{id}/clear", || {
-        identified(changed::<agents::Word, agents::View>(TAG, "Let an agent go on in a fresh epoch after a fork"))
+        let what = "Let an agent go on in a fresh epoch after a fork";
+        edited(identified(changed::<agents::Word, agents::View>(TAG, what)))
     }),
     ("GET", "/api/v1/admin/records", || listed::<records::Query, records::View>(TAG, "What agents sent")),
     ("GET", "/api/v1/admin/monitors", || listed::<monitors::Query, monitors::View>(TAG, "Monitors in use at a site")),
     ("GET", "/api/v1/admin/flags", || {
         listed::<flags::Query, flags::View>(TAG, "Red flags: signs of tampering or piracy")
     }),
-    ("GET", "/api/v1/admin/flags/{id}", || numbered(shown::<flags::View>(TAG, "A red flag"))),
+    ("GET", "/api/v1/admin/flags/{id}", || tagged(numbered(shown::<flags::View>(TAG, "A red flag")), 200)),
     ("POST", "/api/v1/admin/flags/{id}/resolve", || {
-        numbered(changed::<flags::Resolution, flags::View>(TAG, "Put a red flag aside, with a note"))
+        edited(numbered(changed::<flags::Resolution, flags::View>(TAG, "Put a red flag aside, with a note")))
     }),
     ("GET", "/api/v1/admin/flags/{id}/evidence", || {
         numbered(shown::<evidence::View>(TAG, "What proves a fork: both halves that the agent signed"))

@@ -1,7 +1,7 @@
 //! Webhooks, and what is sent to them.
 
 use super::super::webhooks::{Address, DeliveryQuery, DeliveryView, Edit, Made, New, Nothing, Query, Rotation, View};
-use super::{Entry, changed, identified, listed, made, numbered, shown};
+use super::{Entry, changed, edited, identified, listed, made, numbered, seen, shown, tagged};
 use serde_json::json;
 use sitewarden_openapi::{Operation, Shape};
 
@@ -10,17 +10,18 @@ const TAG: &str = "Webhooks";
 pub(super) const TABLE: &[Entry] = &[
     ("GET", "/api/v1/admin/webhooks", || listed::<Query, View>(TAG, "Webhooks, and how they do")),
     ("POST", "/api/v1/admin/webhooks", add),
-    ("GET", "/api/v1/admin/webhooks/{id}", || numbered(shown::<View>(TAG, "A webhook"))),
-    ("PATCH", "/api/v1/admin/webhooks/{id}", || numbered(changed::<Edit, View>(TAG, "Change a webhook"))),
+    ("GET", "/api/v1/admin/webhooks/{id}", || tagged(numbered(shown::<View>(TAG, "A webhook")), 200)),
+    ("PATCH", "/api/v1/admin/webhooks/{id}", || edited(numbered(changed::<Edit, View>(TAG, "Change a webhook")))),
     ("DELETE", "/api/v1/admin/webhooks/{id}", || {
-        numbered(shown::<View>(TAG, "Remove a webhook, with what waits for it"))
+        seen(numbered(shown::<View>(TAG, "Remove a webhook, with what waits for it")))
     }),
     ("POST", "/api/v1/admin/webhooks/{id}/rotate", || {
         let operation = changed::<Rotation, Made>(TAG, "Make a new secret, which is shown this once");
-        numbered(operation.describe(
+        let operation = operation.describe(
             "For `overlap` hours what is sent is signed with the one before too. What a site's agent gets has one signature: \
              there the new one counts at once.",
-        ))
+        );
+        edited(numbered(operation))
     }),
     ("POST", "/api/v1/admin/webhooks/{id}/test", || {
         numbered(made::<Nothing, DeliveryView>(TAG, "Send a test: the event `webhook.test`"))
@@ -34,18 +35,19 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("PUT", "/api/v1/admin/sites/{id}/webhook", || {
         let operation = changed::<Address, Made>(TAG, "Set where a site's agent is called when its licences change");
-        identified(operation.describe("A first secret that is not given is made, and shown this once."))
+        edited(identified(operation.describe("A first secret that is not given is made, and shown this once.")))
     }),
     ("DELETE", "/api/v1/admin/sites/{id}/webhook", || {
-        identified(shown::<View>(TAG, "Have a site's agent not called any more"))
+        seen(identified(shown::<View>(TAG, "Have a site's agent not called any more")))
     }),
 ];
 
 fn add() -> Operation {
-    made::<New, Made>(TAG, "Have another system told of events").describe(
+    let operation = made::<New, Made>(TAG, "Have another system told of events").describe(
         "It gets `{\"event\", \"timestamp\", \"data\"}` by POST, with `webhook-id`, `webhook-timestamp` and \
          `webhook-signature` as Standard Webhooks says. The secret is shown this once.",
-    )
+    );
+    tagged(operation, 201)
 }
 
 fn delivery(operation: Operation) -> Operation {

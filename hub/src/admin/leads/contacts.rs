@@ -1,6 +1,6 @@
 //! `/api/institutions/{id}/contacts`.
 
-use super::{Body, CREATED, Caller, Error, Id, Ids, Numbered, Seen, Store, Tagged, span, time};
+use super::{Body, CREATED, Caller, Error, Id, Ids, Numbered, Store, Tagged, span, time};
 use crate::store::{Contact, ContactEdit, NewContact, Part};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
@@ -73,21 +73,19 @@ pub(in crate::admin) async fn edit(
     caller: Caller,
     State(store): State<Store>,
     Ids(ids): Ids,
-    Seen(seen): Seen,
     Body(edit): Body<Edit>,
 ) -> Result<Tagged<View>, Error> {
     let Edit { name, email, phone, position, is_primary } = edit;
-    let edit = ContactEdit { seen, name, email, phone, position, is_primary };
-    Ok(View::tagged(store.edit_contact(&caller.act(), ids, edit).await??))
+    let edit = ContactEdit { name, email, phone, position, is_primary };
+    Ok(View::tagged(store.edit_contact(&caller.act(), ids, edit).await?))
 }
 
 pub(in crate::admin) async fn remove(
     caller: Caller,
     State(store): State<Store>,
     Ids(ids): Ids,
-    Seen(seen): Seen,
 ) -> Result<Json<Value>, Error> {
-    store.remove_contact(&caller.act(), ids, seen).await??;
+    store.remove_contact(&caller.act(), ids).await?;
     Ok(Json(json!({ "id": ids.1, "message": "Contact deleted successfully" })))
 }
 

@@ -1,6 +1,6 @@
 //! `/api/institutions`.
 
-use super::{Body, CREATED, Caller, Error, Id, Numbered, Parameters, Seen, Store, Tagged, span, time};
+use super::{Body, CREATED, Caller, Error, Id, Numbered, Parameters, Store, Tagged, span, time};
 use crate::store::{Customer, Institution, InstitutionEdit, InstitutionFilter, NewInstitution, Part};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
@@ -106,11 +106,10 @@ pub(in crate::admin) async fn edit(
     caller: Caller,
     State(store): State<Store>,
     Id(id): Id<i64>,
-    Seen(seen): Seen,
     Body(edit): Body<Edit>,
 ) -> Result<Tagged<View>, Error> {
     let Edit { name, kind, address, tags, metadata } = edit;
-    let edit = InstitutionEdit { seen, name, kind, address, tags, metadata };
+    let edit = InstitutionEdit { name, kind, address, tags, metadata };
     Ok(View::tagged(store.edit_institution(&caller.act(), id, edit).await??))
 }
 
@@ -118,9 +117,8 @@ pub(in crate::admin) async fn remove(
     caller: Caller,
     State(store): State<Store>,
     Id(id): Id<i64>,
-    Seen(seen): Seen,
 ) -> Result<Json<Value>, Error> {
-    store.remove_institution(&caller.act(), id, seen).await??;
+    store.remove_institution(&caller.act(), id).await??;
     Ok(Json(json!({ "id": id, "message": "Institution deleted successfully" })))
 }
 

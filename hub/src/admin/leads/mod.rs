@@ -12,10 +12,7 @@ use super::{
     page::Numbered,
     time,
 };
-use crate::http::api::{
-    Access, Needs, Routes,
-    edition::{Seen, Tagged},
-};
+use crate::http::api::{Access, Needs, Routes, edition::Tagged};
 use crate::store::{LeadRefusal, Span, Store};
 use axum::{
     extract::{FromRequestParts, Path},
@@ -54,9 +51,6 @@ impl From<LeadRefusal> for Error {
                 (StatusCode::CONFLICT, "ALREADY_CUSTOMER", json!({ "customer": customer }))
             }
             LeadRefusal::TooManyContacts => (StatusCode::CONFLICT, "TOO_MANY_CONTACTS", json!({})),
-            LeadRefusal::Changed(revision) => {
-                (StatusCode::PRECONDITION_FAILED, "CHANGED", json!({ "revision": revision }))
-            }
         };
         Self::new(status, code, refusal.to_string()).with_details(details)
     }

@@ -1,6 +1,6 @@
 //! `/api/institutions/{id}/notes`, the newest first.
 
-use super::{Body, CREATED, Caller, Error, Id, Ids, Numbered, Seen, Store, Tagged, span, time};
+use super::{Body, CREATED, Caller, Error, Id, Ids, Numbered, Store, Tagged, span, time};
 use crate::store::{NewNote, Note, NoteEdit, Part};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
@@ -69,21 +69,19 @@ pub(in crate::admin) async fn edit(
     caller: Caller,
     State(store): State<Store>,
     Ids(ids): Ids,
-    Seen(seen): Seen,
     Body(edit): Body<Edit>,
 ) -> Result<Tagged<View>, Error> {
     let Edit { content, kind, tags } = edit;
-    let edit = NoteEdit { seen, content, kind, tags };
-    Ok(View::tagged(store.edit_note(&caller.act(), ids, edit).await??))
+    let edit = NoteEdit { content, kind, tags };
+    Ok(View::tagged(store.edit_note(&caller.act(), ids, edit).await?))
 }
 
 pub(in crate::admin) async fn remove(
     caller: Caller,
     State(store): State<Store>,
     Ids(ids): Ids,
-    Seen(seen): Seen,
 ) -> Result<Json<Value>, Error> {
-    store.remove_note(&caller.act(), ids, seen).await??;
+    store.remove_note(&caller.act(), ids).await?;
     Ok(Json(json!({ "id": ids.1, "message": "Note deleted successfully" })))
 }
 

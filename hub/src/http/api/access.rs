@@ -100,14 +100,14 @@ impl Access {
         };
         let user = user.ok_or_else(Error::unauthorised)?;
         let User { name, role, scope, .. } = user;
-        Ok(Caller { who: Who::User { name, session }, role, scope, address: Some(address) })
+        Ok(Caller { who: Who::User { name, session }, role, scope, address: Some(address), seen: None })
     }
 
     async fn by_key(&self, key: &str, address: IpAddr, now: UnixMillis) -> Result<Caller, Error> {
         if self.dev && key == development::API_KEY {
             // No key of the database has this number.
             let who = Who::Key { id: 0, name: "test key of --dev".to_owned() };
-            return Ok(Caller { who, role: Role::Admin, scope: Scope::default(), address: Some(address) });
+            return Ok(Caller { who, role: Role::Admin, scope: Scope::default(), address: Some(address), seen: None });
         }
         let Some(key) = self.store.recognise_api_key(key, Purpose::Api, now).await? else {
             let left = self.strangers.take(neighbourhood(address), Instant::now());
@@ -118,7 +118,13 @@ impl Access {
             tracing::warn!(%error, key = key.id, "the use of an API key could not be noted");
         }
         let scope = key.scope();
-        Ok(Caller { who: Who::Key { id: key.id, name: key.name }, role: key.role, scope, address: Some(address) })
+        Ok(Caller {
+            who: Who::Key { id: key.id, name: key.name },
+            role: key.role,
+            scope,
+            address: Some(address),
+            seen: None,
+        })
     }
 
     /// The user whose password it is.

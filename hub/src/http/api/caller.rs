@@ -16,6 +16,8 @@ pub(crate) struct Caller {
     pub(super) scope: Scope,
     /// `None` on the administration socket.
     pub(super) address: Option<IpAddr>,
+    /// Which state he saw of what he is about to change.
+    pub(super) seen: Option<i64>,
 }
 
 /// What kind of caller it is.
@@ -80,7 +82,7 @@ impl Needs {
 impl Caller {
     /// The owner of the data folder, who may do everything.
     pub(super) fn local() -> Self {
-        Self { who: Who::Local, role: Role::Admin, scope: Scope::default(), address: None }
+        Self { who: Who::Local, role: Role::Admin, scope: Scope::default(), address: None, seen: None }
     }
 
     pub(crate) const fn who(&self) -> &Who {
@@ -107,15 +109,15 @@ impl Caller {
         if store.reaches(self.scope, thing).await? { Ok(()) } else { Err(Error::not_found(kind)) }
     }
 
-    /// Something is done now, by him.
+    /// Something is done now, by him, to what he saw.
     pub(crate) fn act(&self) -> Act {
         let at = crate::wall_clock();
         let (actor, by) = match &self.who {
-            Who::Local => return Act::local(at),
+            Who::Local => return Act { seen: self.seen, ..Act::local(at) },
             Who::User { name, .. } => (Actor::User, name.clone()),
             Who::Key { id, name } => (Actor::ApiKey, format!("api key {id} ({name})")),
         };
-        Act { actor, by, at, address: self.address }
+        Act { actor, by, at, address: self.address, seen: self.seen }
     }
 }
 

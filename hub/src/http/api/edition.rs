@@ -1,18 +1,21 @@
 //! Editions: an answer's `ETag` says which state of a thing it shows, and a change with `If-Match` is made only if the thing
 //! is still in that state. Which state it is, is decided in the transaction of the change.
+//!
+//! The tag is the thing's revision, which grows with every edit. What is only observed of it (when it was last used, how many
+//! machines it has) is shown beside that, and moves no tag; so there is no answer "not modified" either.
 
-use super::Error;
 use axum::{
     Json,
-    extract::FromRequestParts,
     http::{
-        StatusCode,
+        HeaderMap,
         header::{ETAG, IF_MATCH},
-        request::Parts,
     },
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+
+/// No thing has it: revisions begin with 1.
+const NONE: i64 = 0;
 
 /// A thing as it is, with its revision as `ETag`.
 pub(crate) struct Tagged<T>(pub(crate) i64, pub(crate) T);
@@ -23,30 +26,15 @@ impl<T: Serialize> IntoResponse for Tagged<T> {
     }
 }
 
-/// The revision that a caller saw and wants to change; `None` if he changes whatever there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen(pub(crate) Option<i64>);
-
-impl<S: Send + Sync> FromRequestParts<S> for Seen {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        let Some(header) = parts.headers.get(IF_MATCH) else { return Ok(Self(None)) };
-        read(header.to_str().unwrap_or_default()).ok_or_else(|| {
-            let message = "If-Match must be * or one ETag of this API, such as \"3\"";
-            Error::new(StatusCode::PRECONDITION_FAILED, "CHANGED", message)
-        })
+/// The revision that a caller saw and wants to change; `None` if he changes whatever there is. What is no tag of ours
+/// matches nothing.
+pub(crate) fn seen(headers: &HeaderMap) -> Option<i64> {
+    let tag = headers.get(IF_MATCH)?.to_str().unwrap_or_default().trim();
+    if tag == "*" {
+        return None;
     }
-}
-
-/// What is no tag of ours is none that can match.
-fn read(text: &str) -> Option<Seen> {
-    let text = text.trim();
-    if text == "*" {
-        return Some(Seen(None));
-    }
-    let revision = text.strip_prefix('"')?.strip_suffix('"')?.parse().ok()?;
-    Some(Seen(Some(revision)))
+    let revision = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| tag.parse().ok());
+    Some(revision.unwrap_or(NONE))
 }
 
 #[cfg(test)]
@@ -54,11 +42,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_read_back_and_any_other_is_none() {
-        assert_eq!(read("\"3\""), Some(Seen(Some(3))));
-        assert_eq!(read(" * "), Some(Seen(None)));
+    fn a_tag_is_read_back_and_any_other_matches_nothing() {
+        let read = |tag: &str| seen(&HeaderMap::from_iter([(IF_MATCH, tag.parse().unwrap())]));
+        assert_eq!(seen(&HeaderMap::new()), None);
+        assert_eq!((read("\"3\""), read(" * ")), (Some(3), None));
         for other in ["3", "\"x\"", "W/\"3\"", "\"1\", \"2\"", ""] {
-            assert_eq!(read(other), None, "{other}");
+            assert_eq!(read(other), Some(NONE), "{other}");
         }
     }
 }

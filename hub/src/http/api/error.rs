@@ -122,6 +122,8 @@ impl From<store::Error> for Error {
         match error {
             store::Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", message),
             store::Error::Conflict { .. } => Self::new(StatusCode::CONFLICT, "CONFLICT", message),
+            store::Error::Changed { revision } => Self::new(StatusCode::PRECONDITION_FAILED, "CHANGED", message)
+                .with_details(json!({ "revision": revision })),
             store::Error::Invalid { what, .. } => Self::invalid(what, message),
             store::Error::Unavailable | store::Error::Commit(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

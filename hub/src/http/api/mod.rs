@@ -19,7 +19,9 @@
 //! - a list of ours has a cursor ([`Page`](page::Page)), a documented one has pages by number ([`Numbered`](page::Numbered));
 //! - a public route is counted by address, any other by token or key ([`Limits`](limits::Limits)), which the table sees to;
 //! - a guarded POST may come with an `Idempotency-Key`, which the table sees to as well;
-//! - what is edited has a revision: `ETag` and `If-Match` are [`Tagged`](edition::Tagged) and [`Seen`](edition::Seen);
+//! - what is edited has a revision, which its answers carry as `ETag` ([`Tagged`](edition::Tagged)); `If-Match` comes with
+//!   `caller.act()`, and the store's operation asks [`Act::check_seen`](crate::store::Act) in the transaction of the change;
+//!   a route for it without a row in `admin/tests/editions.rs` fails that test;
 //! - a store's refusal becomes an [`Error`] by `From`; a code of its own is made with [`Error::new`].
 
 pub(crate) mod access;

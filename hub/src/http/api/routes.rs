@@ -1,6 +1,6 @@
 //! A table of routes that says of each who may call it, and sees to it.
 
-use super::{Access, Error, LocalAdministrator, Needs, idempotency, limits::say};
+use super::{Access, Error, LocalAdministrator, Needs, edition, idempotency, limits::say};
 use crate::http::{address, rate::Standing};
 use axum::{
     Router,
@@ -101,7 +101,8 @@ async fn guard(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Error> {
-    let caller = access.caller(request.headers(), request.extensions()).await?;
+    let mut caller = access.caller(request.headers(), request.extensions()).await?;
+    caller.seen = edition::seen(request.headers());
     let standing = access.limits().caller(&caller)?;
     needs.check(&caller)?;
     let key = if request.method() == Method::POST { idempotency::key(request.headers())? } else { None };

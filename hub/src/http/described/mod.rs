@@ -1,9 +1,12 @@
 //! What each route takes and answers: the hub's OpenAPI document. What the agents serve too is in
 //! `sitewarden_openapi::shared`. Paths of no table stand beside their handlers in `super::router`.
 
+mod editions;
 pub(super) mod operations;
 pub(crate) mod plant;
 pub(super) mod telemetry;
+
+pub(crate) use editions::{if_match, tagged};
 
 use serde_json::{Value, json};
 use sitewarden_openapi::shared::{self, API_KEY, LICENSE_SERVER, LICENSES, MONITORS, TELEMETRY};

@@ -1,5 +1,6 @@
 //! The plant licence API: what the hub alone serves of it, and what it refuses beside what the agents do.
 
+use super::if_match;
 use serde_json::json;
 use sitewarden_openapi::shared::plant::{error, known, refuses};
 use sitewarden_openapi::shared::{LICENSES, MONITORS, plant};
@@ -70,7 +71,7 @@ pub(in crate::http) fn update() -> Operation {
         .takes(body)
         .answers(200, "Done", Shape::word(&["License updated"]));
     let operation = refuses(
-        operation,
+        if_match(operation),
         &[
             (
                 400,
@@ -79,6 +80,7 @@ pub(in crate::http) fn update() -> Operation {
                  empty",
             ),
             (409, "another licence of the app is active, or more monitors run than the quota"),
+            (412, "it is at revision 3 now, which is not the one that you saw; look at it again"),
             TOO_LARGE,
         ],
     );

@@ -150,6 +150,7 @@ impl From<LicenseRefusal> for Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
+            store::Error::Changed { .. } => Self::new(StatusCode::PRECONDITION_FAILED, error.to_string()),
             store::Error::Invalid { .. } => Self::bad(error.to_string()),
             store::Error::Unavailable | store::Error::Commit(_) => Self::busy(),
             error => {

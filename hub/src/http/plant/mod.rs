@@ -20,7 +20,10 @@ mod who;
 use super::{
     Parts,
     basic::Basic,
-    described::plant::{self as described, at_hub},
+    described::{
+        plant::{self as described, at_hub},
+        tagged,
+    },
 };
 use crate::store::{Act, Store};
 use axum::{
@@ -56,7 +59,7 @@ pub(crate) struct Plant {
 pub(super) fn routes() -> Routes<Parts> {
     Routes::new()
         .post("/licenses", generate::generate, described::generate())
-        .get("/licenses/{id}", show::show, at_hub(plant::show()))
+        .get("/licenses/{id}", show::show, tagged(at_hub(plant::show()), 200))
         .put("/licenses/{id}", update::update, described::update())
         // The document says GET, and its own curl line has an empty `--data`, with which curl sends a POST.
         .get("/licenses/_list", show::list, at_hub(plant::list()))

@@ -4,6 +4,7 @@
 //! keys.
 
 use super::{Plant, error::Error, license_id, who::Caller};
+use crate::http::api::edition::Tagged;
 use crate::store::{self, SeenLicense};
 use axum::{
     Json,
@@ -26,10 +27,10 @@ pub(super) async fn show(
     caller: Caller,
     State(plant): State<Arc<Plant>>,
     path: Result<Path<String>, PathRejection>,
-) -> Result<Json<Shown>, Error> {
+) -> Result<Tagged<Shown>, Error> {
     let id = license_id(path).ok_or_else(Error::no_data)?;
     match plant.store.seen_license(caller.0.scope, id).await {
-        Ok(license) => Ok(Json(shown(license, &caller))),
+        Ok(license) => Ok(Tagged(license.license.revision.into(), shown(license, &caller))),
         Err(store::Error::NotFound { .. }) => Err(Error::no_data()),
         Err(error) => Err(error.into()),
     }

@@ -2,6 +2,7 @@
 //!
 //! Decided where the document is silent: a field that is not given, or `null`, stays as it is, and none given is too
 //! little; an empty name, app, plant, site or validity is refused; a quota of any wrong kind gets the documented text.
+//! Ours: with `If-Match` it is changed only if it is as the caller saw it.
 
 use super::{
     Plant, act,
@@ -10,7 +11,8 @@ use super::{
     license_id,
     who::Vendor,
 };
-use crate::store::{self, LicenseEdit, LicenseSelector, Store};
+use crate::http::api::edition;
+use crate::store::{self, Act, LicenseEdit, LicenseSelector, Store};
 use axum::{
     Json,
     body::Bytes,
@@ -46,7 +48,8 @@ pub(super) async fn update(
     let id = LicenseSelector::Uuid(license_id(path).ok_or_else(Error::no_license)?);
     plant.store.show_license(id).await.map_err(absent)?;
     let edit = texts.checked(&plant.store, &fields).await?;
-    plant.store.edit_license(&act(&caller), id, edit).await.map_err(absent)??;
+    let act = Act { seen: edition::seen(&headers), ..act(&caller) };
+    plant.store.edit_license(&act, id, edit).await.map_err(absent)??;
     Ok(Json("License updated"))
 }
 

@@ -16,12 +16,13 @@ impl Store {
     /// agent's sessions are told.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] for one that was revoked; [`Error::Invalid`] for a note that says nothing
+    /// [`Error::NotFound`]; [`Error::Changed`]; [`Error::Conflict`] for one that was revoked; [`Error::Invalid`] for a note that says nothing
     /// or too much.
     pub async fn clear_agent(&self, act: &Act, id: AgentId, note: &str) -> Result<Agent, Error> {
         let (act, note) = (act.clone(), flags::checked_note(note)?);
         self.write(move |tx| {
             let before = found(agent(tx, id)?, "agent")?;
+            act.check_seen(before.revision)?;
             if before.status == AgentStatus::Revoked {
                 return Err(Error::Conflict { what: "revocation of this agent" });
             }
@@ -33,8 +34,10 @@ impl Store {
                      FROM agents a WHERE a.uuid = ?",
                 )?
                 .query_row([id.as_bytes()], |row| row.get(0))?;
-            tx.prepare_cached("UPDATE agents SET cleared_epoch = ?, cleared_at = ? WHERE uuid = ?")?
-                .execute(params![epoch, act.at.0, id.as_bytes()])?;
+            tx.prepare_cached(
+                "UPDATE agents SET cleared_epoch = ?, cleared_at = ?, revision = revision + 1 WHERE uuid = ?",
+            )?
+            .execute(params![epoch, act.at.0, id.as_bytes()])?;
             tx.prepare_cached(
                 "UPDATE red_flags SET resolved_at = ?1, resolved_by = ?2, note = ?3
                  WHERE resolved_at IS NULL AND kind IN ('rollback', 'clone', 'fork')

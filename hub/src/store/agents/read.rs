@@ -12,7 +12,8 @@ use sitewarden_protocol::{
 };
 
 const COLUMNS: &str = "uuid, site, status, hostname, program, signing_key, enrolled_at, revoked_at, last_seen, address, \
-     records_received, records_lost, live_status, records_dropped, revoke_reason, revoked_from_epoch, revoked_from_seq";
+     records_received, records_lost, live_status, records_dropped, revoke_reason, revoked_from_epoch, revoked_from_seq, \
+     revision";
 
 const DAMAGED: Error = Error::Damaged { what: "agent" };
 
@@ -91,6 +92,7 @@ fn agent_row(row: &Row<'_>) -> Result<Agent, Error> {
         records_received: counted(row, 10)?,
         records_lost: counted(row, 11)?,
         records_dropped: counted(row, 13)?,
+        revision: row.get(17)?,
         // A status of a newer version says nothing here; the next one replaces it.
         live: live.and_then(|bytes| codec::decode(&bytes).ok()),
     })

@@ -31,18 +31,19 @@ impl Store {
     /// on. What of that is stored already stays, with a red flag that says how much. A repeat changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] for a reason that says nothing or too much.
+    /// [`Error::NotFound`]; [`Error::Changed`]; [`Error::Invalid`] for a reason that says nothing or too much.
     pub async fn revoke_agent(&self, act: &Act, id: AgentId, revocation: Revocation) -> Result<Agent, Error> {
         let (act, Revocation { reason, from }) = (act.clone(), revocation);
         let reason = reason.map(|reason| checked(&reason)).transpose()?;
         self.write(move |tx| {
             let before = found(agent(tx, id)?, "agent")?;
+            act.check_seen(before.revision)?;
             if before.status == AgentStatus::Revoked {
                 return Ok(before);
             }
             tx.prepare_cached(
                 "UPDATE agents SET status = 'revoked', revoked_at = ?, revoke_reason = ?, revoked_from_epoch = ?,
-                    revoked_from_seq = ? WHERE uuid = ?",
+                    revoked_from_seq = ?, revision = revision + 1 WHERE uuid = ?",
             )?
             .execute(params![
                 act.at.0,

@@ -81,13 +81,14 @@ impl Store {
     /// Makes a key of the same name and scope, and lets the old one count for as long as `overlap` still.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] if the key does not count any more; [`Error::Invalid`] for one key too
+    /// [`Error::NotFound`]; [`Error::Changed`]; [`Error::Conflict`] if the key does not count any more; [`Error::Invalid`] for one key too
     /// many.
     pub async fn rotate_api_key(&self, act: &Act, id: i64, overlap: Duration) -> Result<RotatedApiKey, Error> {
         let act = act.clone();
         let random = Zeroizing::new(secrets::random()?);
         self.write(move |tx| {
             let before = read::find(tx, id)?;
+            act.check_seen(before.revision)?;
             if !before.counts(act.at) {
                 return Err(Error::Conflict { what: "end of this API key" });
             }
@@ -103,7 +104,8 @@ impl Store {
             };
             let end = act.at.after(overlap);
             let end = before.expires_at.map_or(end, |earlier| earlier.min(end));
-            tx.prepare_cached("UPDATE api_keys SET expires_at = ? WHERE id = ?")?.execute(params![end.0, id])?;
+            tx.prepare_cached("UPDATE api_keys SET expires_at = ?, revision = revision + 1 WHERE id = ?")?
+                .execute(params![end.0, id])?;
             if overlap.is_zero() {
                 untell(tx, &before)?;
             }
@@ -119,15 +121,17 @@ impl Store {
     /// Revokes a key; it does not count from now on. A repeat changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`]; [`Error::Changed`].
     pub async fn revoke_api_key(&self, act: &Act, id: i64) -> Result<ApiKey, Error> {
         let act = act.clone();
         self.write(move |tx| {
             let before = read::find(tx, id)?;
+            act.check_seen(before.revision)?;
             if before.revoked_at.is_some() {
                 return Ok(before);
             }
-            tx.prepare_cached("UPDATE api_keys SET revoked_at = ? WHERE id = ?")?.execute(params![act.at.0, id])?;
+            tx.prepare_cached("UPDATE api_keys SET revoked_at = ?, revision = revision + 1 WHERE id = ?")?
+                .execute(params![act.at.0, id])?;
             untell(tx, &before)?;
             let after = read::find(tx, id)?;
             let (was, is) = (json!(before), json!(after));

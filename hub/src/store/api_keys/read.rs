@@ -5,7 +5,8 @@ use crate::store::{Role, Scope, error::Error, error::found, page_size};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sitewarden_protocol::{api_key::ApiKeyDigest, id::SiteId, snapshot::MAX_API_KEYS, time::UnixMillis};
 
-const COLUMNS: &str = "id, name, customer, site, hint, created_at, expires_at, last_used, revoked_at, purpose, role";
+const COLUMNS: &str = "id, name, customer, site, hint, created_at, expires_at, last_used, revoked_at, purpose, role, \
+     revision";
 
 pub(super) fn find(connection: &Connection, id: i64) -> Result<ApiKey, Error> {
     let sql = format!("SELECT {COLUMNS} FROM api_keys WHERE id = ?");
@@ -21,7 +22,7 @@ pub(in crate::store) fn of_digest(
     let sql = format!("SELECT {COLUMNS}, digest FROM api_keys WHERE digest = ? AND purpose = ?");
     let mut query = connection.prepare_cached(&sql)?;
     let row = query.query_row(params![digest.as_bytes(), purpose.name()], |row| {
-        Ok((ApiKeyDigest::from_bytes(row.get(11)?), api_key(row)?))
+        Ok((ApiKeyDigest::from_bytes(row.get("digest")?), api_key(row)?))
     });
     Ok(row.optional()?)
 }
@@ -87,5 +88,6 @@ fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
         expires_at: time(6)?,
         last_used: time(7)?,
         revoked_at: time(8)?,
+        revision: row.get(11)?,
     })
 }

@@ -1,6 +1,6 @@
 //! The people at an institution. Whoever becomes the primary contact takes that from the one who was.
 
-use super::{MAX_CONTACTS, Part, Refusal, Span, Stop, check_seen, fields, institutions, search, settled, span};
+use super::{MAX_CONTACTS, Part, Refusal, Span, Stop, fields, institutions, search, settled, span};
 use crate::store::{Act, Store, audit, counted, customers::checked_name, error::Error, error::found, writer::Tx};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -50,8 +50,6 @@ pub struct NewContact {
 /// What is to be changed; `None` stays as it is, an empty text is none.
 #[derive(Debug, Clone, Default)]
 pub struct ContactEdit {
-    /// The revision that the caller saw; another one is refused.
-    pub seen: Option<i64>,
     /// Who.
     pub name: Option<String>,
     /// Where to write to.
@@ -109,29 +107,24 @@ impl Store {
     /// Changes a contact.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Invalid`].
+    /// [`Error::NotFound`], [`Error::Changed`], [`Error::Invalid`].
     pub async fn edit_contact(
         &self,
         act: &Act,
         (institution, id): (i64, i64),
         edit: ContactEdit,
-    ) -> Result<Result<Contact, Refusal>, Error> {
+    ) -> Result<Contact, Error> {
         let act = act.clone();
-        self.write(move |tx| settled(change(tx, &act, (institution, id), &edit))).await
+        self.write(move |tx| change(tx, &act, (institution, id), &edit)).await
     }
 
     /// Removes a contact, and answers how it was.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn remove_contact(
-        &self,
-        act: &Act,
-        (institution, id): (i64, i64),
-        seen: Option<i64>,
-    ) -> Result<Result<Contact, Refusal>, Error> {
+    /// [`Error::NotFound`], [`Error::Changed`].
+    pub async fn remove_contact(&self, act: &Act, (institution, id): (i64, i64)) -> Result<Contact, Error> {
         let act = act.clone();
-        self.write(move |tx| settled(remove(tx, &act, (institution, id), seen))).await
+        self.write(move |tx| remove(tx, &act, (institution, id))).await
     }
 }
 
@@ -190,9 +183,9 @@ fn add(tx: &Tx<'_>, act: &Act, institution: i64, new: &NewContact) -> Result<Con
     Ok(added)
 }
 
-fn change(tx: &Tx<'_>, act: &Act, (institution, id): (i64, i64), edit: &ContactEdit) -> Result<Contact, Stop> {
+fn change(tx: &Tx<'_>, act: &Act, (institution, id): (i64, i64), edit: &ContactEdit) -> Result<Contact, Error> {
     let before = find(tx, institution, id)?;
-    check_seen(edit.seen, before.revision)?;
+    act.check_seen(before.revision)?;
     let mut after = before.clone();
     if let Some(name) = &edit.name {
         after.name = checked_name(name)?;
@@ -220,9 +213,9 @@ fn change(tx: &Tx<'_>, act: &Act, (institution, id): (i64, i64), edit: &ContactE
     Ok(after)
 }
 
-fn remove(tx: &Tx<'_>, act: &Act, (institution, id): (i64, i64), seen: Option<i64>) -> Result<Contact, Stop> {
+fn remove(tx: &Tx<'_>, act: &Act, (institution, id): (i64, i64)) -> Result<Contact, Error> {
     let before = find(tx, institution, id)?;
-    check_seen(seen, before.revision)?;
+    act.check_seen(before.revision)?;
     tx.prepare_cached("DELETE FROM contacts WHERE id = ?")?.execute([id])?;
     search::index(tx, &institutions::find(tx, institution)?)?;
     record(tx, act, "contact.remove", Some(&before), None)?;

@@ -30,6 +30,7 @@ pub(super) fn subject(id: i64) -> String {
 
 fn convert(tx: &Tx<'_>, act: &Act, id: i64, name: Option<&str>, email: Option<&str>) -> Result<Customer, Stop> {
     let institution = institutions::find(tx, id)?;
+    act.check_seen(institution.revision)?;
     if let Some(customer) = institution.customer {
         return Err(Stop::Refused(Refusal::AlreadyCustomer(customer)));
     }

@@ -1,6 +1,6 @@
 //! Institutions: added, edited, removed.
 
-use super::{Refusal, Stop, check_seen, convert, fields, search, settled};
+use super::{Refusal, Stop, convert, fields, search, settled};
 use crate::store::{Act, Store, audit, customers::checked_name, error::Error, error::found, writer::Tx};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -51,8 +51,6 @@ pub struct NewInstitution {
 /// What is to be changed; `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct InstitutionEdit {
-    /// The revision that the caller saw; another one is refused.
-    pub seen: Option<i64>,
     /// Unique.
     pub name: Option<String>,
     /// What it is.
@@ -91,7 +89,7 @@ impl Store {
     /// Changes an institution. An edit that changes nothing leaves no trace.
     ///
     /// # Errors
-    /// [`Error::NotFound`], else as [`Store::add_institution`].
+    /// [`Error::NotFound`], [`Error::Changed`], else as [`Store::add_institution`].
     pub async fn edit_institution(
         &self,
         act: &Act,
@@ -102,18 +100,13 @@ impl Store {
         self.write(move |tx| settled(change(tx, &act, id, &edit))).await
     }
 
-    /// Removes an institution with its contacts and notes, and answers how it was. `seen` as in [`InstitutionEdit`].
+    /// Removes an institution with its contacts and notes, and answers how it was.
     ///
     /// # Errors
-    /// [`Error::NotFound`]. One that is a customer stays.
-    pub async fn remove_institution(
-        &self,
-        act: &Act,
-        id: i64,
-        seen: Option<i64>,
-    ) -> Result<Result<Institution, Refusal>, Error> {
+    /// [`Error::NotFound`], [`Error::Changed`]. One that is a customer stays.
+    pub async fn remove_institution(&self, act: &Act, id: i64) -> Result<Result<Institution, Refusal>, Error> {
         let act = act.clone();
-        self.write(move |tx| settled(remove(tx, &act, id, seen))).await
+        self.write(move |tx| settled(remove(tx, &act, id))).await
     }
 }
 
@@ -155,7 +148,7 @@ fn add(tx: &Tx<'_>, act: &Act, new: &NewInstitution) -> Result<Institution, Erro
 
 fn change(tx: &Tx<'_>, act: &Act, id: i64, edit: &InstitutionEdit) -> Result<Institution, Stop> {
     let before = find(tx, id)?;
-    check_seen(edit.seen, before.revision)?;
+    act.check_seen(before.revision)?;
     let mut after = before.clone();
     if let Some(name) = &edit.name {
         after.name = checked_name(name)?;
@@ -197,9 +190,9 @@ fn change(tx: &Tx<'_>, act: &Act, id: i64, edit: &InstitutionEdit) -> Result<Ins
     Ok(after)
 }
 
-fn remove(tx: &Tx<'_>, act: &Act, id: i64, seen: Option<i64>) -> Result<Institution, Stop> {
+fn remove(tx: &Tx<'_>, act: &Act, id: i64) -> Result<Institution, Stop> {
     let before = find(tx, id)?;
-    check_seen(seen, before.revision)?;
+    act.check_seen(before.revision)?;
     if let Some(customer) = before.customer {
         return Err(Stop::Refused(Refusal::IsCustomer(customer)));
     }

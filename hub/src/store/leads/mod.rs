@@ -33,9 +33,6 @@ pub enum Refusal {
     /// One more would be too many.
     #[error("an institution has at most {MAX_CONTACTS} contacts")]
     TooManyContacts,
-    /// The caller saw an older state.
-    #[error("it was changed in the meantime, and is at revision {0} now; look at it again")]
-    Changed(i64),
 }
 
 /// Part of a list.
@@ -80,14 +77,6 @@ fn settled<T>(result: Result<T, Stop>) -> Result<Result<T, Refusal>, super::Erro
         Ok(done) => Ok(Ok(done)),
         Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
         Err(Stop::Failed(error)) => Err(error),
-    }
-}
-
-/// Whether a state is the one that the caller saw, if he says which.
-fn check_seen(seen: Option<i64>, is: i64) -> Result<(), Stop> {
-    match seen {
-        Some(seen) if seen != is => Err(Stop::Refused(Refusal::Changed(is))),
-        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was said with an institution, newest first.
 
-use super::{Part, Refusal, Span, Stop, check_seen, fields, institutions, settled, span};
+use super::{Part, Span, fields, institutions, span};
 use crate::store::{Act, Store, audit, counted, error::Error, error::found, writer::Tx};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -45,8 +45,6 @@ pub struct NewNote {
 /// What is to be changed; `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct NoteEdit {
-    /// The revision that the caller saw; another one is refused.
-    pub seen: Option<i64>,
     /// 1 to 20,000 characters.
     pub content: Option<String>,
     /// What it was.
@@ -94,29 +92,19 @@ impl Store {
     /// Changes a note. Its author stays; who changed it is in the audit log.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Invalid`].
-    pub async fn edit_note(
-        &self,
-        act: &Act,
-        (institution, id): (i64, i64),
-        edit: NoteEdit,
-    ) -> Result<Result<Note, Refusal>, Error> {
+    /// [`Error::NotFound`], [`Error::Changed`], [`Error::Invalid`].
+    pub async fn edit_note(&self, act: &Act, (institution, id): (i64, i64), edit: NoteEdit) -> Result<Note, Error> {
         let act = act.clone();
-        self.write(move |tx| settled(change(tx, &act, (institution, id), &edit))).await
+        self.write(move |tx| change(tx, &act, (institution, id), &edit)).await
     }
 
     /// Removes a note, and answers how it was.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn remove_note(
-        &self,
-        act: &Act,
-        (institution, id): (i64, i64),
-        seen: Option<i64>,
-    ) -> Result<Result<Note, Refusal>, Error> {
+    /// [`Error::NotFound`], [`Error::Changed`].
+    pub async fn remove_note(&self, act: &Act, (institution, id): (i64, i64)) -> Result<Note, Error> {
         let act = act.clone();
-        self.write(move |tx| settled(remove(tx, &act, (institution, id), seen))).await
+        self.write(move |tx| remove(tx, &act, (institution, id))).await
     }
 }
 
@@ -158,9 +146,9 @@ fn add(tx: &Tx<'_>, act: &Act, institution: i64, new: &NewNote) -> Result<Note, 
     Ok(added)
 }
 
-fn change(tx: &Tx<'_>, act: &Act, (institution, id): (i64, i64), edit: &NoteEdit) -> Result<Note, Stop> {
+fn change(tx: &Tx<'_>, act: &Act, (institution, id): (i64, i64), edit: &NoteEdit) -> Result<Note, Error> {
     let before = find(tx, institution, id)?;
-    check_seen(edit.seen, before.revision)?;
+    act.check_seen(before.revision)?;
     let mut after = before.clone();
     if let Some(content) = &edit.content {
         after.content = fields::content(content)?;
@@ -188,9 +176,9 @@ fn change(tx: &Tx<'_>, act: &Act, (institution, id): (i64, i64), edit: &NoteEdit
     Ok(after)
 }
 
-fn remove(tx: &Tx<'_>, act: &Act, (institution, id): (i64, i64), seen: Option<i64>) -> Result<Note, Stop> {
+fn remove(tx: &Tx<'_>, act: &Act, (institution, id): (i64, i64)) -> Result<Note, Error> {
     let before = find(tx, institution, id)?;
-    check_seen(seen, before.revision)?;
+    act.check_seen(before.revision)?;
     tx.prepare_cached("DELETE FROM notes WHERE id = ?")?.execute([id])?;
     record(tx, act, "note.remove", Some(&before), None)?;
     Ok(before)

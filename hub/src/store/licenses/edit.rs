@@ -85,7 +85,7 @@ impl Store {
     /// Changes a licence; what changes nothing makes no revision.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Invalid`] for a value. What the rules forbid is the inner [`Refusal`].
+    /// [`Error::NotFound`], [`Error::Changed`], [`Error::Invalid`] for a value. What the rules forbid is the inner [`Refusal`].
     pub async fn edit_license(
         &self,
         act: &Act,
@@ -109,8 +109,10 @@ fn change_one(
     edit: &LicenseEdit,
     secrets: &StoreSecrets,
 ) -> Result<LicenseRow, Stop> {
-    // First, so that the rules see no Active licence whose time is over.
-    expire_around(tx, act.at, &find(tx, which)?)?;
+    let stored = find(tx, which)?;
+    act.check_seen(stored.revision.into())?;
+    // So that the rules see no Active licence whose time is over.
+    expire_around(tx, act.at, &stored)?;
     if let Some(site) = edit.site {
         expire(tx, act.at, Some(site))?;
     }

@@ -5,7 +5,7 @@
 //! counts is when the hub got it: clocks of sites may say anything.
 
 use crate::store::{Act, Store, audit, customers, error::Error, writer::Tx};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 use sitewarden_protocol::{record::kind, time::UnixMillis};
 
@@ -30,36 +30,34 @@ const TOLD: [u16; 8] = [
 const MAX_DAYS: u32 = 36_500;
 
 impl Store {
-    /// How long a customer's raw telemetry is kept, days; `None` for ever.
+    /// How long a customer's raw telemetry is kept, days; `None` for ever. And the customer's revision.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn raw_days(&self, customer: i64) -> Result<Option<u32>, Error> {
-        self.read(move |connection| {
-            customers::find(connection, customer)?;
-            let mut query = connection.prepare_cached("SELECT raw_days FROM customers WHERE id = ?")?;
-            Ok(query.query_row([customer], |row| row.get(0))?)
-        })
-        .await
+    pub async fn raw_days(&self, customer: i64) -> Result<(Option<u32>, i64), Error> {
+        self.read(move |connection| raw_days(connection, customer)).await
     }
 
-    /// Sets it.
+    /// Sets it. Answers the customer's revision, which this makes a new one.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`Error::Invalid`] for no day or more than a hundred years.
-    pub async fn set_raw_days(&self, act: &Act, customer: i64, days: Option<u32>) -> Result<(), Error> {
+    /// [`Error::NotFound`], [`Error::Changed`], or [`Error::Invalid`] for no day or more than a hundred years.
+    pub async fn set_raw_days(&self, act: &Act, customer: i64, days: Option<u32>) -> Result<i64, Error> {
         if days.is_some_and(|days| !(1..=MAX_DAYS).contains(&days)) {
             return Err(Error::Invalid { what: "raw_days", allowed: "1 to 36500" });
         }
         let act = act.clone();
         self.write(move |tx| {
-            customers::find(tx, customer)?;
-            let before: Option<u32> = tx
-                .prepare_cached("SELECT raw_days FROM customers WHERE id = ?")?
-                .query_row([customer], |row| row.get(0))?;
-            tx.prepare_cached("UPDATE customers SET raw_days = ? WHERE id = ?")?.execute(params![days, customer])?;
+            let (before, revision) = raw_days(tx, customer)?;
+            act.check_seen(revision)?;
+            if days == before {
+                return Ok(revision);
+            }
+            tx.prepare_cached("UPDATE customers SET raw_days = ?, revision = revision + 1 WHERE id = ?")?
+                .execute(params![days, customer])?;
             let (was, is) = (json!({ "raw_days": before }), json!({ "raw_days": days }));
-            audit::write(tx, &act, "customer.retention", &format!("customer {customer}"), Some(&was), Some(&is))
+            audit::write(tx, &act, "customer.retention", &format!("customer {customer}"), Some(&was), Some(&is))?;
+            Ok(revision + 1)
         })
         .await
     }
@@ -107,6 +105,12 @@ impl Store {
         })
         .await
     }
+}
+
+fn raw_days(connection: &Connection, customer: i64) -> Result<(Option<u32>, i64), Error> {
+    let revision = customers::find(connection, customer)?.revision;
+    let mut query = connection.prepare_cached("SELECT raw_days FROM customers WHERE id = ?")?;
+    Ok((query.query_row([customer], |row| row.get(0))?, revision))
 }
 
 fn remove_measurements(tx: &Tx<'_>, customer: i64, before: i64) -> Result<u64, Error> {

@@ -1,6 +1,6 @@
 use crate::store::{
-    ContactEdit, Error, InstitutionEdit, InstitutionFilter, LeadRefusal, NewContact, NewInstitution, NewNote, NoteEdit,
-    Span,
+    Act, ContactEdit, Error, InstitutionEdit, InstitutionFilter, LeadRefusal, NewContact, NewInstitution, NewNote,
+    NoteEdit, Span,
     leads::explained,
     testing::{Fixture, act},
 };
@@ -65,14 +65,14 @@ async fn an_institution_is_found_by_the_beginnings_of_its_words_and_by_all_of_it
     for words in ["john", "example.com", "manager"] {
         assert_eq!(fixture.found(words, &[]).await, university, "{words}");
     }
-    fixture.store.remove_contact(&act(), (first, john.id), None).await.unwrap().unwrap();
+    fixture.store.remove_contact(&act(), (first, john.id)).await.unwrap();
     assert_eq!(fixture.found("john", &[]).await, [""; 0]);
     let edit =
         InstitutionEdit { name: Some("Another".into()), tags: Some(vec!["new".into()]), ..InstitutionEdit::default() };
     fixture.store.edit_institution(&act(), first, edit).await.unwrap().unwrap();
     assert_eq!(fixture.found("example", &[]).await, [""; 0]);
     assert_eq!(fixture.found("another", &["new"]).await, ["Another"]);
-    fixture.store.remove_institution(&act(), first, None).await.unwrap().unwrap();
+    fixture.store.remove_institution(&act(), first).await.unwrap().unwrap();
     assert_eq!(fixture.found("another", &[]).await, [""; 0]);
     assert_eq!(fixture.found("", &["new"]).await, [""; 0]);
 }
@@ -124,14 +124,14 @@ async fn at_most_one_contact_is_the_primary_one() {
     let stepped_back = fixture.store.show_contact(lead, john.id).await.unwrap();
     assert_eq!((stepped_back.is_primary, stepped_back.revision), (false, 2));
     let edit = |is_primary| ContactEdit { is_primary: Some(is_primary), ..ContactEdit::default() };
-    fixture.store.edit_contact(&act(), (lead, john.id), edit(true)).await.unwrap().unwrap();
+    fixture.store.edit_contact(&act(), (lead, john.id), edit(true)).await.unwrap();
     assert_eq!(fixture.primary(lead).await, ["john"]);
-    fixture.store.edit_contact(&act(), (lead, john.id), edit(false)).await.unwrap().unwrap();
+    fixture.store.edit_contact(&act(), (lead, john.id), edit(false)).await.unwrap();
     assert_eq!(fixture.primary(lead).await, [""; 0]);
     let other = fixture.lead(named("B", &[])).await;
     assert!(matches!(fixture.store.show_contact(other, mary.id).await, Err(Error::NotFound { what: "contact" })));
     let none = ContactEdit { email: Some(String::new()), ..ContactEdit::default() };
-    let john = fixture.store.edit_contact(&act(), (lead, john.id), none).await.unwrap().unwrap();
+    let john = fixture.store.edit_contact(&act(), (lead, john.id), none).await.unwrap();
     assert_eq!(john.email, None);
 }
 
@@ -151,7 +151,7 @@ async fn a_lead_that_becomes_a_customer_keeps_its_history_and_stays() {
     assert_eq!(fixture.primary(lead).await, ["john"]);
     let again = fixture.store.convert_institution(&act(), lead, Some("Other".into()), None).await.unwrap();
     assert_eq!(again, Err(LeadRefusal::AlreadyCustomer(customer.id)));
-    let removed = fixture.store.remove_institution(&act(), lead, None).await.unwrap();
+    let removed = fixture.store.remove_institution(&act(), lead).await.unwrap();
     assert_eq!(removed, Err(LeadRefusal::IsCustomer(customer.id)));
     let second = fixture.lead(named("Second", &[])).await;
     let taken = fixture.store.convert_institution(&act(), second, Some("Acme".into()), None).await;
@@ -170,13 +170,13 @@ async fn every_change_is_in_the_audit_log_and_one_that_changes_nothing_is_not() 
         let edit = InstitutionEdit { address: Some("here".into()), ..InstitutionEdit::default() };
         fixture.store.edit_institution(&act(), lead, edit).await.unwrap().unwrap();
         let edit = ContactEdit { phone: Some("1".into()), ..ContactEdit::default() };
-        fixture.store.edit_contact(&act(), (lead, contact.id), edit).await.unwrap().unwrap();
+        fixture.store.edit_contact(&act(), (lead, contact.id), edit).await.unwrap();
         let edit = NoteEdit { kind: Some("meeting".into()), ..NoteEdit::default() };
-        fixture.store.edit_note(&act(), (lead, note.id), edit).await.unwrap().unwrap();
+        fixture.store.edit_note(&act(), (lead, note.id), edit).await.unwrap();
     }
-    fixture.store.remove_note(&act(), (lead, note.id), None).await.unwrap().unwrap();
-    fixture.store.remove_contact(&act(), (lead, contact.id), None).await.unwrap().unwrap();
-    fixture.store.remove_institution(&act(), lead, None).await.unwrap().unwrap();
+    fixture.store.remove_note(&act(), (lead, note.id)).await.unwrap();
+    fixture.store.remove_contact(&act(), (lead, contact.id)).await.unwrap();
+    fixture.store.remove_institution(&act(), lead).await.unwrap().unwrap();
     for action in ["institution", "contact", "note"] {
         for what in ["add", "edit", "remove"] {
             let count: &str = format!("SELECT count(*) FROM audit_log WHERE action = '{action}.{what}'").leak();
@@ -190,13 +190,14 @@ async fn every_change_is_in_the_audit_log_and_one_that_changes_nothing_is_not() 
 async fn an_edit_of_an_older_state_is_refused() {
     let fixture = Fixture::new().await;
     let lead = fixture.lead(named("A", &[])).await;
-    let edit = |seen, name: &str| InstitutionEdit { seen, name: Some(name.into()), ..InstitutionEdit::default() };
-    let edited = fixture.store.edit_institution(&act(), lead, edit(Some(1), "B")).await.unwrap().unwrap();
+    let edit = |name: &str| InstitutionEdit { name: Some(name.into()), ..InstitutionEdit::default() };
+    let saw = |revision| Act { seen: Some(revision), ..act() };
+    let edited = fixture.store.edit_institution(&saw(1), lead, edit("B")).await.unwrap().unwrap();
     assert_eq!(edited.revision, 2);
-    let late = fixture.store.edit_institution(&act(), lead, edit(Some(1), "C")).await.unwrap();
-    assert_eq!(late, Err(LeadRefusal::Changed(2)));
-    let late = fixture.store.remove_institution(&act(), lead, Some(1)).await.unwrap();
-    assert_eq!(late, Err(LeadRefusal::Changed(2)));
+    let late = fixture.store.edit_institution(&saw(1), lead, edit("C")).await;
+    assert!(matches!(late, Err(Error::Changed { revision: 2 })), "{late:?}");
+    let late = fixture.store.remove_institution(&saw(1), lead).await;
+    assert!(matches!(late, Err(Error::Changed { revision: 2 })), "{late:?}");
     assert_eq!(fixture.store.show_institution(lead).await.unwrap().name, "B");
 }
 

@@ -343,7 +343,7 @@ async fn raw_data_goes_when_its_customer_wants_it_and_sums_stay() {
     assert_eq!(fixture.number("SELECT count(*) FROM measurements").await, 1);
     assert_eq!(fixture.number(sums).await, before);
     assert_eq!(fixture.store.series(series(Granularity::Month)).await.unwrap().iter().map(|p| p.count).sum::<u64>(), 2);
-    assert_eq!(fixture.store.raw_days(1).await.unwrap(), Some(7));
+    assert_eq!(fixture.store.raw_days(1).await.unwrap(), (Some(7), 2));
     assert!(fixture.store.set_raw_days(&act(), 1, Some(0)).await.is_err());
 }
 

@@ -60,7 +60,7 @@ impl Store {
     /// Changes a user. Counts for his next request, and for the snapshots of the sites that he is on.
     ///
     /// # Errors
-    /// [`Error::NotFound`]. What the rules forbid is the inner [`Refusal`].
+    /// [`Error::NotFound`], [`Error::Changed`]. What the rules forbid is the inner [`Refusal`].
     pub async fn edit_user(&self, act: &Act, name: &str, edit: UserEdit) -> Result<Result<Account, Refusal>, Error> {
         let (act, name) = (act.clone(), name.to_owned());
         self.write(move |tx| settled(change(tx, &act, &name, &edit))).await
@@ -69,7 +69,7 @@ impl Store {
     /// Removes a user, and answers how he was.
     ///
     /// # Errors
-    /// [`Error::NotFound`]. What the rules forbid is the inner [`Refusal`].
+    /// [`Error::NotFound`], [`Error::Changed`]. What the rules forbid is the inner [`Refusal`].
     pub async fn remove_user(&self, act: &Act, name: &str) -> Result<Result<Account, Refusal>, Error> {
         let (act, name) = (act.clone(), name.to_owned());
         self.write(move |tx| settled(remove(tx, &act, &name))).await
@@ -121,12 +121,13 @@ fn new_account(act: &Act, user: &User, on_site: bool) -> Result<Account, Error> 
         return Err(Error::Invalid { what: "name", allowed: "without a colon" });
     }
     let (customer, site) = (user.scope.customer, user.scope.site);
-    Ok(Account { name, role: user.role, customer, site, enabled: true, on_site, created_at: act.at })
+    Ok(Account { name, role: user.role, customer, site, enabled: true, on_site, created_at: act.at, revision: 1 })
 }
 
 fn change(tx: &Tx<'_>, act: &Act, name: &str, edit: &UserEdit) -> Result<Account, Stop> {
     let before = read::find(tx, name)?;
-    let after = Account {
+    act.check_seen(before.revision)?;
+    let mut after = Account {
         role: edit.role.unwrap_or(before.role),
         enabled: edit.enabled.unwrap_or(before.enabled),
         on_site: edit.on_site.unwrap_or(before.on_site),
@@ -135,13 +136,16 @@ fn change(tx: &Tx<'_>, act: &Act, name: &str, edit: &UserEdit) -> Result<Account
     if after == before && edit.password_hash.is_none() {
         return Ok(before);
     }
+    after.revision += 1;
     check_held(tx, &before, Some(&after))?;
     check_on_site(tx, &after)?;
     tx.prepare_cached(
-        "UPDATE users SET role = ?, enabled = ?, on_site = ?, password_hash = coalesce(?, password_hash) WHERE name = ?",
+        "UPDATE users SET role = ?, enabled = ?, on_site = ?, password_hash = coalesce(?, password_hash), revision = ?
+         WHERE name = ?",
     )
     .and_then(|mut update| {
-        update.execute(params![after.role.name(), after.enabled, after.on_site, edit.password_hash, name])
+        let role = after.role.name();
+        update.execute(params![role, after.enabled, after.on_site, edit.password_hash, after.revision, name])
     })
     .map_err(Error::from)?;
     record(tx, act, "user.edit", Some(&before), Some(&after))?;
@@ -157,6 +161,7 @@ fn change(tx: &Tx<'_>, act: &Act, name: &str, edit: &UserEdit) -> Result<Account
 
 fn remove(tx: &Tx<'_>, act: &Act, name: &str) -> Result<Account, Stop> {
     let before = read::find(tx, name)?;
+    act.check_seen(before.revision)?;
     check_held(tx, &before, None)?;
     let delete = tx.prepare_cached("DELETE FROM users WHERE name = ?");
     delete.and_then(|mut delete| delete.execute([name])).map_err(Error::from)?;

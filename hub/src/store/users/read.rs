@@ -5,7 +5,7 @@ use crate::store::{error::Error, page_size};
 use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
 use sitewarden_protocol::{id::SiteId, time::UnixMillis};
 
-const COLUMNS: &str = "name, role, customer, site, enabled, on_site, created_at";
+const COLUMNS: &str = "name, role, customer, site, enabled, on_site, created_at, revision";
 
 const DAMAGED: Error = Error::Damaged { what: "user" };
 
@@ -81,6 +81,7 @@ fn account(row: &Row<'_>) -> Result<Account, Error> {
         enabled: row.get(4)?,
         on_site: row.get(5)?,
         created_at: UnixMillis(row.get(6)?),
+        revision: row.get(7)?,
     })
 }
 

@@ -93,20 +93,21 @@ impl Store {
     /// Changes a webhook.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] for a value, or for events of a site's agent.
+    /// [`Error::NotFound`]; [`Error::Changed`]; [`Error::Invalid`] for a value, or for events of a site's agent.
     pub async fn edit_webhook(&self, act: &Act, scope: Scope, id: i64, edit: WebhookEdit) -> Result<Webhook, Error> {
         let act = act.clone();
         let description = edit.description.as_deref().map(checked_description).transpose()?;
         let events = edit.events.map(checked_events).transpose()?;
         self.write(move |tx| {
             let before = find(tx, scope, id)?;
+            act.check_seen(before.revision)?;
             if before.site.is_some() && events.is_some() {
                 return Err(Error::Invalid {
                     what: "events",
                     allowed: "left out: a site's agent hears of its licences",
                 });
             }
-            let after = Webhook {
+            let mut after = Webhook {
                 url: edit.url.map_or_else(|| before.url.clone(), |url| url.as_str().to_owned()),
                 description: description.unwrap_or_else(|| before.description.clone()),
                 events: events.unwrap_or_else(|| before.events.clone()),
@@ -116,8 +117,12 @@ impl Store {
             if after == before {
                 return Ok(before);
             }
-            tx.prepare_cached("UPDATE webhooks SET url = ?, description = ?, events = ?, enabled = ? WHERE id = ?")?
-                .execute(params![after.url, after.description, event_names(&after.events), after.enabled, id])?;
+            after.revision += 1;
+            let events = event_names(&after.events);
+            tx.prepare_cached(
+                "UPDATE webhooks SET url = ?, description = ?, events = ?, enabled = ?, revision = ? WHERE id = ?",
+            )?
+            .execute(params![after.url, after.description, events, after.enabled, after.revision, id])?;
             audit::write(tx, &act, "webhook.edit", &subject(id), Some(&json!(before)), Some(&json!(after)))?;
             // It may have been switched on, or mended: what waits is looked at.
             tx.delivery_written();
@@ -160,12 +165,13 @@ impl Store {
         let secret = new_secret()?;
         self.write(move |tx| {
             let before = find(tx, scope, id)?;
+            act.check_seen(before.revision)?;
             let secret = if before.site.is_some() { site::new_secret()? } else { secret };
             let sealed = secrets.seal_webhook(id, &secret)?;
             let until = (before.site.is_none() && !overlap.is_zero()).then(|| act.at.after(overlap).0);
             tx.prepare_cached(
                 "UPDATE webhooks SET previous_sealed = CASE WHEN ?2 IS NULL THEN NULL ELSE secret_sealed END,
-                    previous_until = ?2, secret_sealed = ?3 WHERE id = ?1",
+                    previous_until = ?2, secret_sealed = ?3, revision = revision + 1 WHERE id = ?1",
             )?
             .execute(params![id, until, sealed])?;
             let webhook = find(tx, scope, id)?;

@@ -8,7 +8,7 @@ use sitewarden_protocol::{id::SiteId, time::UnixMillis};
 const DAMAGED: Error = Error::Damaged { what: "webhook" };
 
 const COLUMNS: &str = "id, site, customer, url, description, events, enabled, created_at, previous_until, waiting, dropped, \
-     failing_since, last_success, last_failure, last_error";
+     failing_since, last_success, last_failure, last_error, revision";
 
 const DELIVERY: &str = "id, webhook, event, body, status, attempts, next_attempt, last_attempt, last_status, last_error, \
      created_at, finished_at";
@@ -127,6 +127,7 @@ fn webhook(row: &Row<'_>) -> Result<Webhook, Error> {
         enabled: row.get(6)?,
         created_at: UnixMillis(row.get(7)?),
         previous_until: time(8)?,
+        revision: row.get(15)?,
         standing: Standing {
             waiting: counted(row, 9)?,
             dropped: counted(row, 10)?,

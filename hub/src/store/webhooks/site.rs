@@ -59,7 +59,7 @@ impl Store {
     /// Sets where a site's agent is called. A secret that was made is in the answer, this once.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the site, [`Error::Invalid`] for the secret.
+    /// [`Error::NotFound`] for the site, [`Error::Changed`], [`Error::Invalid`] for the secret.
     pub async fn set_site_address(
         &self,
         act: &Act,
@@ -73,9 +73,11 @@ impl Store {
         self.write(move |tx| {
             let owner = plants::find(tx, sites::find(tx, site)?.plant)?.customer;
             let before = read::of_site(tx, site)?;
+            // No address is at revision 0.
+            act.check_seen(before.as_ref().map_or(0, |before| before.revision))?;
             tx.prepare_cached(
                 "INSERT INTO webhooks (site, customer, url, events, secret_sealed, created_at) VALUES (?, ?, ?, '[]', x'', ?)
-                 ON CONFLICT (site) DO UPDATE SET url = excluded.url",
+                 ON CONFLICT (site) DO UPDATE SET url = excluded.url, revision = revision + 1",
             )?
             .execute(params![site.as_bytes(), owner, address.url.as_str(), act.at.0])?;
             let after = found(read::of_site(tx, site)?, "address")?;
@@ -105,7 +107,7 @@ impl Store {
     /// Has a site's agent not called any more.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if it is not.
+    /// [`Error::NotFound`] if it is not, [`Error::Changed`].
     pub async fn remove_site_address(&self, act: &Act, site: SiteId) -> Result<Webhook, Error> {
         let address = found(self.site_address(site).await?, "address of this site's agent")?;
         self.remove_webhook(act, Scope::default(), address.id).await
