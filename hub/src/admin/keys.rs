@@ -6,7 +6,7 @@ use super::{
     extract::{Body, CREATED},
 };
 use crate::keys::{self, Authorities, SigningKeys};
-use crate::store::{KeyChange, Reliance};
+use crate::store::{KeyChange, Reliance, Store};
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,7 +53,7 @@ pub(super) async fn list(State(state): State<AdminState>) -> Json<Value> {
 /// Makes the next sealing key and has all sites told.
 pub(super) async fn rotate(caller: Caller, State(state): State<AdminState>) -> Result<(StatusCode, Json<View>), Error> {
     let sealing = Arc::clone(&state.sealing);
-    let key = on_disk(move || sealing.rotate()).await?;
+    let key = on_disk(&state.store, move || sealing.rotate()).await?;
     state.store.new_sealing_key(&caller.act(), key).await?;
     Ok((CREATED, Json(View::of(key, key.id))))
 }
@@ -71,7 +71,7 @@ pub(super) async fn rotate_authority(
     State(state): State<AdminState>,
 ) -> Result<(StatusCode, Json<Key>), Error> {
     let authorities = Arc::clone(&state.invite.authorities);
-    let made = on_disk(move || authorities.rotate(crate::wall_clock())).await?;
+    let made = on_disk(&state.store, move || authorities.rotate(crate::wall_clock())).await?;
     let name = made.authority.fingerprint().to_string();
     let change = KeyChange { action: "authority.make", number: made.number, name: name.clone() };
     state.store.key_changed(&caller.act(), change).await?;
@@ -88,7 +88,7 @@ pub(super) async fn retire_authority(
     let reliance = state.store.reliance_on_authority(crate::wall_clock(), issuer).await?;
     allowed(force || state.invite.authorities.all().len() < 2, reliance, "authority")?;
     let authorities = Arc::clone(&state.invite.authorities);
-    let gone = on_disk(move || authorities.retire()).await?;
+    let gone = on_disk(&state.store, move || authorities.retire()).await?;
     let name = gone.authority.fingerprint().to_string();
     let change = KeyChange { action: "authority.retire", number: gone.number, name: name.clone() };
     state.store.key_changed(&caller.act(), change).await?;
@@ -101,7 +101,7 @@ pub(super) async fn rotate_signing(
     State(state): State<AdminState>,
 ) -> Result<(StatusCode, Json<Key>), Error> {
     let signing = Arc::clone(&state.signing);
-    let made = on_disk(move || signing.rotate(crate::wall_clock())).await?;
+    let made = on_disk(&state.store, move || signing.rotate(crate::wall_clock())).await?;
     let name = made.key.public().to_string();
     let change = KeyChange { action: "signing_key.make", number: made.number, name: name.clone() };
     state.store.key_changed(&caller.act(), change).await?;
@@ -117,7 +117,7 @@ pub(super) async fn retire_signing(
     let reliance = state.store.reliance_on_signing_key().await?;
     allowed(force || state.signing.all().len() < 2, reliance, "signing key")?;
     let signing = Arc::clone(&state.signing);
-    let gone = on_disk(move || signing.retire()).await?;
+    let gone = on_disk(&state.store, move || signing.retire()).await?;
     let name = gone.key.public().to_string();
     let change = KeyChange { action: "signing_key.retire", number: gone.number, name: name.clone() };
     state.store.key_changed(&caller.act(), change).await?;
@@ -170,8 +170,10 @@ fn allowed(force: bool, reliance: Reliance, what: &str) -> Result<(), Error> {
 
 /// What there is too much or too little of is for the caller to mend; the rest is the hub's own fault.
 async fn on_disk<T: Send + 'static>(
+    store: &Store,
     change: impl FnOnce() -> Result<T, keys::Error> + Send + 'static,
 ) -> Result<T, Error> {
+    store.reaching_beyond().await?;
     let changed = spawn_blocking(change).await.map_err(|error| Error::internal(&error))?;
     changed.map_err(|error| match error {
         keys::Error::LastOne(_)

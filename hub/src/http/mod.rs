@@ -21,7 +21,7 @@ mod well_known;
 
 pub(crate) use address::Proxies;
 pub(crate) use basic::Basic;
-pub(crate) use described::{if_match, plant::explanation, tagged};
+pub(crate) use described::{if_match, plant::explanation, repeatable, tagged};
 pub(crate) use enroll::Enrolment;
 pub(crate) use license_server::LicenseServer;
 pub(crate) use plant::Plant;

@@ -1,5 +1,5 @@
-//! Expires licences and API keys whose time is over, tells of licences that are about to, and ends sessions of machines that
-//! fell silent: at the start, and every minute.
+//! Expires licences and API keys whose time is over, tells of licences that are about to, ends sessions of machines that
+//! fell silent, and forgets idempotency keys: at the start, and every minute.
 
 use crate::store::{Moment, Store};
 use std::{error::Error as StdError, time::Duration};
@@ -36,6 +36,9 @@ pub(super) async fn expire(store: Store, notice_days: u16) {
             Ok(0) => {}
             Ok(keys) => info!(keys, "API keys have expired"),
             Err(failure) => error!(error = &failure as &dyn StdError, "API keys could not be expired; trying again"),
+        }
+        if let Err(failure) = store.forget_old_keys(crate::wall_clock()).await {
+            error!(error = &failure as &dyn StdError, "idempotency keys could not be forgotten; trying again");
         }
     }
 }

@@ -70,7 +70,7 @@ impl Store {
     /// [`Error::NotFound`] for the agent, or what the database says; the agent may send the batch again then.
     pub async fn ingest(&self, now: UnixMillis, batch: VerifiedBatch) -> Result<IngestOutcome, Error> {
         let rows = batch.records.as_ref().map_or(0, OpenedRecords::rows_written) + ROWS_BESIDE;
-        self.0.writer.write(rows, move |tx| ingest(tx, now, &batch)).await
+        self.write_rows(rows, move |tx| ingest(tx, now, &batch)).await
     }
 }
 

@@ -57,7 +57,7 @@ pub use customers::Customer;
 pub use enrolments::{NewEnrolment, Redeemed, Redemption, Shown};
 pub use error::Error;
 pub use flags::{ForkEvidence, RedFlag, StoredHalf};
-pub use idempotency::{KeyedRequest, Repeat};
+pub use idempotency::{KeyOwner, KeyedRequest, Repeat, Turn};
 pub use ingest::{IngestOutcome, OpenedRecords, VerifiedBatch};
 pub use keys::{KeyChange, Reliance};
 pub use leads::{
@@ -114,6 +114,7 @@ struct Inner {
     changes: broadcast::Sender<SiteId>,
     deliveries: Arc<Notify>,
     secrets: Arc<StoreSecrets>,
+    running: Arc<idempotency::Running>,
 }
 
 impl Store {
@@ -139,7 +140,8 @@ impl Store {
             let readers = Readers::open(&path)?;
             let deliveries = Arc::<Notify>::default();
             let writer = Writer::start(connection, changes.clone(), Arc::clone(&deliveries))?;
-            Ok(Self(Arc::new(Inner { writer, readers, changes, deliveries, secrets: Arc::new(secrets) })))
+            let (secrets, running) = (Arc::new(secrets), Arc::default());
+            Ok(Self(Arc::new(Inner { writer, readers, changes, deliveries, secrets, running })))
         })
         .await
     }
@@ -171,7 +173,17 @@ impl Store {
         &self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.0.writer.write(1, work).await
+        self.write_rows(1, work).await
+    }
+
+    /// The same, of about so many rows. All writes come this way but those that keep the record of requests under a key, so
+    /// that none of a request is missing on its record.
+    async fn write_rows<T: Send + 'static>(
+        &self,
+        rows: usize,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.0.writer.write(rows, idempotency::doing(), work).await
     }
 
     async fn read<T: Send + 'static>(

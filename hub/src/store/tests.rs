@@ -4,6 +4,7 @@ mod enrolling;
 mod greeting;
 mod identity;
 mod ingesting;
+mod keyed;
 mod leads;
 mod license_life;
 mod licensing;

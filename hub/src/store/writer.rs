@@ -5,7 +5,10 @@
 //! commits, and only then answers. After a failed sync nothing is written any more: what the disk then holds is not
 //! known, and only opening it anew tells.
 
-use super::error::Error;
+use super::{
+    error::Error,
+    idempotency::{self, KeyedRequest},
+};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use sitewarden_protocol::id::SiteId;
 use std::{
@@ -70,6 +73,8 @@ trait Job: Send {
 
 struct Waiting<F, T> {
     rows: usize,
+    /// What it is done for.
+    asked: Option<Arc<KeyedRequest>>,
     work: Option<F>,
     result: Option<Result<T, Error>>,
     reply: oneshot::Sender<Result<T, Error>>,
@@ -85,7 +90,7 @@ where
     }
 
     fn run(&mut self, tx: &Tx<'_>) -> bool {
-        self.result = self.work.take().map(|work| work(tx));
+        self.result = self.work.take().map(|work| idempotency::noted(tx, self.asked.as_deref(), work));
         matches!(self.result, Some(Ok(_)))
     }
 
@@ -134,14 +139,15 @@ impl Writer {
         Ok(Self { queue, thread: Mutex::new(Some(thread)), stopped, commits })
     }
 
-    /// Hands work on, and waits until it is committed. In the order of the first polls.
-    pub(super) async fn write<T, F>(&self, rows: usize, work: F) -> Result<T, Error>
+    /// Hands work on, and waits until it is committed. In the order of the first polls. A request under a key that it is done
+    /// for has it on its record.
+    pub(super) async fn write<T, F>(&self, rows: usize, asked: Option<Arc<KeyedRequest>>, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Waiting { rows, work: Some(work), result: None, reply });
+        let job = Box::new(Waiting { rows, asked, work: Some(work), result: None, reply });
         self.queue.send(Message::Work(job)).await.map_err(|_| Error::Unavailable)?;
         answer.await.map_err(|_| Error::Unavailable)?
     }

@@ -1,8 +1,10 @@
 //! A POST that is sent again is answered again, and not done again.
 
 use crate::auth::{call, log_in, text};
-use crate::support::TestHub;
+use crate::license_server::{Server, sold};
+use crate::support::{TestHub, act};
 use serde_json::{Value, json};
+use sitewarden_hub::store::Holder;
 
 async fn add(hub: &TestHub, bearer: &str, key: &str, body: &Value) -> (u16, bool, Value) {
     let request = hub.client().post(hub.url("/api/v1/admin/api-keys")).bearer_auth(bearer).json(body);
@@ -57,4 +59,54 @@ async fn many_at_once_are_done_once_and_a_restart_forgets_nothing() {
         again.store().list_api_keys(sitewarden_hub::store::Scope::default(), (None, None), None, 10).await.unwrap();
     assert_eq!(keys.len(), 1);
     again.shutdown().await.unwrap();
+}
+
+/// Status, whether it is an earlier answer, and the answer.
+async fn ask(server: &Server, endpoint: &str, key: &str, body: &Value) -> (u16, bool, Value) {
+    let request = server.hub.client().post(server.hub.url(&format!("/api/v1/{endpoint}"))).json(body);
+    let answer = request.header("idempotency-key", key).send().await.unwrap();
+    let replayed = answer.headers().contains_key("idempotency-replayed");
+    (answer.status().as_u16(), replayed, answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn machines_may_ask_again_and_each_licence_has_keys_of_its_own() {
+    let server = Server::start().await;
+    let activate = server.sample("activate", &Value::Null);
+    let (status, replayed, made) = ask(&server, "activate", "k", &activate).await;
+    assert_eq!((status, replayed), (200, false), "{made}");
+    assert_eq!(ask(&server, "activate", "k", &activate).await, (200, true, made.clone()));
+
+    let mut other = activate.clone();
+    other["machine_name"] = json!("another");
+    let (status, _, refused) = ask(&server, "activate", "k", &other).await;
+    assert_eq!((status, &refused["error"]["code"]), (422, &json!("IDEMPOTENCY_MISMATCH")));
+    // The same key with the same body elsewhere is another request.
+    assert_eq!(ask(&server, "deactivate", "k", &activate).await.0, 422);
+
+    // Who holds another licence, or none, neither comes across that key nor learns of it.
+    let theirs = server.hub.hub.store().issue_license(&act(), sold(Holder::Customer(1), "L2")).await.unwrap();
+    other["license_key"] = json!(theirs.key);
+    assert_eq!(ask(&server, "activate", "k", &other).await.0, 200);
+    other["license_key"] = json!("ZZZZ-ZZZZ-ZZZZ-ZZZZ");
+    for _ in 0..2 {
+        let (status, replayed, refused) = ask(&server, "activate", "k", &other).await;
+        assert_eq!((status, replayed), (404, false), "nothing is kept for strangers: {refused}");
+    }
+
+    let heartbeat = server.sample("heartbeat", &made["activation_id"]);
+    let (status, _, alive) = ask(&server, "heartbeat", "h1", &heartbeat).await;
+    assert_eq!(status, 200, "{alive}");
+    assert_eq!(ask(&server, "heartbeat", "h1", &heartbeat).await, (200, true, alive));
+    assert_eq!(ask(&server, "heartbeat", "h2", &heartbeat).await.0, 429, "one a minute");
+    assert!(!ask(&server, "heartbeat", "h2", &heartbeat).await.1, "what came too often may come again");
+    assert_eq!(server.statistics().await.features["feature1"], 150, "counted once");
+
+    let deactivate = server.sample("deactivate", &made["activation_id"]);
+    let (status, _, given) = ask(&server, "deactivate", "d", &deactivate).await;
+    assert_eq!(status, 200, "{given}");
+    assert_eq!(ask(&server, "deactivate", "d", &deactivate).await, (200, true, given));
+    assert_eq!(server.post("deactivate", &deactivate).await.0, 404, "without a key it is not there any more");
+    let (status, _, refused) = ask(&server, "activate", &"x".repeat(256), &activate).await;
+    assert_eq!((status, &refused["error"]["details"]["field"]), (400, &json!("Idempotency-Key")));
 }

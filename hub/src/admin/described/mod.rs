@@ -13,7 +13,7 @@ mod webhooks;
 
 use super::page::Page;
 use crate::http::api::{Listed, Needs};
-use crate::http::{if_match, tagged};
+use crate::http::{if_match, repeatable, tagged};
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde_json::json;
@@ -88,19 +88,6 @@ fn guarded(operation: Operation, route: &Listed) -> Operation {
         ],
     )
     .with_header(429, "Retry-After", "Seconds")
-}
-
-/// A POST that may be sent again under a key.
-fn repeatable(operation: Operation) -> Operation {
-    let what = "One that is sent again with the same key and body is answered again, and not done again, for a day";
-    let operation = operation.header("Idempotency-Key", what, Shape::text().example(json!("order-4711")));
-    refuses(
-        operation,
-        &[
-            (409, "IDEMPOTENCY_IN_DOUBT", "a request with this key has begun, and nobody has seen its end"),
-            (422, "IDEMPOTENCY_MISMATCH", "this key was used for another request"),
-        ],
-    )
 }
 
 fn known(operation: Operation, needs: Needs) -> Operation {

@@ -31,7 +31,7 @@ pub(crate) mod edition;
 pub(crate) mod error;
 pub(crate) mod extract;
 pub(crate) mod file;
-mod idempotency;
+pub(crate) mod idempotency;
 pub(crate) mod limits;
 pub(crate) mod page;
 mod routes;

@@ -108,7 +108,7 @@ async fn guard(
     let key = if request.method() == Method::POST { idempotency::key(request.headers())? } else { None };
     request.extensions_mut().insert(caller.clone());
     let answer = match key {
-        Some(key) => idempotency::once(access.store().clone(), &caller, key, request, next).await?,
+        Some(key) => idempotency::guarded(access.store().clone(), &caller, key, request, next).await?,
         None => next.run(request).await,
     };
     Ok(told(standing, answer))

@@ -4,9 +4,11 @@
 mod editions;
 pub(super) mod operations;
 pub(crate) mod plant;
+mod repeatable;
 pub(super) mod telemetry;
 
 pub(crate) use editions::{if_match, tagged};
+pub(crate) use repeatable::repeatable;
 
 use serde_json::{Value, json};
 use sitewarden_openapi::shared::{self, API_KEY, LICENSE_SERVER, LICENSES, MONITORS, TELEMETRY};

@@ -1,5 +1,6 @@
 //! The dialect's errors as HTTP answers, and which of them the store's own errors become.
 
+use crate::http::api::idempotency;
 use crate::store::{self, MachineRefusal};
 use axum::{
     Json,
@@ -73,6 +74,35 @@ impl From<MachineRefusal> for Refused {
 impl From<TooOften> for Refused {
     fn from(too_often: TooOften) -> Self {
         Self(too_often.into())
+    }
+}
+
+impl From<idempotency::Refused> for Refused {
+    fn from(refused: idempotency::Refused) -> Self {
+        use idempotency::Refused as Kept;
+        match (refused.told(), refused) {
+            (None, Kept::Store(error)) => error.into(),
+            (None, error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a repeatable call of the license server failed"
+                );
+                Self(Said::plain(500, "the hub could not answer; its log says why"))
+            }
+            (Some(_), Kept::Key) => {
+                Self(Said::field("Idempotency-Key", "format_invalid", "1 to 255 ASCII characters are needed"))
+            }
+            (Some((status, code, _)), Kept::Lost) => {
+                let message = "the request with this key was done, but its answer is lost; call without a key: the same \
+                               hardware gets the same activation, and validate says how it stands";
+                Self(Said::new(status.as_u16(), code, message))
+            }
+            (Some((status, code, wait)), refused) => {
+                let said = Said::new(status.as_u16(), code, refused.to_string());
+                let wait = wait.map(|wait| ("retry-after", wait.as_secs()));
+                Self(said.headed(wait.into_iter().collect::<Vec<_>>()))
+            }
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! `store::machines`.
 //!
 //! Always true: an address is counted before anything else of a request is looked at; a key that is not known here costs no
-//! write; 200 to a heartbeat means that it is on disk.
+//! write; 200 to a heartbeat means that it is on disk. A request that comes again under its `Idempotency-Key` is answered as
+//! before.
 
 mod activate;
 mod asked;
@@ -12,8 +13,9 @@ mod error;
 mod heartbeat;
 mod validate;
 
-use super::{Parts, api::limits::PerMinute};
+use super::{Parts, api::limits::PerMinute, repeatable};
 use crate::store::{Moment, Store};
+use asked::answered;
 use axum::{extract::DefaultBodyLimit, middleware};
 use error::Refused;
 use sitewarden_openapi::{Routes, shared::license_server as described};
@@ -72,10 +74,14 @@ impl LicenseServer {
 
 pub(super) fn routes() -> Routes<Parts> {
     Routes::new()
-        .post(PATHS[0], activate::activate, described::activate())
-        .post(PATHS[1], validate::validate, described::validate())
-        .post(PATHS[2], heartbeat::heartbeat, described::heartbeat())
-        .post(PATHS[3], deactivate::deactivate, described::deactivate())
+        .post(PATHS[0], |parts, asked| answered(parts, asked, activate::activate), repeatable(described::activate()))
+        .post(PATHS[1], |parts, asked| answered(parts, asked, validate::validate), repeatable(described::validate()))
+        .post(PATHS[2], |parts, asked| answered(parts, asked, heartbeat::heartbeat), repeatable(described::heartbeat()))
+        .post(
+            PATHS[3],
+            |parts, asked| answered(parts, asked, deactivate::deactivate),
+            repeatable(described::deactivate()),
+        )
         .around(|router| {
             router
                 .method_not_allowed_fallback(async || Refused::method())

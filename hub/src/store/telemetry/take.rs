@@ -40,6 +40,6 @@ impl Store {
                 .execute(params![now.0, id, LAST_USED])?;
             Ok(reading.problems)
         };
-        self.0.writer.write(ROWS, work).await
+        self.write_rows(ROWS, work).await
     }
 }
