@@ -3,7 +3,12 @@
 //! Always true of a [`Config`]: every value is within its bounds. Anything else was refused in one line that names the
 //! file, the key and what is allowed.
 
+mod changeable;
 mod development;
+mod listed;
+
+pub use changeable::{Changeable, Key, OutOfBounds};
+pub use listed::{Listed, Source};
 
 use crate::http::{Proxies, api::limits::PerMinute};
 use crate::webhooks::{Network, Networks};
@@ -13,9 +18,8 @@ use figment::{
     error::Kind,
     providers::{Env, Format, Toml},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sitewarden_certs::hub_address::HubAddress;
-use sitewarden_protocol::license::notice::AHEAD_DAYS;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -40,21 +44,15 @@ pub struct Config {
     pub hostnames: Vec<String>,
     /// What new enrolment tokens name as the hub; `None` for the first host name and the real HTTPS port.
     pub invite_address: Option<HubAddress>,
-    /// Days that a snapshot may be relied on without hearing from the hub, 1 to 3650.
-    pub fresh_days: u16,
-    /// Days of emergency override that a site may take in any 365 days, 0 to 365; 0 for none.
-    pub override_days: u16,
-    /// Days before its end from which on a licence is said to be about to expire, 1 to 365.
-    pub notice_days: u16,
-    /// Silence after which an agent is said to be offline, 15 s to a day; agents say something every ten seconds.
-    pub agent_silence: Duration,
+    /// What can be changed while the hub runs, too.
+    pub changeable: Changeable,
     /// How webhooks are sent.
     pub webhooks: Webhooks,
     /// How long an agent's certificate lives, 10 seconds to ten years; it is renewed at two thirds of that.
     pub agent_certificate: Duration,
     /// Bounds of the sync listener.
     pub limits: SyncLimits,
-    /// What one may ask of the API, and through whom.
+    /// Through whom one may ask the API.
     pub api: Api,
     /// How the log looks.
     pub log: LogFormat,
@@ -62,6 +60,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// Whether the documented test credentials count, on loopback addresses. Of the command line alone.
     pub dev: bool,
+    /// All settings as they stand, to be shown.
+    pub listed: Vec<Listed>,
 }
 
 /// Bounds of the sync listener.
@@ -96,11 +96,9 @@ pub struct Webhooks {
     pub keep: Duration,
 }
 
-/// What one may ask of the API, and through whom.
+/// Through whom one may ask the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Api {
-    /// Requests a minute, each 1 to 1,000,000.
-    pub limits: PerMinute,
     /// The header in which a trusted proxy names the client; `None` if none may.
     pub client_address_header: Option<HeaderName>,
     /// The proxies that are trusted with it.
@@ -114,7 +112,7 @@ impl Api {
 }
 
 /// How the log looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Text on a terminal, JSON otherwise.
@@ -126,7 +124,7 @@ pub enum LogFormat {
 }
 
 /// The least severe level that is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Only what failed.
@@ -171,7 +169,7 @@ impl Error {
 }
 
 /// The settings as they are written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Written {
     https: SocketAddr,
@@ -179,19 +177,19 @@ struct Written {
     http_anywhere: bool,
     hostnames: Vec<String>,
     invite_address: Option<String>,
-    fresh_days: u16,
-    override_days: u16,
-    notice_days: u16,
+    fresh_days: u32,
+    override_days: u32,
+    notice_days: u32,
     agent_certificate: String,
     log: LogFormat,
     log_level: LogLevel,
-    agent_silent_seconds: u64,
+    agent_silent_seconds: u32,
     sync: WrittenSync,
     api: WrittenApi,
     webhooks: WrittenWebhooks,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct WrittenWebhooks {
     allowed_networks: Vec<Network>,
@@ -202,7 +200,7 @@ struct WrittenWebhooks {
     keep_days: u64,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct WrittenSync {
     address: SocketAddr,
@@ -213,7 +211,7 @@ struct WrittenSync {
     segmentation_offload: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct WrittenApi {
     public_per_minute: u32,
@@ -237,35 +235,47 @@ impl Default for WrittenApi {
 }
 
 impl WrittenApi {
-    /// Answers the key whose value is out of bounds.
+    /// Answers the key whose value cannot be.
     fn check(self) -> Result<Api, &'static str> {
-        let limit = |number, key| if (1..=MAX_PER_MINUTE).contains(&number) { Ok(number) } else { Err(key) };
-        let limits = PerMinute {
-            public: limit(self.public_per_minute, "api.public_per_minute")?,
-            admin: limit(self.admin_per_minute, "api.admin_per_minute")?,
-            heartbeat: limit(self.heartbeat_per_minute, "api.heartbeat_per_minute")?,
-        };
         let header = Some(self.client_address_header.trim()).filter(|name| !name.is_empty());
         let client_address_header = header.map(str::parse).transpose().map_err(|_| "api.client_address_header")?;
-        Ok(Api { limits, client_address_header, trusted_proxies: self.trusted_proxies })
+        Ok(Api { client_address_header, trusted_proxies: self.trusted_proxies })
+    }
+}
+
+impl Written {
+    /// Answers the key whose value is out of bounds.
+    fn changeable(&self) -> Result<Changeable, &'static str> {
+        let values = Key::ALL.map(|key| match key {
+            Key::FreshDays => (key, self.fresh_days),
+            Key::OverrideDays => (key, self.override_days),
+            Key::NoticeDays => (key, self.notice_days),
+            Key::AgentSilentSeconds => (key, self.agent_silent_seconds),
+            Key::PublicPerMinute => (key, self.api.public_per_minute),
+            Key::AdminPerMinute => (key, self.api.admin_per_minute),
+            Key::HeartbeatPerMinute => (key, self.api.heartbeat_per_minute),
+        });
+        let mut values = values.into_iter();
+        values.try_fold(Changeable::default(), |all, (key, value)| all.with(key, value).map_err(|_| key.name()))
     }
 }
 
 impl Default for Written {
     fn default() -> Self {
+        let default = |key| Changeable::default().get(key);
         Self {
             https: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             http: None,
             http_anywhere: false,
             hostnames: Vec::new(),
             invite_address: None,
-            fresh_days: 30,
-            override_days: 7,
-            notice_days: AHEAD_DAYS,
+            fresh_days: default(Key::FreshDays),
+            override_days: default(Key::OverrideDays),
+            notice_days: default(Key::NoticeDays),
             agent_certificate: "90d".to_owned(),
             log: LogFormat::Auto,
             log_level: LogLevel::Info,
-            agent_silent_seconds: 120,
+            agent_silent_seconds: default(Key::AgentSilentSeconds),
             sync: WrittenSync::default(),
             api: WrittenApi::default(),
             webhooks: WrittenWebhooks::default(),
@@ -299,44 +309,66 @@ impl Default for WrittenSync {
     }
 }
 
-/// What each key takes, in words, for the message that refuses something else.
-const ALLOWED: &[(&str, &str)] = &[
-    ("https", "an address and port, such as 127.0.0.1:8443"),
-    ("http", "a loopback address and port, such as 127.0.0.1:8080 (any other only with http_anywhere = true)"),
-    ("http_anywhere", "true or false"),
-    ("hostnames", "a list of DNS names and IP addresses, such as [\"hub.example.com\"]"),
-    ("invite_address", "the hub as agents see it, such as \"hub.example.com:8443\""),
-    ("fresh_days", "a whole number from 1 to 3650"),
-    ("override_days", "a whole number from 0 to 365"),
-    ("notice_days", "a whole number from 1 to 365"),
-    ("agent_certificate", "a number and d, h, m or s, from \"10s\" to \"3652d\", such as \"90d\""),
-    ("log", "\"auto\", \"text\" or \"json\""),
-    ("log_level", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\""),
-    ("agent_silent_seconds", "a whole number from 15 to 86400"),
-    ("sync", "a table of settings"),
-    ("api", "a table of settings"),
-    ("api.public_per_minute", "a whole number from 1 to 1000000"),
-    ("api.admin_per_minute", "a whole number from 1 to 1000000"),
-    ("api.heartbeat_per_minute", "a whole number from 1 to 1000000"),
-    ("api.client_address_header", "the name of a header, such as \"x-forwarded-for\", or empty"),
-    ("api.trusted_proxies", "a list of IP addresses, such as [\"127.0.0.1\"]"),
-    ("sync.address", "an address and port, such as 0.0.0.0:4433"),
-    ("sync.max_connections", "a whole number from 1 to 65536"),
-    ("sync.max_per_address", "a whole number from 1 to 65536"),
-    ("sync.idle_seconds", "a whole number from 5 to 300"),
-    ("sync.keep_alive_seconds", "a whole number from 1 to less than half of sync.idle_seconds"),
-    ("sync.segmentation_offload", "true or false"),
-    ("webhooks", "a table of settings"),
-    ("webhooks.allowed_networks", "a list of networks, such as [\"10.0.0.0/8\"]"),
-    ("webhooks.timeout_seconds", "a whole number from 1 to 60"),
-    ("webhooks.first_pause_seconds", "a whole number from 1 to 3600"),
-    ("webhooks.longest_pause_seconds", "a whole number from webhooks.first_pause_seconds to 86400"),
-    ("webhooks.give_up_hours", "a whole number from 1 to 336"),
-    ("webhooks.keep_days", "a whole number from 1 to 3650"),
-];
+/// What a key takes.
+#[derive(Clone, Copy)]
+enum Allowed {
+    /// In words.
+    Told(&'static str),
+    /// A number that can be changed while the hub runs.
+    Within(Key),
+    /// Settings of its own.
+    Table,
+}
 
-/// The most requests a minute that a limit can permit.
-pub(crate) const MAX_PER_MINUTE: u32 = 1_000_000;
+impl Allowed {
+    /// In words, for the message that refuses something else.
+    fn told(self) -> String {
+        match self {
+            Self::Told(words) => words.to_owned(),
+            Self::Within(key) => key.allowed(),
+            Self::Table => "a table of settings".to_owned(),
+        }
+    }
+}
+
+/// What each key takes.
+const ALLOWED: &[(&str, Allowed)] = &[
+    ("https", Allowed::Told("an address and port, such as 127.0.0.1:8443")),
+    (
+        "http",
+        Allowed::Told("a loopback address and port, such as 127.0.0.1:8080 (any other only with http_anywhere = true)"),
+    ),
+    ("http_anywhere", Allowed::Told("true or false")),
+    ("hostnames", Allowed::Told("a list of DNS names and IP addresses, such as [\"hub.example.com\"]")),
+    ("invite_address", Allowed::Told("the hub as agents see it, such as \"hub.example.com:8443\"")),
+    ("fresh_days", Allowed::Within(Key::FreshDays)),
+    ("override_days", Allowed::Within(Key::OverrideDays)),
+    ("notice_days", Allowed::Within(Key::NoticeDays)),
+    ("agent_certificate", Allowed::Told("a number and d, h, m or s, from \"10s\" to \"3652d\", such as \"90d\"")),
+    ("log", Allowed::Told("\"auto\", \"text\" or \"json\"")),
+    ("log_level", Allowed::Told("\"error\", \"warn\", \"info\", \"debug\" or \"trace\"")),
+    ("agent_silent_seconds", Allowed::Within(Key::AgentSilentSeconds)),
+    ("sync", Allowed::Table),
+    ("api", Allowed::Table),
+    ("api.public_per_minute", Allowed::Within(Key::PublicPerMinute)),
+    ("api.admin_per_minute", Allowed::Within(Key::AdminPerMinute)),
+    ("api.heartbeat_per_minute", Allowed::Within(Key::HeartbeatPerMinute)),
+    ("api.client_address_header", Allowed::Told("the name of a header, such as \"x-forwarded-for\", or empty")),
+    ("api.trusted_proxies", Allowed::Told("a list of IP addresses, such as [\"127.0.0.1\"]")),
+    ("sync.address", Allowed::Told("an address and port, such as 0.0.0.0:4433")),
+    ("sync.max_connections", Allowed::Told("a whole number from 1 to 65536")),
+    ("sync.max_per_address", Allowed::Told("a whole number from 1 to 65536")),
+    ("sync.idle_seconds", Allowed::Told("a whole number from 5 to 300")),
+    ("sync.keep_alive_seconds", Allowed::Told("a whole number from 1 to less than half of sync.idle_seconds")),
+    ("sync.segmentation_offload", Allowed::Told("true or false")),
+    ("webhooks", Allowed::Table),
+    ("webhooks.allowed_networks", Allowed::Told("a list of networks, such as [\"10.0.0.0/8\"]")),
+    ("webhooks.timeout_seconds", Allowed::Told("a whole number from 1 to 60")),
+    ("webhooks.first_pause_seconds", Allowed::Told("a whole number from 1 to 3600")),
+    ("webhooks.longest_pause_seconds", Allowed::Told("a whole number from webhooks.first_pause_seconds to 86400")),
+    ("webhooks.give_up_hours", Allowed::Told("a whole number from 1 to 336")),
+    ("webhooks.keep_days", Allowed::Told("a whole number from 1 to 3650")),
+];
 
 /// What the life of an agent's certificate may be.
 const CERTIFICATE_LIFE: std::ops::RangeInclusive<Duration> =
@@ -359,7 +391,9 @@ impl Config {
         if flags.dev {
             development::defaults(&mut written, &sources);
         }
+        let listed = listed::all(&written, &sources, flags);
         let config = check(data_dir, written, flags).map_err(|key| out_of_bounds(&file, &sources, key))?;
+        let config = Self { listed, ..config };
         if flags.dev {
             development::check(&config)?;
         }
@@ -372,9 +406,7 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
     let bound = |holds: bool, key: &'static str| if holds { Ok(()) } else { Err(key) };
     let http = flags.http.or(written.http);
     bound(written.http_anywhere || http.is_none_or(|address| address.ip().is_loopback()), "http")?;
-    bound((1..=3_650).contains(&written.fresh_days), "fresh_days")?;
-    bound(written.override_days <= 365, "override_days")?;
-    bound((1..=365).contains(&written.notice_days), "notice_days")?;
+    let changeable = written.changeable()?;
     let agent_certificate = span(&written.agent_certificate).filter(|life| CERTIFICATE_LIFE.contains(life));
     let agent_certificate = agent_certificate.ok_or("agent_certificate")?;
     let invite_address = written.invite_address.map(|text| text.parse()).transpose().map_err(|_| "invite_address")?;
@@ -384,7 +416,6 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
     bound((5..=300).contains(&sync.idle_seconds), "sync.idle_seconds")?;
     let lively = sync.keep_alive_seconds >= 1 && sync.keep_alive_seconds < sync.idle_seconds.div_ceil(2);
     bound(lively, "sync.keep_alive_seconds")?;
-    bound((15..=86_400).contains(&written.agent_silent_seconds), "agent_silent_seconds")?;
     Ok(Config {
         data_dir: data_dir.to_owned(),
         https: flags.https.unwrap_or(written.https),
@@ -392,10 +423,7 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
         sync: flags.sync.unwrap_or(sync.address),
         hostnames: written.hostnames,
         invite_address,
-        fresh_days: written.fresh_days,
-        override_days: written.override_days,
-        notice_days: written.notice_days,
-        agent_silence: Duration::from_secs(written.agent_silent_seconds),
+        changeable,
         webhooks: check_webhooks(written.webhooks)?,
         agent_certificate,
         limits: SyncLimits {
@@ -409,6 +437,7 @@ fn check(data_dir: &Path, written: Written, flags: Flags) -> Result<Config, &'st
         log: written.log,
         log_level: written.log_level,
         dev: flags.dev,
+        listed: Vec::new(),
     })
 }
 
@@ -444,12 +473,11 @@ pub(crate) fn span(text: &str) -> Option<Duration> {
 }
 
 fn out_of_bounds(file: &Path, sources: &Figment, key: &'static str) -> Error {
-    let from_file = sources.find_metadata(key).and_then(|metadata| metadata.source.as_ref()?.file_path());
-    let place = match (sources.contains(key), from_file) {
-        (false, _) => "command line".to_owned(),
-        (true, Some(path)) => path.display().to_string(),
-        (true, None) if sources.find_metadata(key).is_some() => environment_variable(key),
-        (true, None) => file.display().to_string(),
+    // What stands nowhere, and is none of the defaults, which are within their bounds, was typed.
+    let place = match Source::of(sources, key) {
+        Source::Default | Source::Flag => "command line".to_owned(),
+        Source::Environment => environment_variable(key),
+        Source::File => file.display().to_string(),
     };
     Error { place, problem: format!("{key} must be {}", allowed(key)) }
 }
@@ -485,8 +513,11 @@ fn environment_variable(key: &str) -> String {
     format!("{ENVIRONMENT}{}", key.to_ascii_uppercase().replace('.', "__"))
 }
 
-fn allowed(key: &str) -> &'static str {
-    ALLOWED.iter().find(|(name, _)| key == *name).map_or("another value", |(_, allowed)| allowed)
+fn allowed(key: &str) -> String {
+    ALLOWED
+        .iter()
+        .find(|(name, _)| key == *name)
+        .map_or_else(|| "another value".to_owned(), |(_, allowed)| allowed.told())
 }
 
 #[cfg(test)]

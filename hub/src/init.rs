@@ -188,7 +188,8 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 fn settings(hostnames: &[String]) -> String {
     format!(
         r#"# Settings of this hub. The environment (SITEWARDEN_HUB_HTTPS, SITEWARDEN_HUB_SYNC__ADDRESS, …) wins over this
-# file, flags win over both. What is commented out is the default.
+# file, flags win over both, and what was edited with `sitewarden-hub settings` wins over all. What is commented out is the
+# default.
 
 # Names and addresses that the hub's certificate is made for, beside localhost.
 hostnames = {hostnames:?}

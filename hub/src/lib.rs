@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod password;
 mod renewal;
 pub mod server;
+mod settings;
 pub mod store;
 pub mod sync;
 pub mod webhooks;

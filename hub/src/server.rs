@@ -14,6 +14,7 @@ use crate::development;
 use crate::folder::{self, Folder};
 use crate::keys::{self, Keys};
 use crate::metrics::Metrics;
+use crate::settings::Settings;
 use crate::store::{self, Act, Store};
 use crate::sync::{self, Registry};
 use crate::webhooks;
@@ -171,14 +172,16 @@ pub async fn start(config: Config) -> Result<Hub, Error> {
     let registry = Arc::<Registry>::default();
     // Ends when the sessions' registry does.
     tokio::spawn(tell(store.changes(), Arc::downgrade(&registry)));
-    let running = Listeners { config: &config, folder: &folder, keys, store: &store, metrics: &metrics, registry };
+    let settings = Settings::load(store.clone(), &config).await?;
+    let (config, store, metrics) = (&config, &store, &metrics);
+    let running = Listeners { config, folder: &folder, keys, store, settings: &settings, metrics, registry };
     let running = running.start()?;
     let (https, http, sync) = (running.https_addr(), running.http_addr(), running.sync_addr());
     write_addresses(&folder, &running)?;
-    let expiring = expiry::expire(store.clone(), config.notice_days);
+    let expiring = expiry::expire(store.clone(), settings.live());
     let removing = retention::remove(store.clone(), config.webhooks.keep);
-    let listening = silence::notice(store.clone(), config.agent_silence);
-    let telling = webhooks::work(store.clone(), Arc::clone(&metrics), config.webhooks.clone())?;
+    let listening = silence::notice(store.clone(), settings.live());
+    let telling = webhooks::work(store.clone(), Arc::clone(metrics), config.webhooks.clone())?;
     let jobs = tokio::spawn(async move {
         tokio::join!(expiring, removing, listening, telling);
     });
@@ -189,7 +192,7 @@ pub async fn start(config: Config) -> Result<Hub, Error> {
     }
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(run(folder, running, store.clone(), jobs, stopped));
-    Ok(Hub { https, http, sync, metrics, store, stop, task })
+    Ok(Hub { https, http, sync, metrics: Arc::clone(metrics), store: store.clone(), stop, task })
 }
 
 /// Runs a hub until SIGTERM or SIGINT, and drains it then: what `serve` does.

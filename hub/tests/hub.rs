@@ -62,6 +62,8 @@ mod secrets;
 mod send_telemetry;
 #[path = "hub/sessions.rs"]
 mod sessions;
+#[path = "hub/settings.rs"]
+mod settings;
 #[path = "hub/stress.rs"]
 mod stress;
 #[path = "hub/support.rs"]

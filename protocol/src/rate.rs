@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ const MAX_REMEMBERED: usize = 10_000;
 /// Counts calls: so many in a window for each caller (generic cell rate algorithm: one moment is kept for each).
 #[derive(Debug)]
 pub struct Rate<K> {
-    limit: u32,
+    limit: AtomicU32,
     window: Duration,
     /// When a caller will have all its calls again.
     full_at: Mutex<HashMap<K, Duration>>,
@@ -39,14 +40,19 @@ pub struct TooOften {
 impl<K: Eq + Hash> Rate<K> {
     /// So many calls in so long a window; at least one.
     pub fn new(limit: u32, window: Duration) -> Self {
-        Self { limit: limit.max(1), window, full_at: Mutex::default() }
+        Self { limit: AtomicU32::new(limit.max(1)), window, full_at: Mutex::default() }
+    }
+
+    /// From now on so many, at least one. Who has called keeps what is left of his window.
+    pub fn permit(&self, limit: u32) {
+        self.limit.store(limit.max(1), Ordering::Relaxed);
     }
 
     /// The call was for nothing, and does not count.
     pub fn give_back(&self, caller: &K) {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = full_at.get_mut(caller) {
-            *at = at.saturating_sub(self.window / self.limit);
+            *at = at.saturating_sub(self.window / self.limit.load(Ordering::Relaxed));
         }
     }
 
@@ -56,22 +62,23 @@ impl<K: Eq + Hash> Rate<K> {
     /// [`TooOften`]; the call does not count then.
     pub fn take(&self, caller: K, now: Duration) -> Result<Left, TooOften> {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let step = self.window / self.limit;
+        let limit = self.limit.load(Ordering::Relaxed);
+        let step = self.window / limit;
         if full_at.len() >= MAX_REMEMBERED && !full_at.contains_key(&caller) {
             full_at.retain(|_, at| *at > now);
             if full_at.len() >= MAX_REMEMBERED {
-                return Err(TooOften { limit: self.limit, wait: step });
+                return Err(TooOften { limit, wait: step });
             }
         }
         let at = full_at.entry(caller).or_insert(now);
         let next = (*at).max(now) + step;
         let used = next.saturating_sub(now);
         if used > self.window {
-            return Err(TooOften { limit: self.limit, wait: used.saturating_sub(self.window) });
+            return Err(TooOften { limit, wait: used.saturating_sub(self.window) });
         }
         *at = next;
         let remaining = (self.window.saturating_sub(used)).as_nanos() / step.as_nanos().max(1);
-        Ok(Left { limit: self.limit, remaining: u32::try_from(remaining).unwrap_or(0), reset: used })
+        Ok(Left { limit, remaining: u32::try_from(remaining).unwrap_or(0), reset: used })
     }
 }
 
@@ -129,5 +136,16 @@ mod tests {
         assert_eq!((left[0], left[99]), (99, 0));
         assert!(rate.take((), now).is_err());
         assert!(rate.take((), now + MINUTE / 100).is_ok());
+    }
+
+    #[test]
+    fn another_limit_counts_from_the_next_call_on() {
+        let (rate, now) = (Rate::new(2, MINUTE), Duration::from_secs(7));
+        assert!(rate.take((), now).is_ok() && rate.take((), now).is_ok() && rate.take((), now).is_err());
+        rate.permit(60);
+        assert_eq!(rate.take((), now).map_err(|refused| refused.limit), Err(60), "the minute is used up");
+        assert!(rate.take((), now + MINUTE / 60).is_ok(), "and one comes back each second now");
+        rate.permit(1);
+        assert!(rate.take((), now + MINUTE / 30).is_err());
     }
 }

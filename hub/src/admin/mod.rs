@@ -25,6 +25,7 @@ mod licenses;
 mod monitors;
 mod plants;
 mod records;
+mod settings;
 mod sites;
 mod users;
 mod webhooks;
@@ -39,6 +40,7 @@ use crate::http::api::{
     Access, Caller, Listed, LocalAdministrator, Needs, Routes, auth, edition, error, extract, page, time,
 };
 use crate::keys::{Authorities, SealingKeys, SigningKeys};
+use crate::settings::Settings;
 use crate::store::Store;
 use axum::{
     Extension, Router,
@@ -59,8 +61,8 @@ pub(crate) struct AdminState {
     pub(crate) store: Store,
     /// What goes into enrolment tokens.
     pub(crate) invite: InviteSettings,
-    /// How long a snapshot may be relied on, days.
-    pub(crate) fresh_days: u16,
+    /// The hub's settings.
+    pub(crate) settings: Arc<Settings>,
     /// What agents seal batches to.
     pub(crate) sealing: Arc<SealingKeys>,
     /// What the hub signs with.
@@ -142,7 +144,7 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         Routes::new(access).get("/usage", look, analytics::usage).get("/features", look, analytics::features);
     Routes::new(access)
         .nest("/api/v1/auth", auth::routes(access))
-        .nest("/api/v1/admin", webhooks::routes(people(admin)))
+        .nest("/api/v1/admin", webhooks::routes(settings::routes(people(admin))))
         .nest("/api/v1/analytics", analytics)
         .nest("/api/institutions", leads::routes(access))
 }

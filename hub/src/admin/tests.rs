@@ -4,11 +4,10 @@ mod elsewhere;
 
 use super::{AdminState, InviteSettings, administration, local};
 use crate::bundle;
-use crate::http::{
-    Basic,
-    api::{Access, limits::PerMinute},
-};
+use crate::config::{Config, Flags};
+use crate::http::{Basic, api::Access};
 use crate::keys::Keys;
+use crate::settings::Settings;
 use crate::store::{Store, StoreSecrets};
 use axum::{
     Router,
@@ -42,11 +41,12 @@ impl Api {
         let Keys { authorities, signing, sealing, .. } = keys;
         let ca = authorities.serving().fingerprint();
         let basic = Arc::new(Basic::new(store.clone()).unwrap());
-        let access = Arc::new(Access::new(store.clone(), basic, &[2; 32], PerMinute::default()));
+        let config = Config::load(folder.path(), Flags::default()).unwrap();
+        let settings = Settings::load(store.clone(), &config).await.unwrap();
+        let access = Arc::new(Access::new(store.clone(), basic, &[2; 32], settings.live()));
         let bundles = bundle::testing::bundles(&store, &authorities, &signing, &sealing);
         let invite = InviteSettings { hub_host_port, authorities };
-        let state =
-            AdminState { access: Arc::clone(&access), store, invite, fresh_days: 30, sealing, signing, bundles };
+        let state = AdminState { access: Arc::clone(&access), store, invite, settings, sealing, signing, bundles };
         let https = administration(state).router;
         Self { router: local(https.clone()), https, access, ca, _folder: folder }
     }

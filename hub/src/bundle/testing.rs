@@ -1,13 +1,15 @@
 //! What takes bundles in, over a store without a hub around it.
 
 use super::{Bundles, IMPORTS, Parts};
+use crate::config::Changeable;
 use crate::http::{Enrolment, Rate};
 use crate::ingest::Ingest;
 use crate::keys::{Authorities, SealingKeys, SigningKeys};
 use crate::metrics::Metrics;
 use crate::renewal::Renewals;
+use crate::settings::Live;
 use crate::store::Store;
-use crate::sync::{Backing, Promises, Signer};
+use crate::sync::{Backing, Signer};
 use sitewarden_certs::authority::AGENT_LIFE;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -19,9 +21,9 @@ pub(crate) fn bundles(
     signing: &Arc<SigningKeys>,
     sealing: &Arc<SealingKeys>,
 ) -> Bundles {
-    let promises = Promises { fresh_days: 30, override_days: 0 };
+    let settings = Live::of(Changeable::default());
     let (authorities, sealing, metrics) = (Arc::clone(authorities), Arc::clone(sealing), Arc::<Metrics>::default());
-    let signer = Arc::new(Signer::new(Arc::clone(signing), Arc::clone(&authorities), promises, Arc::clone(&sealing)));
+    let signer = Arc::new(Signer::new(Arc::clone(signing), Arc::clone(&authorities), settings, Arc::clone(&sealing)));
     let ingest = Ingest::new(store.clone(), Arc::clone(&signer), Arc::clone(&sealing), Arc::clone(&metrics));
     let renewals = Renewals::new(
         store.clone(),

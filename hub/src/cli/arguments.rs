@@ -15,6 +15,7 @@ use super::{
     monitors::MonitorCommand,
     plants::PlantCommand,
     records::RecordCommand,
+    settings::SettingCommand,
     sites::SiteCommand,
     users::UserCommand,
     webhooks::WebhookCommand,
@@ -126,6 +127,9 @@ pub(super) enum Running {
     /// Add, list, show, change and remove notes of what was said with institutions.
     #[command(subcommand)]
     Note(NoteCommand),
+    /// List and show the hub's settings, and change those that can be changed while it runs.
+    #[command(subcommand)]
+    Settings(SettingCommand),
     /// Read, export and verify the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),

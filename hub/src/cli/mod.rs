@@ -22,6 +22,7 @@ mod output;
 mod plants;
 mod process;
 mod records;
+mod settings;
 mod sites;
 mod users;
 mod webhooks;
@@ -82,6 +83,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 arguments::Running::Contact(command) => leads::contacts(&client, command, output).await,
                 arguments::Running::Note(command) => leads::notes(&client, command, output).await,
                 arguments::Running::Audit(command) => audit::run(&client, command, output).await,
+                arguments::Running::Settings(command) => settings::run(&client, command, output).await,
                 arguments::Running::User(command) => users::run(&client, command, output).await,
                 arguments::Running::Webhook(command) => webhooks::run(&client, command, output).await,
             }

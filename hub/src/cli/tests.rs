@@ -51,6 +51,10 @@ fn the_documented_commands_are_taken() {
         "user edit NAME --role viewer --password-file /f --disable --on-site false",
         "user edit NAME --enable",
         "user remove NAME",
+        "settings list",
+        "settings show notice_days",
+        "settings edit api.public_per_minute 50",
+        "settings reset notice_days",
         "flag list --open --site ID",
         "monitor list --site ID --app EMS",
         "flag show 1",
@@ -98,6 +102,8 @@ fn what_is_misused_is_refused() {
         "contact edit --institution 1 2",
         "note edit --institution 1 2",
         "user edit NAME --enable --disable",
+        "settings edit notice_days",
+        "settings edit notice_days many",
     ] {
         let words = std::iter::once("sitewarden-hub").chain(line.split(' ').filter(|word| !word.is_empty()));
         assert!(Cli::try_parse_from(words).is_err(), "{line}");

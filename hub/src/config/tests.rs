@@ -12,7 +12,7 @@ fn an_empty_file_gives_the_documented_defaults() {
     let config = load("").unwrap();
     assert_eq!(config.https.to_string(), "127.0.0.1:8443");
     assert_eq!(config.sync.to_string(), "0.0.0.0:4433");
-    assert_eq!((config.http, config.fresh_days), (None, 30));
+    assert_eq!((config.http, config.changeable), (None, Changeable::default()));
     assert_eq!(config.limits.idle, Duration::from_secs(30));
 }
 
@@ -47,6 +47,33 @@ fn a_bad_value_is_one_line_with_the_file_the_key_and_what_is_allowed() {
         let error = load(toml).unwrap_err();
         assert!(error.starts_with(expected) && error.lines().count() == 1, "{toml}: {error}");
     }
+}
+
+#[test]
+fn each_setting_is_listed_with_its_value_and_where_that_is_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let toml = "notice_days = 45\n[webhooks]\nallowed_networks = [\"10.0.0.0/8\"]";
+    std::fs::write(folder.path().join(crate::folder::CONFIGURATION), toml).unwrap();
+    let config = Config::load(folder.path(), Flags { https: "127.0.0.1:2".parse().ok(), ..Flags::default() }).unwrap();
+    let listed = |key: &str| config.listed.iter().find(|setting| setting.key == key).unwrap();
+    for (key, value, source) in [
+        ("notice_days", serde_json::json!(45), Source::File),
+        ("webhooks.allowed_networks", serde_json::json!(["10.0.0.0/8"]), Source::File),
+        ("https", serde_json::json!("127.0.0.1:2"), Source::Flag),
+        ("api.public_per_minute", serde_json::json!(100), Source::Default),
+        ("http", serde_json::Value::Null, Source::Default),
+    ] {
+        assert_eq!((&listed(key).value, listed(key).source), (&value, source), "{key}");
+    }
+    let changeable: Vec<_> = config.listed.iter().filter_map(|setting| setting.changeable).collect();
+    assert!(changeable.len() == Key::ALL.len() && Key::ALL.iter().all(|key| changeable.contains(key)));
+    let written = serde_json::to_value(Written::default()).unwrap();
+    let keys = written.as_object().unwrap().iter().flat_map(|(key, value)| match value.as_object() {
+        Some(table) => table.keys().map(|inner| format!("{key}.{inner}")).collect(),
+        None => vec![key.clone()],
+    });
+    let missing: Vec<_> = keys.filter(|key| !config.listed.iter().any(|setting| setting.key == key)).collect();
+    assert!(missing.is_empty(), "not listed, and not told what they can be: {missing:?}");
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::{
     collections::HashMap,
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -21,7 +24,7 @@ pub(crate) struct Rate<K = IpAddr> {
     /// When one will have all his requests again.
     full_at: Mutex<HashMap<K, Instant>>,
     /// Requests in one span, which is also how many may come at once.
-    requests: u32,
+    requests: AtomicU32,
     span: Duration,
     /// Who are remembered.
     places: usize,
@@ -43,7 +46,12 @@ pub(crate) struct Standing {
 impl<K: Eq + Hash> Rate<K> {
     /// So many requests in a span, and so many who are remembered.
     pub(crate) fn new(requests: u32, span: Duration, places: usize) -> Self {
-        Self { full_at: Mutex::default(), requests: requests.max(1), span, places }
+        Self { full_at: Mutex::default(), requests: AtomicU32::new(requests.max(1)), span, places }
+    }
+
+    /// From now on so many; who has made requests keeps what is left of his span.
+    pub(crate) fn permit(&self, requests: u32) {
+        self.requests.store(requests.max(1), Ordering::Relaxed);
     }
 
     /// Takes one request; `false` if there is none left.
@@ -53,7 +61,7 @@ impl<K: Eq + Hash> Rate<K> {
 
     /// Takes one request, and tells how its sender stands.
     pub(crate) fn count(&self, key: K, now: Instant) -> Standing {
-        let limit = self.requests;
+        let limit = self.requests.load(Ordering::Relaxed);
         let every = self.span / limit;
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if full_at.len() >= self.places && !full_at.contains_key(&key) {

@@ -1,6 +1,7 @@
 //! Expires licences and API keys whose time is over, tells of licences that are about to, ends sessions of machines that
-//! fell silent, and forgets idempotency keys: at the start, and every minute.
+//! fell silent, and forgets idempotency keys: at the start, every minute, and when a setting has changed.
 
+use crate::settings::Live;
 use crate::store::{Moment, Store};
 use std::{error::Error as StdError, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
@@ -10,13 +11,16 @@ use tracing::{error, info};
 const EVERY: Duration = Duration::from_secs(60);
 
 /// Works for ever; is aborted at the end.
-pub(super) async fn expire(store: Store, notice_days: u16) {
-    let ahead = Duration::from_secs(u64::from(notice_days) * 86_400);
+pub(super) async fn expire(store: Store, mut settings: Live) {
     let listening_since = crate::wall_clock();
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = settings.changed() => {}
+        }
+        let ahead = Duration::from_secs(u64::from(settings.now().notice_days) * 86_400);
         match store.expire_licenses(crate::wall_clock()).await {
             Ok(0) => {}
             Ok(licenses) => info!(licenses, "licenses have expired"),

@@ -14,8 +14,9 @@ use crate::ingest::Ingest;
 use crate::keys::{Keys, SealingKeys, Secret};
 use crate::metrics::Metrics;
 use crate::renewal::Renewals;
+use crate::settings::Settings;
 use crate::store::Store;
-use crate::sync::{Backing, Doors, Https, Listener, Promises, Registry, Signer, SyncConfig};
+use crate::sync::{Backing, Doors, Https, Listener, Registry, Signer, SyncConfig};
 use axum_server::tls_rustls::RustlsConfig;
 use sitewarden_certs::hub_address::HubAddress;
 use std::{
@@ -42,6 +43,7 @@ pub(super) struct Listeners<'a> {
     pub(super) folder: &'a Folder,
     pub(super) keys: Keys,
     pub(super) store: &'a Store,
+    pub(super) settings: &'a Arc<Settings>,
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) registry: Arc<Registry>,
 }
@@ -61,8 +63,9 @@ pub(super) struct Running {
 impl Listeners<'_> {
     pub(super) fn start(self) -> Result<Running, Error> {
         let Keys { authorities, signing, quic_reset, quic_token, sealing, store: store_secret } = &self.keys;
-        let promises = Promises { fresh_days: self.config.fresh_days, override_days: self.config.override_days };
-        let signer = Arc::new(Signer::new(Arc::clone(signing), Arc::clone(authorities), promises, Arc::clone(sealing)));
+        let live = self.settings.live();
+        let signer = Signer::new(Arc::clone(signing), Arc::clone(authorities), live.clone(), Arc::clone(sealing));
+        let signer = Arc::new(signer);
         let renewals = self.renewals(&signer);
         let certificate = Certificate {
             authorities: Arc::clone(authorities),
@@ -82,14 +85,14 @@ impl Listeners<'_> {
         let send_telemetry = SendTelemetry::new(self.store.clone(), Arc::clone(&signer));
         let enrolment = Arc::new(self.enrolment(Arc::clone(&signer), sync_addr.port()));
         let basic = Arc::new(Basic::new(self.store.clone())?);
-        let access = Access::new(self.store.clone(), Arc::clone(&basic), store_secret, self.config.api.limits);
+        let access = Access::new(self.store.clone(), Arc::clone(&basic), store_secret, live.clone());
         let access = Arc::new(if self.config.dev { access.with_test_credentials() } else { access });
-        let plant = self.plant(basic);
+        let plant = Plant { store: self.store.clone(), basic, settings: live.clone() };
         let parts = Parts {
             access: Arc::clone(&access),
             enrolment: Arc::clone(&enrolment),
             renewal: Arc::new(Renewal { renewals, metrics: Arc::clone(self.metrics), rate: Rate::default() }),
-            license_server: Arc::new(LicenseServer::new(self.store.clone(), self.config.api.limits)),
+            license_server: Arc::new(LicenseServer::new(self.store.clone(), live.clone())),
             metrics: Arc::clone(self.metrics),
             plant: Arc::new(plant),
             send_telemetry: Arc::new(send_telemetry),
@@ -103,7 +106,7 @@ impl Listeners<'_> {
             access,
             store: self.store.clone(),
             invite,
-            fresh_days: self.config.fresh_days,
+            settings: Arc::clone(self.settings),
             sealing: Arc::clone(sealing),
             signing: Arc::clone(signing),
             bundles: Bundles::new(bundle::Parts::new(&self.keys, self.store, backing, signer, enrolment)),
@@ -149,11 +152,6 @@ impl Listeners<'_> {
         let (store, metrics) = (self.store.clone(), Arc::clone(self.metrics));
         let ingest = Ingest::new(store.clone(), Arc::clone(signer), Arc::clone(sealing), Arc::clone(&metrics));
         Backing::new(store, Arc::clone(signer), ingest, Arc::clone(renewals), metrics, Arc::clone(&self.registry))
-    }
-
-    fn plant(&self, basic: Arc<Basic>) -> Plant {
-        let Config { notice_days: ahead_days, fresh_days, .. } = *self.config;
-        Plant { store: self.store.clone(), basic, ahead_days, fresh_days }
     }
 }
 

@@ -3,8 +3,9 @@
 //! Always true: the hub looks only after it could have heard for as long itself, so that its own absence, a suspend or a
 //! wall clock that was set ahead is not taken for the agents'.
 
+use crate::settings::Live;
 use crate::store::Store;
-use std::{error::Error as StdError, time::Duration};
+use std::error::Error as StdError;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info};
 
@@ -12,11 +13,15 @@ use tracing::{error, info};
 const PART: u32 = 5;
 
 /// Works for ever; is aborted at the end.
-pub(super) async fn notice(store: Store, silence: Duration) {
-    let every = silence / PART;
+pub(super) async fn notice(store: Store, mut settings: Live) {
     let (mut heard_since, mut looked) = (Instant::now(), crate::wall_clock());
     loop {
-        sleep(every).await;
+        let silence = settings.now().agent_silence;
+        tokio::select! {
+            () = sleep(silence / PART) => {}
+            // Another silence is looked for in its own time.
+            () = settings.changed() => continue,
+        }
         let now = crate::wall_clock();
         if now.since(looked) > silence {
             heard_since = Instant::now();

@@ -30,6 +30,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0022_test_license.sql")),
     M::up(include_str!("migrations/0023_revisions.sql")),
     M::up(include_str!("migrations/0024_progress.sql")),
+    M::up(include_str!("migrations/0025_settings.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.

@@ -31,6 +31,7 @@ mod readers;
 mod records;
 mod secrets;
 mod sessions;
+mod settings;
 mod sites;
 mod snapshots;
 mod telemetry;
@@ -76,6 +77,7 @@ pub use reach::Thing;
 pub use records::{RecordCursor, RecordFilter, RecordOrder, RecordPage, StoredRecord};
 pub use secrets::StoreSecrets;
 pub use sessions::{Begun, Refresh, SessionId};
+pub use settings::{NEVER_CHANGED, SettingChange, StoredSetting};
 pub use sites::{Site, SiteEdit};
 pub use snapshots::SnapshotParts;
 pub use telemetry::{

@@ -25,7 +25,7 @@ pub use quic::Error;
 pub(crate) use quic::{Endpoint, Listener, SyncConfig, server_config};
 pub(crate) use registry::Registry;
 pub(crate) use session::Peer;
-pub(crate) use signer::{Addressee, Promises, Signer, Voice};
+pub(crate) use signer::{Addressee, Signer, Voice};
 
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;

@@ -1,6 +1,7 @@
 //! The hub's signed word: receipts and snapshots.
 
 use crate::keys::{Authorities, SealingKeys, SigningKeys};
+use crate::settings::Live;
 use crate::store::SnapshotParts;
 use sitewarden_protocol::announcement;
 use sitewarden_protocol::bundle::{Manifest, Writer};
@@ -31,7 +32,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub(crate) struct Signer {
     keys: Arc<SigningKeys>,
-    promises: Promises,
+    settings: Live,
     authorities: Arc<Authorities>,
     sealing: Arc<SealingKeys>,
 }
@@ -53,24 +54,16 @@ pub(crate) struct Addressee {
     pub(crate) version: u16,
 }
 
-/// What snapshots promise where the site has no setting of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Promises {
-    /// Days that a snapshot may be relied on.
-    pub(crate) fresh_days: u16,
-    /// Days of emergency override in any 365.
-    pub(crate) override_days: u16,
-}
-
 impl Signer {
-    /// Agents are to trust the authorities, and to be trusted by them.
+    /// Agents are to trust the authorities, and to be trusted by them. What snapshots promise where the site has no setting of its
+    /// own is the hub's settings.
     pub(crate) fn new(
         keys: Arc<SigningKeys>,
         authorities: Arc<Authorities>,
-        promises: Promises,
+        settings: Live,
         sealing: Arc<SealingKeys>,
     ) -> Self {
-        Self { keys, promises, authorities, sealing }
+        Self { keys, settings, authorities, sealing }
     }
 
     /// What an agent that speaks this version is talked to with from now on.
@@ -159,7 +152,7 @@ impl Signer {
             fresh_until,
             licenses: parts.licenses,
             trust: self.trust(),
-            override_days: parts.override_days.unwrap_or(self.promises.override_days),
+            override_days: parts.override_days.unwrap_or(self.settings.now().override_days),
             administrators: parts.administrators.into_iter().map(administrator).collect(),
             api_keys: parts.api_keys,
             sealing_key: Some(self.sealing.newest()),
@@ -172,7 +165,7 @@ impl Signer {
 impl Signer {
     /// How long a snapshot may be relied on: so many days, or where there is no line, as long as the licences themselves.
     fn fresh_until(&self, parts: &SnapshotParts, now: UnixMillis) -> UnixMillis {
-        let days = now.after(DAY * u32::from(parts.fresh_days.unwrap_or(self.promises.fresh_days)));
+        let days = now.after(DAY * u32::from(parts.fresh_days.unwrap_or(self.settings.now().fresh_days)));
         let last = parts.licenses.iter().filter(|_| parts.air_gap).filter_map(|license| match license.status {
             Status::Active => Some(license.expires_at.unwrap_or(now.after(LONGEST))),
             // Whenever it is activated, if not right now, the site is to be heard of before it ends.

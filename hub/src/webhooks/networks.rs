@@ -3,8 +3,9 @@
 //! Without more said these are the public ones: a webhook must not be a way to reach, through the hub, what is behind its
 //! firewall. The setting `webhooks.allowed_networks` adds others. What is not known to be public is refused.
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
@@ -32,6 +33,18 @@ impl FromStr for Network {
         let network = Self { address, bits };
         // Bits behind the mask are a mistake: what was meant cannot be known.
         if bits <= most && network.contains(address) && network.is_clean() { Ok(network) } else { Err(NotANetwork) }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

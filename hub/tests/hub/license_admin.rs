@@ -26,7 +26,7 @@ impl Admin {
 
     /// With a customer, number 1.
     async fn start() -> Self {
-        let hub = TestHub::start_with(|config| config.api.limits.public = 1_000_000).await;
+        let hub = TestHub::start_with(|config| config.changeable.limits.public = 1_000_000).await;
         hub.hub.store().add_customer(&act(), "ACME Corp", Some("admin@acme.com")).await.unwrap();
         Self::of(hub).await
     }

@@ -45,7 +45,7 @@ pub fn sold(holder: Holder, name: &str) -> NewLicense {
 
 impl Server {
     pub async fn start() -> Self {
-        let hub = TestHub::start_with(|config| config.api.limits.public = OFTEN).await;
+        let hub = TestHub::start_with(|config| config.changeable.limits.public = OFTEN).await;
         let customer = hub.hub.store().add_customer(&act(), "ACME Corp", Some("admin@acme.com")).await.unwrap();
         let license = sold(Holder::Customer(customer.id), "L1");
         let key = hub.hub.store().issue_license(&act(), license).await.unwrap().key;

@@ -11,7 +11,7 @@ fn number(headers: &HeaderMap, name: &str) -> u64 {
 
 #[tokio::test]
 async fn an_address_may_ask_so_often_and_is_told_how_it_stands() {
-    let hub = TestHub::start_with(|config| config.api.limits.public = 3).await;
+    let hub = TestHub::start_with(|config| config.changeable.limits.public = 3).await;
     let refresh = async || {
         let request = hub.client().post(hub.url("/api/v1/auth/refresh")).json(&json!({ "refresh_token": "x" }));
         request.send().await.unwrap()
@@ -38,7 +38,7 @@ async fn an_address_may_ask_so_often_and_is_told_how_it_stands() {
 
 #[tokio::test]
 async fn a_token_may_ask_so_often_and_no_other_is_held_up_by_it() {
-    let hub = TestHub::start_with(|config| config.api.limits.admin = 2).await;
+    let hub = TestHub::start_with(|config| config.changeable.limits.admin = 2).await;
     let (_, tokens) = log_in(&hub, "admin", "a long password").await;
     let (_, others) = log_in(&hub, "admin", "a long password").await;
     let me = async |token| call(&hub, "GET", "/api/v1/auth/me", text(token), json!({})).await;
@@ -55,7 +55,7 @@ async fn a_token_may_ask_so_often_and_no_other_is_held_up_by_it() {
 async fn a_client_behind_a_proxy_is_counted_by_itself_only_if_a_setting_says_so() {
     for (header, told) in [("x-forwarded-for", true), ("", false)] {
         let hub = TestHub::start_with(|config| {
-            config.api.limits.public = 1;
+            config.changeable.limits.public = 1;
             config.api.client_address_header =
                 Some(header).filter(|name| !name.is_empty()).map(|name| name.parse().unwrap());
         })

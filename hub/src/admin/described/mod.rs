@@ -7,6 +7,7 @@ mod customers;
 mod leads;
 mod licenses;
 mod login;
+mod settings;
 mod sites;
 mod users;
 mod webhooks;
@@ -28,13 +29,14 @@ const ANALYTICS: &str = "Analytics";
 /// A route's method and path, and what it takes and answers.
 type Entry = (&'static str, &'static str, fn() -> Operation);
 
-const TABLES: [&[Entry]; 9] = [
+const TABLES: [&[Entry]; 10] = [
     audit::TABLE,
     login::TABLE,
     customers::TABLE,
     sites::TABLE,
     licenses::TABLE,
     users::TABLE,
+    settings::TABLE,
     leads::TABLE,
     webhooks::TABLE,
     bundles::TABLE,

@@ -22,5 +22,7 @@ pub(in crate::admin) async fn explain(
     Parameters(query): Parameters<Query>,
 ) -> Result<Json<Explanation>, Error> {
     let at = query.at.map_or_else(|| Ok(crate::wall_clock()), |at| time::parse("at", &at))?;
-    Ok(Json(state.store.explain(caller.scope(), query.site, query.app, at, state.fresh_days).await?))
+    Ok(Json(
+        state.store.explain(caller.scope(), query.site, query.app, at, state.settings.live().now().fresh_days).await?,
+    ))
 }

@@ -12,7 +12,7 @@ use tower::ServiceExt;
 
 /// A path with something in place of its parameters: what exists and what does not is not the question here.
 fn filled(path: &str) -> String {
-    path.replace("{id}", "999").replace("{code}", "EMS").replace("{name}", "admin")
+    path.replace("{id}", "999").replace("{code}", "EMS").replace("{name}", "admin").replace("{key}", "notice_days")
 }
 
 async fn status(api: &Api, method: &Method, path: &str, key: Option<&str>) -> StatusCode {

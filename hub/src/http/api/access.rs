@@ -4,13 +4,10 @@
 //! from the store for each request, so that what is revoked, disabled or changed counts at once; secrets are compared in
 //! constant time, or found by a digest of 256 random bits.
 
-use super::{
-    Caller, Error,
-    caller::Who,
-    limits::{Limits, PerMinute},
-};
+use super::{Caller, Error, caller::Who, limits::Limits};
 use crate::development;
 use crate::http::{Basic, Rate, address, basic::Refused, rate::neighbourhood};
+use crate::settings::Live;
 use crate::store::{Begun, Purpose, Role, Scope, SessionId, Store, User};
 use axum::http::{Extensions, HeaderMap, header::AUTHORIZATION};
 use sitewarden_protocol::{
@@ -41,14 +38,14 @@ pub(crate) struct Access {
 
 impl Access {
     /// `secret` makes access tokens, and stays the same.
-    pub(crate) fn new(store: Store, basic: Arc<Basic>, secret: &[u8; 32], limits: PerMinute) -> Self {
+    pub(crate) fn new(store: Store, basic: Arc<Basic>, secret: &[u8; 32], settings: Live) -> Self {
         let key = zeroize::Zeroizing::new(blake3::derive_key("sitewarden hub access tokens 1", secret));
         Self {
             store,
             basic,
             signer: Signer::new(key.as_slice()),
             strangers: Rate::default(),
-            limits: Limits::new(limits),
+            limits: Limits::new(settings),
             dev: false,
         }
     }

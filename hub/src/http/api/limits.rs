@@ -6,6 +6,7 @@
 
 use super::{Caller, Error, caller::Who};
 use crate::http::rate::{Rate, Standing, neighbourhood};
+use crate::settings::Live;
 use crate::store::SessionId;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use std::{
@@ -41,16 +42,18 @@ enum Holder {
     Key(i64),
 }
 
-/// Counts requests.
+/// Counts requests; how many there may be is what the settings say at that moment.
 #[derive(Debug)]
 pub(crate) struct Limits {
+    settings: Live,
     public: Rate<IpAddr>,
     admin: Rate<Holder>,
 }
 
 impl Limits {
-    pub(crate) fn new(limits: PerMinute) -> Self {
-        Self { public: Rate::new(limits.public, MINUTE, PLACES), admin: Rate::new(limits.admin, MINUTE, PLACES) }
+    pub(crate) fn new(settings: Live) -> Self {
+        let PerMinute { public, admin, .. } = settings.now().limits;
+        Self { settings, public: Rate::new(public, MINUTE, PLACES), admin: Rate::new(admin, MINUTE, PLACES) }
     }
 
     /// Counts a request from an address.
@@ -58,6 +61,7 @@ impl Limits {
     /// # Errors
     /// A 429.
     pub(crate) fn public(&self, address: IpAddr) -> Result<Standing, Error> {
+        self.public.permit(self.settings.now().limits.public);
         judged(self.public.count(neighbourhood(address), Instant::now()))
     }
 
@@ -71,6 +75,7 @@ impl Limits {
             Who::User { session, .. } => Holder::Session(*session),
             Who::Key { id, .. } => Holder::Key(*id),
         };
+        self.admin.permit(self.settings.now().limits.admin);
         judged(self.admin.count(holder, Instant::now())).map(Some)
     }
 }

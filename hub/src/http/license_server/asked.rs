@@ -1,7 +1,7 @@
 //! A request of this API: its documented fields, who may still call, and whether it was done before.
 
 use super::{LicenseServer, error::Refused};
-use crate::http::{Parts, address, api::idempotency, rate::neighbourhood};
+use crate::http::{Parts, address, api::idempotency};
 use crate::store::{self, KeyOwner, KeyedRequest};
 use axum::{
     body::Bytes,
@@ -32,7 +32,7 @@ where
     A: IntoResponse,
 {
     let server = Arc::clone(&parts.license_server);
-    server.addresses.take(neighbourhood(address::client(request.extensions())), server.elapsed())?;
+    server.count(address::client(request.extensions()))?;
     let (key, path) = (idempotency::key(request.headers())?, request.uri().path().to_owned());
     let bytes = body(request, &parts).await?;
     let asked = Asked { fields: Fields::read(&bytes)?, server: Arc::clone(&server) };

@@ -13,7 +13,7 @@ pub(super) async fn heartbeat(asked: Asked) -> Result<impl IntoResponse, Refused
     let (activation, users, features) = (fields.activation()?, fields.required_users()?, fields.features()?);
     // Only activations that there are have a place among those whose calls are counted.
     server.store.knows_machine(fields.key(), Some(activation)).await??;
-    let left = server.heartbeats.take(activation, server.elapsed())?;
+    let left = server.count_heartbeat(activation)?;
     let moment = server.moment();
     match server.store.claim_users(moment, fields.key(), activation, users, Some(features)).await {
         Ok(Ok(())) => {

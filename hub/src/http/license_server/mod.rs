@@ -13,7 +13,8 @@ mod error;
 mod heartbeat;
 mod validate;
 
-use super::{Parts, api::limits::PerMinute, repeatable};
+use super::{Parts, rate::neighbourhood, repeatable};
+use crate::settings::Live;
 use crate::store::{Moment, Store};
 use asked::answered;
 use axum::{extract::DefaultBodyLimit, middleware};
@@ -22,7 +23,7 @@ use sitewarden_openapi::{Routes, shared::license_server as described};
 use sitewarden_protocol::{
     id::ActivationId,
     license_server::{MAX_BODY, PATHS},
-    rate::Rate,
+    rate::{Left, Rate, TooOften},
     time::UnixMillis,
 };
 use std::{
@@ -38,6 +39,7 @@ const CLAIMS: u32 = 60;
 #[derive(Debug)]
 pub(crate) struct LicenseServer {
     store: Store,
+    settings: Live,
     begun: Instant,
     /// Since when heartbeats can be heard.
     listening_since: UnixMillis,
@@ -49,16 +51,30 @@ pub(crate) struct LicenseServer {
 }
 
 impl LicenseServer {
-    /// Takes so many calls a minute.
-    pub(crate) fn new(store: Store, limits: PerMinute) -> Self {
+    /// Takes as many calls a minute as the settings say.
+    pub(crate) fn new(store: Store, settings: Live) -> Self {
+        let limits = settings.now().limits;
         Self {
             store,
+            settings,
             begun: Instant::now(),
             listening_since: crate::wall_clock(),
             addresses: Rate::new(limits.public, MINUTE),
             heartbeats: Rate::new(limits.heartbeat, MINUTE),
             claims: Rate::new(CLAIMS, MINUTE),
         }
+    }
+
+    /// Counts a call from an address.
+    fn count(&self, address: IpAddr) -> Result<Left, TooOften> {
+        self.addresses.permit(self.settings.now().limits.public);
+        self.addresses.take(neighbourhood(address), self.elapsed())
+    }
+
+    /// Counts a heartbeat.
+    fn count_heartbeat(&self, activation: ActivationId) -> Result<Left, TooOften> {
+        self.heartbeats.permit(self.settings.now().limits.heartbeat);
+        self.heartbeats.take(activation, self.elapsed())
     }
 
     /// What calls are counted by.

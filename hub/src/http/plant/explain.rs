@@ -30,7 +30,7 @@ pub(super) async fn explain(
     let app = asked.app.filter(|app| !app.trim().is_empty()).ok_or_else(Error::no_app)?;
     let site = asked.site_id.ok_or_else(Error::insufficient)?.trim().parse().map_err(|_| Error::place())?;
     let at = asked.at.map_or_else(|| Ok(crate::wall_clock()), |at| moment(&at))?;
-    match plant.store.explain(caller.0.scope, site, app, at, plant.fresh_days).await {
+    match plant.store.explain(caller.0.scope, site, app, at, plant.settings.now().fresh_days).await {
         Ok(told) => Ok(Json(told)),
         Err(store::Error::NotFound { .. }) => Err(Error::place()),
         Err(error) => Err(error.into()),

@@ -25,6 +25,7 @@ use super::{
         tagged,
     },
 };
+use crate::settings::Live;
 use crate::store::{Act, Store};
 use axum::{
     extract::{DefaultBodyLimit, Path, Request, State, rejection::PathRejection},
@@ -49,10 +50,8 @@ const MAX_BODY: usize = 16 << 10;
 pub(crate) struct Plant {
     pub(crate) store: Store,
     pub(crate) basic: Arc<Basic>,
-    /// How long before its end a licence is about to expire, days.
-    pub(crate) ahead_days: u16,
-    /// How long a snapshot may be relied on, days.
-    pub(crate) fresh_days: u16,
+    /// How long before its end a licence is about to expire, and how long a snapshot may be relied on.
+    pub(crate) settings: Live,
 }
 
 /// All routes below `/_config`.

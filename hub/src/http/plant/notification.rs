@@ -49,7 +49,8 @@ async fn answer(caller: &Caller, plant: &Plant, asked: Asked) -> Result<Json<Ans
         error => error.into(),
     })?;
     let now = crate::wall_clock();
-    let told = |site: &SiteInForce| notices(&site.licenses, asked.app.as_deref(), now, plant.ahead_days);
+    let ahead_days = plant.settings.now().notice_days;
+    let told = |site: &SiteInForce| notices(&site.licenses, asked.app.as_deref(), now, ahead_days);
     let notification = if asked.is_nothing() {
         let texts =
             sites.iter().flat_map(|site| told(site).into_iter().filter_map(|one| one.of_plant(&site.plant_name)));

@@ -35,6 +35,7 @@ pub(super) async fn verify(
     if caller.0.scope.is_unlimited() {
         return Err(Error::unauthorised());
     }
-    let allowed = plant.store.may_use(caller.0.scope, app, crate::wall_clock(), plant.fresh_days).await?;
+    let fresh_days = plant.settings.now().fresh_days;
+    let allowed = plant.store.may_use(caller.0.scope, app, crate::wall_clock(), fresh_days).await?;
     if allowed { Ok(Json("Authorised")) } else { Err(Error::unauthorised()) }
 }
