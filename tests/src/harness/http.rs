@@ -29,6 +29,8 @@ pub struct Response {
     pub retry_after: Option<u64>,
     /// `Sitewarden-Proof`.
     pub proof: Option<String>,
+    /// `Idempotency-Replayed`: it is the answer to an earlier request.
+    pub replayed: bool,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -82,6 +84,14 @@ impl Client {
         self.request("POST", path, Some(json))
     }
 
+    /// POST of JSON under an `Idempotency-Key`.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub fn post_under_key(&mut self, key: &str, path: &str, json: &[u8]) -> io::Result<Response> {
+        self.exchange("POST", path, &format!("idempotency-key: {key}\r\n"), Some(("application/json", json)))
+    }
+
     /// PUT without a body.
     ///
     /// # Errors
@@ -119,6 +129,11 @@ impl Client {
     /// # Errors
     /// If the connection fails.
     pub fn send(&mut self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> io::Result<Response> {
+        self.exchange(method, path, "", body)
+    }
+
+    /// `more` are whole lines of the head.
+    fn exchange(&mut self, method: &str, path: &str, more: &str, body: Option<(&str, &[u8])>) -> io::Result<Response> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => connect(self.address)?,
@@ -127,7 +142,7 @@ impl Client {
         let body = body.map_or(&[][..], |(_, body)| body);
         let (address, authorization, length) = (self.address, &self.authorization, body.len());
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{authorization}{kind}content-length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{authorization}{more}{kind}content-length: {length}\r\n\r\n"
         );
         // A server may refuse a body from its head and close while the rest is still being written.
         let written = stream.get_mut().write_all(&[head.as_bytes(), body].concat());
@@ -154,7 +169,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> io::Result<(Response, bool)> {
     let mut line = String::new();
     stream.read_line(&mut line)?;
     let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| bad("no status line"))?;
-    let (mut length, mut keep, mut retry_after, mut proof) = (0, true, None, None);
+    let (mut length, mut keep, mut retry_after, mut proof, mut replayed) = (0, true, None, None, false);
     loop {
         line.clear();
         stream.read_line(&mut line)?;
@@ -164,6 +179,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> io::Result<(Response, bool)> {
             "content-length" => length = value.parse().map_err(|_| bad("a bad length"))?,
             "retry-after" => retry_after = Some(value.parse().map_err(|_| bad("a bad Retry-After"))?),
             "sitewarden-proof" => proof = Some(value.to_owned()),
+            "idempotency-replayed" => replayed = value == "true",
             "transfer-encoding" => return Err(bad("a body in chunks")),
             "connection" => keep = !value.eq_ignore_ascii_case("close"),
             _ => {}
@@ -171,7 +187,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> io::Result<(Response, bool)> {
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
-    Ok((Response { status, retry_after, proof, body }, keep))
+    Ok((Response { status, retry_after, proof, replayed, body }, keep))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod enrolment;
 mod exactly_once;
 mod fingerprint;
 mod floating;
+mod idempotency;
 mod identity;
 mod invariants;
 mod measurements;
