@@ -87,7 +87,7 @@ fn line() -> Line {
     let mut line = Line::new(3).unwrap();
     let settings = ["webhooks.allowed_networks = [\"127.0.0.0/8\"]"];
     let pauses = ["webhooks.first_pause_seconds = 1", "webhooks.longest_pause_seconds = 2"];
-    line.hub.set(&[settings, pauses].concat().join("\n")).unwrap();
+    line.hub.set(&[&settings[..], &pauses[..]].concat().join("\n")).unwrap();
     line.hub.stop().unwrap();
     line.hub.start().unwrap();
     line
