@@ -24,7 +24,7 @@ use super::{
     writer::Tx,
 };
 
-pub(super) use activate::activate_direct;
+pub(super) use activate::{MAX_BY, activate_direct};
 pub(super) use change::{AtSite, save};
 pub(super) use expire::expire;
 pub(super) use explain::circumstances;

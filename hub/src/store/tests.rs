@@ -16,5 +16,6 @@ mod paging;
 mod plans;
 mod telemetry;
 mod telemetry_order;
+mod usage_told;
 mod users;
 mod webhooks;

@@ -13,7 +13,7 @@ use sitewarden_protocol::{
 };
 
 /// The most characters of a site user's name that are kept.
-const MAX_BY: usize = 100;
+pub(in crate::store) const MAX_BY: usize = 100;
 
 impl Store {
     /// Activates the licence with this key, if `scope` covers it. With `replace` the Active one of its app is

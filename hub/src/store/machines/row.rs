@@ -2,7 +2,7 @@
 
 use crate::store::{
     error::Error,
-    licenses::LicenseRow,
+    licenses::{self, LicenseRow},
     usage::{Ledger, Place, Seen},
     webhooks,
     writer::Tx,
@@ -123,11 +123,26 @@ pub(in crate::store) fn open(
             at.0,
         ])?;
     if added > 0 {
-        return webhooks::license_activated(tx, now, license, &activation_text(told.id));
+        // One that put the licence in force was told of with that.
+        let known = has_put_in_force(tx, license, &told)?;
+        return if known { Ok(()) } else { webhooks::license_activated(tx, now, license, &activation_text(told.id)) };
     }
     tx.prepare_cached("UPDATE activations SET agent = ?, hardware = ?, machine = ?, app_version = ? WHERE id = ?")?
         .execute(params![agent, write_parts(told.hardware), told.machine, told.app_version, told.id.as_bytes()])?;
     Ok(())
+}
+
+/// Whether a new machine is a site licence's first one, and the one that put it in force. Of a licence without a site only
+/// machines are told of.
+fn has_put_in_force(tx: &Tx<'_>, license: &LicenseRow, told: &Told<'_>) -> Result<bool, Error> {
+    let mut query = tx.prepare_cached(
+        "SELECT by FROM license_starts WHERE license = ?1 AND NOT EXISTS
+            (SELECT 1 FROM activations WHERE license = ?1 AND id != ?2) ORDER BY id DESC LIMIT 1",
+    )?;
+    let by = query.query_row(params![license.id, told.id.as_bytes()], |row| row.get::<_, String>(0)).optional()?;
+    let name = |text: &str| text.chars().take(licenses::MAX_BY).collect::<String>();
+    let machine = name(&format!("machine {}", told.machine));
+    Ok(license.site.is_some() && by.is_some_and(|by| name(&by) == machine))
 }
 
 /// A machine said how many users it has, and was given them.

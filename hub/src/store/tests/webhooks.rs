@@ -38,12 +38,12 @@ fn failed(again: Option<UnixMillis>) -> Attempt {
 }
 
 impl Fixture {
-    async fn webhook(&self, customer: Option<i64>, events: &[WebhookEvent]) -> Webhook {
+    pub(super) async fn webhook(&self, customer: Option<i64>, events: &[WebhookEvent]) -> Webhook {
         self.store.add_webhook(&act(), ALL, new(customer, events)).await.unwrap().webhook
     }
 
     /// The events and data that wait for a webhook, oldest first.
-    async fn heard(&self, webhook: i64) -> Vec<Value> {
+    pub(super) async fn heard(&self, webhook: i64) -> Vec<Value> {
         let mut deliveries = self.store.list_deliveries(ALL, webhook, None, None, 1_000).await.unwrap();
         deliveries.sort_by_key(|delivery| delivery.id);
         deliveries.iter().map(|delivery| serde_json::from_str(&delivery.body).unwrap()).collect()
