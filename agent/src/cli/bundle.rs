@@ -32,7 +32,7 @@ pub(super) enum BundleCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Show what is in a file.
+    /// Show what is in a file; ends with 1 if it is no bundle, or not whole.
     Inspect {
         /// The file, or several.
         #[arg(required = true)]
@@ -192,7 +192,9 @@ fn inspect(folder: &Folder, files: &[PathBuf], output: &mut Output) -> Result<()
         found.push(inspector.finish());
     }
     let json: Vec<_> = found.iter().map(sitewarden_protocol::bundle::Inspected::json).collect();
-    output.value(&json!(json), |_| found.iter().map(|found| found.text()).collect::<Vec<_>>().join("\n\n"))
+    output.value(&json!(json), |_| found.iter().map(|found| found.text()).collect::<Vec<_>>().join("\n\n"))?;
+    let problem = files.iter().zip(&found).find_map(|(file, found)| Some((file, found.problem.clone()?)));
+    problem.map_or(Ok(()), |(file, problem)| Err(Failure::failed(problem).about(file)))
 }
 
 /// What was sealed to this agent can be opened here; without an identity there is just less to see.

@@ -57,7 +57,7 @@ pub(super) enum BundleCommand {
         #[arg(long, value_name = "ID")]
         agent: Option<AgentId>,
     },
-    /// Show what is in a file, without taking it in.
+    /// Show what is in a file, without taking it in; ends with 1 if it is no bundle, or not whole.
     Inspect {
         /// The file, or several.
         #[arg(required = true)]
@@ -179,7 +179,8 @@ fn inspect(client: &Client, files: &[PathBuf], output: Output) -> Result<(), Fai
     }
     let json: Vec<_> = found.iter().map(Inspected::json).collect();
     output.print(&json!(json), |_| found.iter().map(Inspected::text).collect::<Vec<_>>().join("\n\n"))?;
-    Ok(())
+    let problem = files.iter().zip(&found).find_map(|(file, found)| Some((file, found.problem.as_ref()?)));
+    problem.map_or(Ok(()), |(file, problem)| Err(Failure::new(FAILED, format!("{}: {problem}", file.display()))))
 }
 
 /// What opens what is sealed to this hub; without it there is just less to see.

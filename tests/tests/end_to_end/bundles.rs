@@ -110,6 +110,15 @@ fn a_bundle_that_was_altered_or_is_for_another_hub_is_not_believed_and_says_what
     );
     let hub = plant.hub.command(&["bundle", "inspect", &file]).unwrap().list().unwrap();
     assert_eq!(hub[0]["messages"]["hello"], 1, "{hub:?}");
+    // What is no bundle, or not whole, is shown as far as it goes, and the exit code says so.
+    for (file, told) in [(&nonsense, "no Sitewarden bundle"), (&damaged, "damaged")] {
+        let words = ["bundle", "inspect", file, "--json"];
+        for answer in [plant.hub.try_command(&words[..3]).unwrap(), plant.agent.try_command(&words).unwrap()] {
+            assert_eq!(answer.code, Some(1), "{answer:?}");
+            assert!(answer.error.contains(file) && answer.error.contains(told), "{answer:?}");
+            assert_eq!(answer.list().unwrap()[0]["manifest"].is_null(), file == &nonsense, "{answer:?}");
+        }
+    }
 }
 
 /// Changes the last byte of the second piece's body, and makes its checksum right again.
