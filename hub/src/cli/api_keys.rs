@@ -3,8 +3,9 @@
 use super::{
     Client, Failure, Output,
     output::{field, pairs, table},
+    users::Role,
 };
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use sitewarden_protocol::id::SiteId;
 
@@ -18,6 +19,14 @@ pub(super) enum ApiKeyCommand {
         /// Of this customer only.
         #[arg(long, value_name = "ID")]
         customer: Option<i64>,
+        /// For this purpose only.
+        #[arg(long)]
+        purpose: Option<Purpose>,
+    },
+    /// Show one key, without the key itself.
+    Show {
+        /// Its number.
+        id: i64,
     },
     /// Make a key that takes another's place. It is shown this once.
     Rotate {
@@ -34,12 +43,37 @@ pub(super) enum ApiKeyCommand {
     },
 }
 
+/// What a key is for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Purpose {
+    /// To send telemetry; to read nothing.
+    Telemetry,
+    /// To use the API.
+    Api,
+}
+
+impl Purpose {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Telemetry => "telemetry",
+            Self::Api => "api",
+        }
+    }
+}
+
 /// A key to be made.
 #[derive(Debug, Args)]
 pub(super) struct AddArgs {
-    /// Whose programs get it.
+    /// What it is for: to send telemetry, or to use the API.
+    #[arg(long, default_value = "telemetry")]
+    purpose: Purpose,
+    /// What may be done with a key for the API: everything, look and activate, or look [default: viewer].
+    #[arg(long)]
+    role: Option<Role>,
+    /// Whose programs get it, and what it is limited to. A key for the API without one, and without a site, is the vendor's own, for
+    /// the whole hub.
     #[arg(long, value_name = "ID")]
-    customer: i64,
+    customer: Option<i64>,
     /// At which site alone; otherwise it counts at all of the customer's.
     #[arg(long, value_name = "ID")]
     site: Option<SiteId>,
@@ -54,14 +88,19 @@ pub(super) struct AddArgs {
 pub(super) async fn run(client: &Client, command: ApiKeyCommand, output: Output) -> Result<(), Failure> {
     match command {
         ApiKeyCommand::Add(args) => {
-            let AddArgs { customer, site, name, expires } = args;
-            let body = json!({ "customer": customer, "site": site, "name": name, "expires": expires });
+            let AddArgs { purpose, role, customer, site, name, expires } = args;
+            let body = json!({
+                "purpose": purpose.name(), "role": role.map(Role::name), "customer": customer, "site": site, "name": name,
+                "expires": expires,
+            });
             output.print(&client.post("api-keys", &body).await?, one)?;
         }
-        ApiKeyCommand::List { customer } => {
-            let parameters = [("customer", customer.map(|id| id.to_string()))];
+        ApiKeyCommand::List { customer, purpose } => {
+            let purpose = purpose.map(|purpose| purpose.name().to_owned());
+            let parameters = [("customer", customer.map(|id| id.to_string())), ("purpose", purpose)];
             output.print(&client.all("api-keys", &parameters).await?, many)?;
         }
+        ApiKeyCommand::Show { id } => output.print(&client.get(&format!("api-keys/{id}"), &[]).await?, one)?,
         ApiKeyCommand::Rotate { id, overlap } => {
             let made = client.post(&format!("api-keys/{id}/rotate"), &json!({ "overlap": overlap })).await?;
             output.print(&made, one)?;
@@ -79,6 +118,8 @@ fn one(key: &Value) -> String {
         ("key", of("key")),
         ("id", of("id")),
         ("name", of("name")),
+        ("for", of("purpose")),
+        ("role", of("role")),
         ("customer", of("customer")),
         ("site", of("site")),
         ("status", of("status")),
@@ -91,10 +132,10 @@ fn one(key: &Value) -> String {
 
 fn many(keys: &Value) -> String {
     let row = |key: &Value| {
-        ["id", "name", "customer", "site", "hint", "status", "expires_at", "last_used"]
+        ["id", "name", "purpose", "role", "customer", "site", "hint", "status", "expires_at", "last_used"]
             .map(|name| field(key, name))
             .to_vec()
     };
     let rows: Vec<_> = keys.as_array().into_iter().flatten().map(row).collect();
-    table(&["ID", "NAME", "CUSTOMER", "SITE", "KEY", "STATUS", "EXPIRES", "LAST USED"], &rows)
+    table(&["ID", "NAME", "FOR", "ROLE", "CUSTOMER", "SITE", "KEY", "STATUS", "EXPIRES", "LAST USED"], &rows)
 }

@@ -79,7 +79,7 @@ pub(super) enum Command {
 /// What is asked of the running hub.
 #[derive(Debug, Subcommand)]
 pub(super) enum Running {
-    /// Add, list and show customers.
+    /// Add, list, show and change customers.
     #[command(subcommand)]
     Customer(CustomerCommand),
     /// Add, list, edit and show plants.
@@ -112,7 +112,7 @@ pub(super) enum Running {
     /// List the monitors in use at a site.
     #[command(subcommand)]
     Monitor(MonitorCommand),
-    /// Make, list, rotate and revoke the API keys with which programs send telemetry.
+    /// Make, list, show, rotate and revoke the API keys with which programs send telemetry or use the API.
     #[command(subcommand)]
     Apikey(ApiKeyCommand),
     /// List apps with their numbers, and say which versions were released.

@@ -4,8 +4,8 @@ use super::{
     Client, Failure, Output,
     output::{field, pairs, table},
 };
-use clap::Subcommand;
-use serde_json::{Value, json};
+use clap::{ArgGroup, Args, Subcommand};
+use serde_json::{Map, Value, json};
 
 /// What can be done with customers.
 #[derive(Debug, Subcommand)]
@@ -25,6 +25,8 @@ pub(super) enum CustomerCommand {
         /// Its number.
         id: i64,
     },
+    /// Change a customer's name or mail address.
+    Edit(EditArgs),
     /// Show or set how long raw telemetry is kept. Hourly sums stay for ever.
     Retention {
         /// The customer's number.
@@ -38,6 +40,23 @@ pub(super) enum CustomerCommand {
     },
 }
 
+/// What is to be changed of a customer.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("change").required(true).multiple(true).args(["name", "email", "no_email"])))]
+pub(super) struct EditArgs {
+    /// Its number.
+    id: i64,
+    /// Its new name, unique.
+    #[arg(long)]
+    name: Option<String>,
+    /// Where to write to.
+    #[arg(long)]
+    email: Option<String>,
+    /// There is no address any more.
+    #[arg(long, conflicts_with = "email")]
+    no_email: bool,
+}
+
 pub(super) async fn run(client: &Client, command: CustomerCommand, output: Output) -> Result<(), Failure> {
     match command {
         CustomerCommand::Add { name, email } => {
@@ -46,6 +65,12 @@ pub(super) async fn run(client: &Client, command: CustomerCommand, output: Outpu
         }
         CustomerCommand::List => output.print(&client.all("customers", &[]).await?, many)?,
         CustomerCommand::Show { id } => output.print(&client.get(&format!("customers/{id}"), &[]).await?, one)?,
+        CustomerCommand::Edit(EditArgs { id, name, email, no_email }) => {
+            let mut fields = Map::new();
+            fields.extend(name.map(|name| ("name".to_owned(), json!(name))));
+            fields.extend((no_email || email.is_some()).then(|| ("email".to_owned(), json!(email))));
+            output.print(&client.patch(&format!("customers/{id}"), &fields).await?, one)?;
+        }
         CustomerCommand::Retention { id, raw_days, for_ever } => {
             let path = format!("customers/{id}/retention");
             let kept = if raw_days.is_some() || for_ever {

@@ -79,15 +79,16 @@ pub(super) struct EditArgs {
     on_site: Option<bool>,
 }
 
+/// What one may do.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Role {
+pub(super) enum Role {
     Admin,
     Operator,
     Viewer,
 }
 
 impl Role {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::Operator => "operator",

@@ -157,6 +157,34 @@ async fn a_program_comes_with_a_key_that_can_be_replaced_and_revoked() {
 }
 
 #[tokio::test]
+async fn keys_for_the_api_and_customers_are_made_and_changed_from_the_command_line() {
+    let hub = TestHub::start().await;
+    let commands = Commands::of(&hub);
+    commands.json("customer add Acme --email a@acme.com").await;
+    let edited = commands.json("customer edit 1 --name Acme2").await;
+    assert_eq!((&edited["name"], &edited["email"]), (&json!("Acme2"), &json!("a@acme.com")));
+    assert_eq!(commands.json("customer edit 1 --no-email").await["email"], Value::Null);
+    assert_eq!(commands.json("customer edit 1 --email b@acme.com").await["email"], json!("b@acme.com"));
+    let made = commands.json("apikey add --purpose api --role operator --customer 1 --name reports").await;
+    let (_, me) = get(&hub, ME, text(&made["key"])).await;
+    assert_eq!(me, json!({ "kind": "api_key", "name": "reports", "role": "operator", "customer": 1, "site": null }));
+    let whole = commands.json("apikey add --purpose api").await;
+    let (_, me) = get(&hub, ME, text(&whole["key"])).await;
+    assert_eq!((&me["role"], &me["customer"]), (&json!("viewer"), &Value::Null));
+    commands.json("apikey add --customer 1").await;
+    assert_eq!(commands.json("apikey list --purpose api").await.as_array().map(Vec::len), Some(2));
+    let shown = commands.text("apikey show 1").await;
+    assert!(shown.contains("operator") && !shown.contains(text(&made["key"])), "{shown}");
+    for (line, why) in [
+        ("apikey add", "customer must be given for a telemetry key"),
+        ("apikey add --customer 1 --role admin", "a telemetry key has no role"),
+    ] {
+        let (code, told) = commands.fails(line).await;
+        assert!(code == 1 && told.contains(why), "{line}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn a_telemetry_key_reads_nothing() {
     let hub = TestHub::start().await;
     let commands = Commands::of(&hub);
