@@ -125,7 +125,7 @@ pub(crate) fn routes(access: &Arc<Access>) -> Routes<AdminState> {
         .get("/batches/{id}", N::SURVEY, batches::show)
         .post("/batches/{id}/replay", hub, batches::replay)
         .get("/bundles", N::SURVEY, bundles::list)
-        .post("/bundles/import", hub, bundles::import)
+        .post_file("/bundles/import", hub, bundles::import)
         .get("/bundles/export", hub, bundles::export)
         .get("/records", look, records::list)
         .get("/flags", look, flags::list)

@@ -61,6 +61,15 @@ async fn many_at_once_are_done_once_and_a_restart_forgets_nothing() {
     again.shutdown().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_file_of_any_size_takes_no_key() {
+    let hub = TestHub::start().await;
+    let (_, tokens) = log_in(&hub, "admin", "a long password").await;
+    let import = hub.client().post(hub.url("/api/v1/admin/bundles/import")).bearer_auth(text(&tokens["access_token"]));
+    let answer = import.header("idempotency-key", "k").body(vec![7; 100 << 10]).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+}
+
 /// Status, whether it is an earlier answer, and the answer.
 async fn ask(server: &Server, endpoint: &str, key: &str, body: &Value) -> (u16, bool, Value) {
     let request = server.hub.client().post(server.hub.url(&format!("/api/v1/{endpoint}"))).json(body);

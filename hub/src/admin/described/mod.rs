@@ -70,8 +70,7 @@ fn guarded(operation: Operation, route: &Listed) -> Operation {
     } else {
         operation
     };
-    let operation =
-        if route.method == Method::POST && route.needs.is_some() { repeatable(operation) } else { operation };
+    let operation = if route.takes_key { repeatable(operation) } else { operation };
     let operation = if brings {
         let body = [
             (400, "BAD_BODY", "the body could not be read"),

@@ -28,6 +28,8 @@ pub(crate) struct Listed {
     pub(crate) path: String,
     /// `None` if nobody is asked who he is.
     pub(crate) needs: Option<Needs>,
+    /// Whether an `Idempotency-Key` may come with it.
+    pub(crate) takes_key: bool,
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
@@ -55,25 +57,41 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.add((Method::DELETE, MethodFilter::DELETE), path, Some(needs), handler)
     }
 
+    /// A route whose body has no bound, so that it cannot be compared with one that came before; it takes no key.
+    pub(crate) fn post_file<H: Handler<T, S>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+        self.put_in((Method::POST, MethodFilter::POST), path, (Some(needs), false), handler)
+    }
+
     /// A route that asks nobody who he is.
     pub(crate) fn post_public<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
         self.add((Method::POST, MethodFilter::POST), path, None, handler)
     }
 
     fn add<H: Handler<T, S>, T: 'static>(
-        mut self,
-        (method, filter): (Method, MethodFilter),
+        self,
+        method: (Method, MethodFilter),
         path: &str,
         needs: Option<Needs>,
         handler: H,
     ) -> Self {
-        let route = on(filter, handler);
+        let takes_key = method.0 == Method::POST && needs.is_some();
+        self.put_in(method, path, (needs, takes_key), handler)
+    }
+
+    fn put_in<H: Handler<T, S>, T: 'static>(
+        mut self,
+        (method, filter): (Method, MethodFilter),
+        path: &str,
+        (needs, takes_key): (Option<Needs>, bool),
+        handler: H,
+    ) -> Self {
+        let (route, access) = (on(filter, handler), Arc::clone(&self.access));
         let route = match needs {
-            Some(needs) => route.route_layer(middleware::from_fn_with_state((Arc::clone(&self.access), needs), guard)),
-            None => route.route_layer(middleware::from_fn_with_state(Arc::clone(&self.access), count)),
+            Some(needs) => route.route_layer(middleware::from_fn_with_state((access, needs, takes_key), guard)),
+            None => route.route_layer(middleware::from_fn_with_state(access, count)),
         };
         self.router = self.router.route(path, route);
-        self.listed.push(Listed { method, path: path.to_owned(), needs });
+        self.listed.push(Listed { method, path: path.to_owned(), needs, takes_key });
         self
     }
 
@@ -97,7 +115,7 @@ fn joined(below: &str, path: &str) -> String {
 }
 
 async fn guard(
-    State((access, needs)): State<(Arc<Access>, Needs)>,
+    State((access, needs, takes_key)): State<(Arc<Access>, Needs, bool)>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Error> {
@@ -105,7 +123,7 @@ async fn guard(
     caller.seen = edition::seen(request.headers());
     let standing = access.limits().caller(&caller)?;
     needs.check(&caller)?;
-    let key = if request.method() == Method::POST { idempotency::key(request.headers())? } else { None };
+    let key = if takes_key { idempotency::key(request.headers())? } else { None };
     request.extensions_mut().insert(caller.clone());
     let answer = match key {
         Some(key) => idempotency::guarded(access.store().clone(), &caller, key, request, next).await?,
