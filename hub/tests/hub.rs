@@ -18,6 +18,8 @@ mod described;
 mod development;
 #[path = "hub/enrolment.rs"]
 mod enrolment;
+#[path = "hub/every_endpoint.rs"]
+mod every_endpoint;
 #[path = "hub/flags.rs"]
 mod flags;
 #[path = "hub/http.rs"]

@@ -43,7 +43,7 @@ mod webhooks;
 mod writer;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -69,20 +69,36 @@ impl Fixture {
 
     /// An agent whose keys are made from one byte.
     pub(super) async fn agent(&self, seed: u8) -> Plant {
-        let (token, secret) = ([seed; 16], [seed; 32]);
-        let expires = UnixMillis(NOW.0 + 1_000);
-        let new = NewEnrolment { token, secret_digest: secret_digest(&secret), site: self.site, expires };
-        self.store.add_enrolment(&act(), new).await.unwrap();
-        let plant = Plant::new(seed);
-        let redeemed = self.store.redeem(NOW, redemption(seed, plant.id), |_| Ok(vec![1])).await.unwrap();
-        assert_eq!(redeemed, Redeemed::Enrolled { agent: plant.id, site: self.site, certificate: vec![1] });
-        plant
+        enrolled(&self.store, self.site, seed).await
     }
 
     /// A number that a query answers.
     pub(super) async fn number(&self, sql: &'static str) -> i64 {
         self.store.read(move |connection| Ok(connection.query_row(sql, [], |row| row.get(0))?)).await.unwrap()
     }
+}
+
+async fn enrolled(store: &Store, site: SiteId, seed: u8) -> Plant {
+    let (token, secret) = ([seed; 16], [seed; 32]);
+    let expires = UnixMillis(NOW.0 + 1_000);
+    let new = NewEnrolment { token, secret_digest: secret_digest(&secret), site, expires };
+    store.add_enrolment(&act(), new).await.unwrap();
+    let plant = Plant::new(seed);
+    let redeemed = store.redeem(NOW, redemption(seed, plant.id), |_| Ok(vec![1])).await.unwrap();
+    assert_eq!(redeemed, Redeemed::Enrolled { agent: plant.id, site, certificate: vec![1] });
+    plant
+}
+
+/// An agent of which the hub was told two histories: it has an open flag, with what proves that.
+pub(crate) async fn forked(store: &Store, site: SiteId) -> AgentId {
+    let mut plant = enrolled(store, site, 5).await;
+    plant.events("EMS", 3);
+    let mut other = plant.fork(1);
+    other.events("CBM", 2);
+    for half in [&plant, &other] {
+        store.ingest(NOW, half.batch(0, 3, 0)).await.unwrap();
+    }
+    plant.id
 }
 
 pub(super) fn redemption(seed: u8, agent: AgentId) -> Redemption {

@@ -79,6 +79,12 @@ impl World {
     }
 
     pub async fn call(&self, request: Request<'_>) -> Answer {
+        let (status, text) = self.try_call(request).await;
+        (status, serde_json::from_str(&text).unwrap())
+    }
+
+    /// Status and text of an answer that may be something else than JSON.
+    pub async fn try_call(&self, request: Request<'_>) -> (u16, String) {
         let built = self.client.request(request.method, self.hub.url(request.path));
         let (name, password) = request.user.split_once(':').unwrap_or((request.user, PASSWORD));
         let built = match (request.authorization, request.user) {
@@ -90,7 +96,7 @@ impl World {
             if request.content_type.is_empty() { built } else { built.header("content-type", request.content_type) };
         let response = built.body(request.body.to_owned()).send().await.unwrap();
         let status = response.status().as_u16();
-        (status, response.json().await.unwrap())
+        (status, response.text().await.unwrap())
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -4,22 +4,14 @@
 
 use super::Api;
 use crate::admin::{described, routes};
-use crate::store::{Act, NewEnrolment, Redeemed, Redemption, Shown};
+use crate::store::testing::forked;
 use axum::{
     body::{Body, to_bytes},
     http::Request,
 };
 use serde_json::{Value, json};
-use sitewarden_certs::token::secret_digest;
-use sitewarden_protocol::{
-    chain::Position,
-    id::{AgentId, SiteId},
-    signing::PrivateKey,
-    time::UnixMillis,
-};
-use std::time::Duration;
+use sitewarden_protocol::id::AgentId;
 use tower::ServiceExt;
-use zeroize::Zeroizing;
 
 /// Method, path as the router has it, what is called with which body, and where the thing is shown.
 type Row = (&'static str, &'static str, String, Value, String);
@@ -123,7 +115,7 @@ async fn world(api: &Api) -> Vec<Row> {
     api.made("webhooks", json!({ "url": "https://hooks.example.com/" })).await;
     call(api, "PUT", &format!("/api/v1/admin/sites/{site}/webhook"), None, &json!({ "url": "https://a.example.com/" }))
         .await;
-    let agent = enrolled(api, site.parse().unwrap()).await;
+    let agent = forked(api.access.store(), site.parse().unwrap()).await;
     for (path, body) in [
         ("/api/institutions", json!({ "name": "First" })),
         ("/api/institutions", json!({ "name": "Second" })),
@@ -133,29 +125,6 @@ async fn world(api: &Api) -> Vec<Row> {
         assert_eq!(call(api, "POST", path, None, &body).await.0, 201, "{path}");
     }
     [rows(&site, &plant, agent), leads()].concat()
-}
-
-/// An agent with an open flag.
-async fn enrolled(api: &Api, site: SiteId) -> AgentId {
-    let (store, now, agent) = (api.access.store(), crate::wall_clock(), AgentId::from_bytes([5; 16]));
-    let (token, secret_digest) = ([5; 16], secret_digest(&[5; 32]));
-    let new = NewEnrolment { token, secret_digest, site, expires: now.after(Duration::from_secs(60)) };
-    store.add_enrolment(&Act::local(now), new).await.unwrap();
-    let redemption = Redemption {
-        token,
-        shown: Shown::Secret(Zeroizing::new([5; 32])),
-        agent,
-        signing_key: PrivateKey::from_seed(&[5; 32]).public(),
-        tls_key: [5; 32],
-        hostname: "plant-vm".into(),
-        program: "0.1.0".into(),
-        fingerprint: vec![],
-    };
-    let redeemed = store.redeem(now, redemption, |_| Ok(vec![1])).await.unwrap();
-    assert!(matches!(redeemed, Redeemed::Enrolled { .. }), "{redeemed:?}");
-    let (have, first) = (Position { epoch: 1, seq: 5 }, Position { epoch: 1, seq: 10 });
-    store.flag_missing(UnixMillis(now.0), agent, have, first).await.unwrap();
-    agent
 }
 
 #[tokio::test]

@@ -4,13 +4,13 @@
 
 use super::Api;
 use crate::admin::routes;
-use crate::store::{Act, NewApiKey, Purpose, Role, Scope, User};
+use crate::store::{Act, NewApiKey, Purpose, Role, Scope, User, testing::forked};
 use axum::{
     body::{Body, to_bytes},
     http::Request,
 };
 use serde_json::{Value, json};
-use sitewarden_protocol::id::SiteId;
+use sitewarden_protocol::id::{AgentId, SiteId};
 use tower::ServiceExt;
 
 /// What is somebody else's.
@@ -18,6 +18,8 @@ struct Theirs {
     plant: String,
     site: String,
     key: i64,
+    agent: AgentId,
+    delivery: String,
 }
 
 /// Method, path as the router has it, path as it is called, body, and the status that tells nothing of what is not his.
@@ -25,9 +27,8 @@ type Row = (&'static str, &'static str, String, Value, u16);
 
 /// The rows of our own resources.
 fn rows(theirs: &Theirs) -> Vec<Row> {
-    let Theirs { plant, site, key } = theirs;
+    let Theirs { plant, site, key, agent, .. } = theirs;
     let none = Value::Null;
-    let agent = "018f0000-0000-7000-8000-000000000000";
     let admin = |rest: &str| format!("/api/v1/admin/{rest}");
     vec![
         ("GET", "/api/v1/auth/me", "/api/v1/auth/me".into(), none.clone(), 200),
@@ -96,8 +97,8 @@ fn licenses(site: &str) -> Vec<Row> {
 }
 
 /// The rows of webhooks; the first one is somebody else's.
-fn webhooks() -> Vec<Row> {
-    let (none, delivery) = (Value::Null, "msg_0198f2c0a1b24c5d8e9f00112233445a");
+fn webhooks(delivery: &str) -> Vec<Row> {
+    let none = Value::Null;
     let admin = |rest: &str| format!("/api/v1/admin/{rest}");
     let new = json!({ "url": "https://hooks.example.com/", "customer": 1 });
     vec![
@@ -145,21 +146,23 @@ async fn world(api: &Api) -> (Theirs, Vec<String>) {
     api.made("customers", json!({ "name": "Other" })).await;
     api.made("licenses", json!({ "site": site, "app": "EMS", "name": "Acme's" })).await;
     api.made("webhooks", json!({ "url": "https://theirs.example.com/", "customer": 1 })).await;
+    let delivery = api.made("webhooks/1/test", json!({})).await["id"].as_str().unwrap().to_owned();
     let store = api.access.store();
+    let agent = forked(store, site.parse().unwrap()).await;
     let scope = Scope { customer: Some(1), site: None };
     let user = User { name: "theirs".into(), role: Role::Viewer, scope, password_hash: "$argon2id$".into() };
     store.add_user(&Act::local(crate::wall_clock()), user, false).await.unwrap().unwrap();
     let (theirs, _) = key(api, Some(1), None).await;
     let beside = beside["id"].as_str().unwrap().parse().unwrap();
     let callers = vec![key(api, Some(2), None).await.1, key(api, None, Some(beside)).await.1];
-    (Theirs { plant, site, key: theirs }, callers)
+    (Theirs { plant, site, key: theirs, agent, delivery }, callers)
 }
 
 #[tokio::test]
 async fn what_is_somebody_elses_does_not_exist() {
     let api = Api::new().await;
     let (theirs, callers) = world(&api).await;
-    let rows = [rows(&theirs), webhooks(), licenses(&theirs.site)].concat();
+    let rows = [rows(&theirs), webhooks(&theirs.delivery), licenses(&theirs.site)].concat();
     let (_, listed) = routes(&api.access).into_parts();
     let limited = listed.iter().filter(|route| route.needs.is_some_and(|needs| needs.met_by(Role::Admin, false)));
     let has_row = |method: &str, path: &str| rows.iter().any(|row| row.0 == method && row.1 == path);
@@ -168,12 +171,18 @@ async fn what_is_somebody_elses_does_not_exist() {
         .map(|route| format!("{} {}", route.method, route.path))
         .collect();
     assert!(missing.is_empty(), "without a row in this table: {missing:#?}");
+    let (_, everybodys) = key(&api, None, None).await;
     for row in &rows {
         assert!(
             listed.iter().any(|route| row.0 == route.method.as_str() && row.1 == route.path),
             "{} is no route",
             row.1
         );
+        // What is hidden below is there: what is not would be 404 for everybody.
+        if row.0 == "GET" {
+            let (status, body) = call(&api, row, &everybodys).await;
+            assert_eq!(status, 200, "{}: {body}", row.2);
+        }
         for key in &callers {
             let (status, body) = call(&api, row, key).await;
             assert_eq!(status, row.4, "{} {}: {body}", row.0, row.2);
