@@ -24,7 +24,7 @@ pub use command::{Answer, run, run_within};
 pub use http::{Client, Response};
 pub use hub::{ADMIN_PASSWORD, Elsewhere, Hub, private};
 pub use line::{Line, PASSWORD, USER};
-pub use namespace::with_own_mounts;
+pub use namespace::{with_loopback_only, with_own_mounts};
 pub use network::{BadLine, in_own_network};
 pub use process::Process;
 pub use proxy::Proxy;

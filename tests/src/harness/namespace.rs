@@ -34,6 +34,35 @@ pub(super) fn inside(name: &str, namespaces: &[&str], needs: &str, story: impl F
         eprintln!("SKIPPED {name}: there can be no namespaces of its own here: {reason:#}");
         return Ok(());
     }
+    again(name, namespaces)
+}
+
+/// Runs a story in a network of its own that has loopback and nothing else, so that whatever it calls, nothing leaves it. Where
+/// there can be no such network it runs outside, and is told so: `false`.
+///
+/// # Errors
+/// With what the story said, if it failed; in CI, if there can be no such network.
+pub fn with_loopback_only(name: &str, story: impl FnOnce(bool) -> Result<()>) -> Result<()> {
+    const NAMESPACES: [&str; 3] = ["--user", "--map-root-user", "--net"];
+    const UP: &str = "ip link set lo up";
+    if env::var_os(INSIDE).is_some() {
+        let up = Command::new("sh").args(["-c", UP]).status().context(UP)?;
+        ensure!(up.success(), "{UP}: {up}");
+        return story(true);
+    }
+    if let Err(reason) = available(&NAMESPACES, UP) {
+        ensure!(
+            env::var_os("CI").is_none(),
+            "{name} needs a network of its own, and in CI no part is skipped: {reason:#}"
+        );
+        eprintln!("PARTLY SKIPPED {name}: there can be no network of its own here: {reason:#}");
+        return story(false);
+    }
+    again(name, &NAMESPACES)
+}
+
+/// Runs a test again in these namespaces.
+fn again(name: &str, namespaces: &[&str]) -> Result<()> {
     let mut command = Command::new("unshare");
     command.args(namespaces).arg("--").arg(env::current_exe()?).args(["--exact", name, "--nocapture"]).env(INSIDE, "1");
     let ended = command.stdin(Stdio::null()).status().context("unshare")?;
