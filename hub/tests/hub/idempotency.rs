@@ -62,6 +62,27 @@ async fn many_at_once_are_done_once_and_a_restart_forgets_nothing() {
 }
 
 #[tokio::test]
+async fn whether_a_key_file_was_made_stays_in_doubt_where_its_folder_failed() {
+    let hub = TestHub::start().await;
+    let (_, tokens) = log_in(&hub, "admin", "a long password").await;
+    let rotate = async |key: &str| {
+        let request = hub.client().post(hub.url("/api/v1/admin/keys/sealing/rotate"));
+        let request = request.bearer_auth(text(&tokens["access_token"])).header("idempotency-key", key);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (keys, away) = (hub.data_dir.join("keys"), hub.data_dir.join("away"));
+    std::fs::rename(&keys, &away).unwrap();
+    assert_eq!(rotate("k1").await.0, 500);
+    std::fs::rename(&away, &keys).unwrap();
+    let (status, refused) = rotate("k1").await;
+    assert_eq!((status, &refused["error"]["code"]), (409, &json!("IDEMPOTENCY_IN_DOUBT")));
+    let (status, made) = rotate("k2").await;
+    assert_eq!((status, &made["id"]), (201, &json!(2)));
+    assert_eq!(rotate("k2").await, (201, made), "told again, and not made again");
+}
+
+#[tokio::test]
 async fn a_file_of_any_size_takes_no_key() {
     let hub = TestHub::start().await;
     let (_, tokens) = log_in(&hub, "admin", "a long password").await;
