@@ -108,8 +108,7 @@ pub struct Running {
 /// See [`Error`].
 pub async fn start(folder: &Folder, config: &Config, source: Box<dyn Source>) -> Result<Running, Error> {
     let lock = prepare(folder)?;
-    let identity = Identity::load(folder)?;
-    let metrics = Arc::new(Metrics::new());
+    let (identity, metrics) = (Identity::load(folder)?, Arc::new(Metrics::new()));
     let acknowledged = enforcement::remembered_acknowledgement(folder)?;
     let names = Arc::new(identity.names.clone());
     let credentials = Credentials::of(folder, &identity)?;

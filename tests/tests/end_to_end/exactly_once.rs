@@ -30,13 +30,13 @@ fn every_acknowledged_event_arrives_once_while_both_processes_are_killed() {
     invariants::hold(&line, &told);
     let (acknowledged, unknown) = (told.acknowledged.len(), told.unknown.len());
     assert!(acknowledged as u64 > EVENTS / 2, "most calls failed: {acknowledged} of {EVENTS} went well");
-    println!("{acknowledged} acknowledged, {unknown} unanswered, {} kills of each process", kills());
+    println!("{acknowledged} acknowledged, {unknown} unanswered, {} kills of each process", kills(KILLS));
 }
 
 /// Kills agent and hub in turn, at random moments spread over the run.
 fn kill_now_and_then(line: &mut Line, sent: &AtomicU64, seed: u64) {
     let mut random = Random::new(seed);
-    let kills = kills();
+    let kills = kills(KILLS);
     let step = EVENTS / (2 * kills + 1);
     for turn in 0..2 * kills {
         let moment = turn * step + random.between(step / 4, step);
@@ -59,7 +59,7 @@ fn sigkill_of_the_agent_while_it_opens_its_store() {
     println!("replay with SITEWARDEN_SEED={seed}");
     let mut random = Random::new(seed);
     let mut told = send_as("first-", line.agent.http().unwrap(), 4, 2_000, seed, &AtomicU64::new(0));
-    for round in 0..kills() {
+    for round in 0..kills(KILLS) {
         line.agent.kill();
         line.agent.launch().unwrap();
         let moment = Instant::now() + random.millis((0, 150));
@@ -77,11 +77,13 @@ fn sigkill_of_the_agent_while_it_opens_its_store() {
     invariants::hold(&line, &told);
 }
 
-fn kills() -> u64 {
-    env::var("SITEWARDEN_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS)
+/// How often is killed: as usual, or as the caller wants it.
+pub(crate) fn kills(usual: u64) -> u64 {
+    env::var("SITEWARDEN_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-fn seed() -> u64 {
+/// Another one for each run, unless one is to be replayed.
+pub(crate) fn seed() -> u64 {
     let set = env::var("SITEWARDEN_SEED").ok().and_then(|text| text.parse().ok());
     let now = || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()));
     set.unwrap_or_else(now)

@@ -3,6 +3,7 @@
 //! What is made may have the same name twice, and what is counted adds up, so that nothing but the key prevents a second one.
 //! `SITEWARDEN_KILLS` sets how many kills, `SITEWARDEN_SEED` replays a run.
 
+use super::exactly_once::{kills, seed};
 use serde_json::{Value, json};
 use sitewarden_tests::harness::{Client, Hub, Response, call, scratch, until};
 use sitewarden_tests::simulation::random::Random;
@@ -11,8 +12,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
-use std::{env, fs, thread};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 const CALLERS: u64 = 8;
 /// Keys of one caller.
@@ -108,7 +109,7 @@ fn each_key_makes_one_thing_while_the_hub_is_killed() {
         told.replayed,
         told.lost.len(),
         told.broken,
-        kills()
+        kills(KILLS)
     );
     assert!(told.broken > 0, "no kill met a request");
     assert_each_is_there_once(&mut way.client(), &told);
@@ -165,8 +166,8 @@ fn again(answer: &Response) -> bool {
 
 /// Kills the hub at random moments spread over the run.
 fn kill_now_and_then(hub: &mut Hub, done: &AtomicU64, mut random: Random) {
-    let step = CALLERS * KEYS / (kills() + 1);
-    for turn in 0..kills() {
+    let step = CALLERS * KEYS / (kills(KILLS) + 1);
+    for turn in 0..kills(KILLS) {
         let moment = turn * step + random.between(step / 4, step);
         until(LIMIT, "the callers to go on", || Ok((done.load(Ordering::Relaxed) >= moment).then_some(()))).unwrap();
         hub.kill();
@@ -212,14 +213,4 @@ fn assert_each_is_there_once(client: &mut Client, told: &Told) {
     let heartbeats = told.answered.keys().chain(&told.lost).filter(|(kind, _)| *kind == "heartbeat").count();
     let statistics = client.get("/api/v1/admin/statistics").unwrap().json();
     assert_eq!(statistics["feature_usage"]["counted"], json!(heartbeats), "each heartbeat counts once");
-}
-
-fn kills() -> u64 {
-    env::var("SITEWARDEN_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS)
-}
-
-fn seed() -> u64 {
-    let set = env::var("SITEWARDEN_SEED").ok().and_then(|text| text.parse().ok());
-    let now = || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()));
-    set.unwrap_or_else(now)
 }
