@@ -56,6 +56,11 @@ impl Credentials {
         Arc::new(Self { now: ArcSwap::from_pointee(held), kept: Mutex::new(None) })
     }
 
+    /// The folder where they lie; `None` if they are in memory only.
+    pub fn place(&self) -> Option<PathBuf> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(place, _)| place.clone())
+    }
+
     /// What holds now.
     pub fn held(&self) -> Arc<Held> {
         self.now.load_full()

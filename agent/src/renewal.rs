@@ -7,8 +7,9 @@ use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::identity::{self, Identity};
 use crate::sync::{Way, WayError};
+use serde::{Deserialize, Serialize};
 use sitewarden_certs::request::{self, TlsKey};
-use sitewarden_certs::{peer, renewal::Held, tls};
+use sitewarden_certs::{peer, renewal::Held, secret_file, tls};
 use sitewarden_protocol::frame;
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::renewal::{Answer, Asked, Challenge, Granted, Nonce, NotAnAnswer, Refused, Request};
@@ -23,6 +24,18 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_secs(3_600);
 /// The longest answer that is read.
 const MAX_ANSWER: usize = frame::HEADER + frame::MAX_BODY;
+
+/// The name of what is kept of a request in a file, beside the certificate.
+const IN_FILE: &str = "asked.json";
+
+/// What was asked in a file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InFile {
+    nonce: Nonce,
+    /// BLAKE3 of the certificate that was held then: once there is another, the answer is of no use any more.
+    held: [u8; 32],
+}
 
 /// Why there is no new certificate.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +73,9 @@ pub enum Error {
     /// It cannot be written.
     #[error(transparent)]
     Store(#[from] identity::Error),
+    /// What was asked cannot be written.
+    #[error(transparent)]
+    File(#[from] secret_file::Error),
 }
 
 /// Asks for certificates and takes them.
@@ -115,9 +131,44 @@ impl Renewer {
     pub fn request(&self, challenge: Challenge) -> Result<(Nonce, Request), Error> {
         let mut nonce = Nonce::default();
         getrandom::fill(&mut nonce).map_err(|_| Error::Random)?;
+        Ok((nonce, self.request_with(nonce, challenge)?))
+    }
+
+    /// A request whose answer repeats this number.
+    ///
+    /// # Errors
+    /// [`Error::Key`].
+    pub fn request_with(&self, nonce: Nonce, challenge: Challenge) -> Result<Request, Error> {
         let csr = TlsKey::from_pem(&self.tls_key)?.csr_der()?;
         let asked = Asked { agent: self.agent, csr, nonce, challenge };
-        Ok((nonce, Request::make(&asked, &self.signing_key)))
+        Ok(Request::make(&asked, &self.signing_key))
+    }
+
+    /// A request to be carried in a file; the same for as long as this certificate is held. On disk before it is given away.
+    ///
+    /// # Errors
+    /// [`Error::Key`], [`Error::Random`] or [`Error::File`].
+    pub fn request_in_file(&self) -> Result<Request, Error> {
+        if let Some(nonce) = self.asked_in_file() {
+            return self.request_with(nonce, Challenge::default());
+        }
+        let (nonce, request) = self.request(Challenge::default())?;
+        if let Some(path) = self.credentials.place() {
+            let asked = InFile { nonce, held: self.held() };
+            secret_file::write(&path.join(IN_FILE), &serde_json::to_vec(&asked).unwrap_or_default())?;
+        }
+        Ok(request)
+    }
+
+    /// The number that a file asked with for the certificate after the one that is held; `None` if none did.
+    pub fn asked_in_file(&self) -> Option<Nonce> {
+        let asked = secret_file::read(&self.credentials.place()?.join(IN_FILE)).ok()?;
+        let asked: InFile = serde_json::from_slice(&asked).ok()?;
+        (asked.held == self.held()).then_some(asked.nonce)
+    }
+
+    fn held(&self) -> [u8; 32] {
+        *blake3::hash(&self.credentials.held().certificate).as_bytes()
     }
 
     /// Takes what the hub granted, and answers whether it is another certificate. Waits for the disk.

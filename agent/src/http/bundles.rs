@@ -32,7 +32,11 @@ pub(super) async fn exported(
     State(api): State<Api>,
     body: Result<Json<PartDone>, JsonRejection>,
 ) -> Result<Json<Value>, Plant> {
-    api.bundles.exported(&accept(body)?).await?;
+    let part = accept(body)?;
+    api.bundles.exported(&part).await?;
+    api.telemetry.exported(part).await;
+    // Where nothing comes back it counts as delivered by now.
+    api.telemetry.settle().await;
     Ok(Json(json!({})))
 }
 
@@ -42,7 +46,9 @@ pub(super) fn import() -> MethodRouter<Api> {
 
 async fn take(State(api): State<Api>, body: Result<Bytes, BytesRejection>) -> Result<Json<Outcome>, Plant> {
     let file = body.map_err(|rejection| Plant::message(rejection.status(), rejection.body_text()))?;
-    Ok(Json(api.bundles.import(&file).await?))
+    let outcome = api.bundles.import(&file).await?;
+    api.telemetry.settle().await;
+    Ok(Json(outcome))
 }
 
 impl From<Error> for Plant {

@@ -72,7 +72,7 @@ impl Driver {
                 self.carry_out().await;
                 let _ = answer.send(carried);
             }
-            CarriedOrder::Due(answer) => drop(answer.send(self.certificate.due())),
+            CarriedOrder::Due(answer) => drop(answer.send(self.certificate.due_in_file().await)),
             CarriedOrder::Delivered(through, answer) => {
                 let journal = self.parts.journal.clone();
                 drop(tokio::task::spawn_blocking(move || journal.acknowledge(through)).await);

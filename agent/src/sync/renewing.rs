@@ -1,4 +1,8 @@
-//! When the line asks for the agent's next certificate.
+//! When the line asks for the agent's next certificate, and a file.
+//!
+//! On disk: `identity/asked.json`, while a request that went into a file waits for its answer: the number that the
+//! answer repeats, and for which certificate it asks the next. So the answer counts weeks and starts later, and all files that
+//! were written meanwhile ask the same. The key is the agent's own, and is not made anew.
 
 use crate::renewal::{Error, Renewer};
 use sitewarden_protocol::renewal::{Answer, Challenge, Nonce, Request};
@@ -48,13 +52,39 @@ impl Renewing {
         }
     }
 
-    /// The answer to it; whether there is a new certificate. Waits for the disk.
+    /// A request to be carried in a file, if one is due; the same for as long as no answer came. On disk before it is given
+    /// away.
+    pub(super) async fn due_in_file(&self) -> Option<Request> {
+        if !self.renewer.is_due() {
+            return None;
+        }
+        let renewer = Arc::clone(&self.renewer);
+        match tokio::task::spawn_blocking(move || renewer.request_in_file()).await {
+            Ok(Ok(request)) => Some(request),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the agent cannot ask for its next certificate in a file");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// The answer to what was asked in the session or in a file; whether there is a new certificate. Waits for the disk.
     pub(super) async fn answered(&mut self, answer: Answer) -> bool {
-        let Some(nonce) = self.nonce.take() else { return false };
+        let renewer = Arc::clone(&self.renewer);
+        let in_file = tokio::task::spawn_blocking(move || renewer.asked_in_file()).await.ok().flatten();
+        let asked: Vec<_> = self.nonce.take().into_iter().chain(in_file).collect();
+        if asked.is_empty() {
+            return false;
+        }
         let taken = match answer {
             Answer::Granted(granted) => {
                 let renewer = Arc::clone(&self.renewer);
-                tokio::task::spawn_blocking(move || renewer.take(&nonce, &granted)).await.unwrap_or(Ok(false))
+                let take = move || {
+                    let tries = asked.iter().map(|nonce| renewer.take(nonce, &granted));
+                    tries.reduce(|before, next| if before.is_ok() { before } else { next }).unwrap_or(Ok(false))
+                };
+                tokio::task::spawn_blocking(take).await.unwrap_or(Ok(false))
             }
             Answer::Refused(refused) => Err(Error::Refused(refused)),
             Answer::Challenge(_) => Ok(false),

@@ -1,11 +1,13 @@
 //! The transmissions that were, and what the schedule remembers: `state/transmissions.json`, replaced whole.
 //!
 //! Always true: a row is on disk before its transmission begins, so that a crash leaves a failed row and not a gap; at
-//! most [`MAX_ROWS`] rows are kept, the oldest go first.
+//! most [`MAX_ROWS`] rows are kept, the oldest go first. A bundle's row begins when its first part is whole, and ends when the
+//! hub's word on its last record comes, by whatever way, weeks and starts later.
 
 use super::due::{Remembered, Retry};
 use serde::{Deserialize, Serialize};
 use sitewarden_certs::secret_file;
+use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::time::UnixMillis;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,6 +32,20 @@ pub struct Row {
     pub outcome: Option<Outcome>,
     /// Tries after the first.
     pub retries: u32,
+    /// What was written into files, if that was the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Carried>,
+}
+
+/// What a bundle holds, as far as its parts are whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The bundle, hexadecimal.
+    pub bundle: String,
+    /// Records in it.
+    pub records: u64,
+    /// The last one, epoch and number.
+    pub through: (u64, u64),
 }
 
 /// How a try ended.
@@ -89,7 +105,7 @@ impl History {
         };
         let history = Self { file, known: Mutex::new(known) };
         history.change(|known| {
-            for row in known.rows.iter_mut().filter(|row| row.outcome.is_none()) {
+            for row in known.rows.iter_mut().filter(|row| row.outcome.is_none() && row.carried.is_none()) {
                 let error = "the agent ended before the hub had confirmed everything".to_owned();
                 row.outcome = Some(Outcome::Failed { code: 503, error });
                 known.remembered.retry = Some(Retry { id: row.id, at: now });
@@ -128,15 +144,11 @@ impl History {
     /// If the file cannot be written.
     pub(super) fn begin(&self, due: UnixMillis, manual: bool, now: UnixMillis) -> Result<Row, secret_file::Error> {
         self.change(|known| {
-            let row = Row { id: known.next, due, manual, started: now, outcome: None, retries: 0 };
-            known.next += 1;
+            let row = Row { id: known.next, due, manual, started: now, outcome: None, retries: 0, carried: None };
             if !manual {
                 known.remembered.begun(due);
             }
-            let surplus = (known.rows.len() + 1).saturating_sub(MAX_ROWS);
-            known.rows.drain(..surplus);
-            known.rows.push(row.clone());
-            row
+            known.add(row)
         })
     }
 
@@ -154,6 +166,8 @@ impl History {
                 row.retries = row.retries.saturating_add(1);
                 row.started = now;
                 row.outcome = None;
+                // This time it goes over the line.
+                row.carried = None;
                 row.clone()
             })
         })
@@ -171,6 +185,63 @@ impl History {
                 Outcome::Failed { .. } => known.remembered.failed(id, row.retries, now),
             }
             row.outcome = Some(shortened(outcome));
+        })
+    }
+
+    /// A part of a bundle is whole, with so many records and the last of them.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(super) fn exported(&self, part: Carried, now: UnixMillis) -> Result<(), secret_file::Error> {
+        self.change(|known| {
+            let open = |row: &&mut Row| row.outcome.is_none();
+            let of = |row: &&mut Row| row.carried.as_ref().is_some_and(|known| known.bundle == part.bundle);
+            if let Some(known) =
+                known.rows.iter_mut().find(|row| open(row) && of(row)).and_then(|row| row.carried.as_mut())
+            {
+                // A part may be told twice.
+                if known.through < part.through {
+                    (known.records, known.through) = (known.records + part.records, part.through);
+                }
+                return;
+            }
+            let (id, carried) = (known.next, Some(part));
+            known.add(Row { id, due: now, manual: true, started: now, outcome: None, retries: 0, carried });
+        })
+    }
+
+    /// Ends the rows of bundles that the hub has confirmed as a whole by now, and of those that it never will: what they hold of
+    /// an epoch before `superseded` comes again elsewhere.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(super) fn confirmed(
+        &self,
+        acknowledged: Position,
+        superseded: Position,
+        now: UnixMillis,
+    ) -> Result<(), secret_file::Error> {
+        let outcome = |row: &Row| {
+            let Carried { records, through: (epoch, seq), .. } =
+                *row.carried.as_ref().filter(|_| row.outcome.is_none())?;
+            let through = Position { epoch, seq };
+            if through < superseded {
+                let error = "the hub has another history of this; its records are sent again".to_owned();
+                return Some(Outcome::Failed { code: 409, error });
+            }
+            (through <= acknowledged).then_some(Outcome::Sent { at: now, records })
+        };
+        if !self.lock().rows.iter().any(|row| outcome(row).is_some()) {
+            return Ok(());
+        }
+        self.change(|known| {
+            for row in &mut known.rows {
+                let Some(outcome) = outcome(row) else { continue };
+                if matches!(outcome, Outcome::Sent { .. }) {
+                    known.remembered.succeeded(now);
+                }
+                row.outcome = Some(outcome);
+            }
         })
     }
 
@@ -207,6 +278,17 @@ impl History {
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// One more row, in place of the oldest if there are too many.
+    fn add(&mut self, row: Row) -> Row {
+        self.next += 1;
+        let surplus = (self.rows.len() + 1).saturating_sub(MAX_ROWS);
+        self.rows.drain(..surplus);
+        self.rows.push(row.clone());
+        row
     }
 }
 
@@ -272,6 +354,42 @@ mod tests {
         assert_eq!(again.remembered().retry, Some(Retry { id: row.id, at: NOW }));
     }
 
+    fn part(seq: u64, records: u64) -> Carried {
+        Carried { bundle: "0a".to_owned(), records, through: (2, seq) }
+    }
+
+    #[test]
+    fn a_bundle_is_one_transmission_until_the_hubs_word_on_its_last_record_comes() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let first = history(&folder);
+        for (seq, records) in [(10, 10), (10, 10), (15, 5)] {
+            first.exported(part(seq, records), NOW).unwrap();
+        }
+        // It waits over a start, and nothing is tried again for it.
+        let again = history(&folder);
+        assert_eq!((again.rows(0, 10).len(), again.row(1).unwrap().outcome), (1, None));
+        assert_eq!(again.remembered().retry, None);
+        let (part_of_it, all) = (Position { epoch: 2, seq: 14 }, Position { epoch: 2, seq: 15 });
+        again.confirmed(part_of_it, Position::default(), NOW).unwrap();
+        assert_eq!(again.row(1).unwrap().outcome, None);
+        again.confirmed(all, Position::default(), NOW).unwrap();
+        assert_eq!(again.row(1).unwrap().outcome, Some(Outcome::Sent { at: NOW, records: 15 }));
+        assert_eq!(again.last_success(), Some(NOW));
+        // The same file once more is another transmission.
+        again.exported(part(15, 15), NOW).unwrap();
+        assert_eq!(again.rows(0, 10).len(), 2);
+    }
+
+    #[test]
+    fn a_bundle_of_an_epoch_that_was_left_has_failed_and_is_not_tried_again() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let history = history(&folder);
+        history.exported(part(10, 10), NOW).unwrap();
+        history.confirmed(Position { epoch: 3, seq: 0 }, Position { epoch: 3, seq: 0 }, NOW).unwrap();
+        assert!(matches!(history.row(1).unwrap().outcome, Some(Outcome::Failed { code: 409, .. })));
+        assert_eq!((history.remembered().retry, history.last_success()), (None, None));
+    }
+
     #[test]
     fn the_oldest_rows_go_and_a_full_history_can_be_read_again() {
         let folder = tempfile::TempDir::new().unwrap();
@@ -286,6 +404,7 @@ mod tests {
                 started: NOW,
                 outcome: Some(shortened(Outcome::Failed { code: 503, error: error.clone() })),
                 retries: u32::MAX,
+                carried: None,
             };
             known.rows = (1..=MAX_ROWS as u64).map(row).collect();
             known.next = MAX_ROWS as u64 + 1;

@@ -28,6 +28,7 @@ pub use settings::{Change, ChangeError, LoadError as SettingsError, MAX_RETENTIO
 pub use webhook::{Hint, Refusal};
 
 use crate::anonymity::Anonymity;
+use crate::bundle::PartDone;
 use crate::clock::Clock;
 use crate::enforcement::Enforcement;
 use crate::folder::Folder;
@@ -313,6 +314,31 @@ impl Telemetry {
     /// See [`WishError`].
     pub async fn retry(&self, id: u64) -> Result<Row, WishError> {
         self.0.desk.ask(Wish::Retry(id)).await
+    }
+
+    /// A part of a bundle is whole, and on its way to the hub. One without records is no transmission.
+    pub async fn exported(&self, part: PartDone) {
+        if part.records == 0 {
+            return;
+        }
+        let now = self.clock().now();
+        let carried = history::Carried { bundle: part.bundle, records: part.records, through: part.through };
+        let kept = self.on_disk(move |telemetry| telemetry.history().exported(carried, now)).await;
+        if let Err(error) = kept {
+            tracing::warn!(%error, "a bundle is not in the history of transmissions");
+        }
+    }
+
+    /// The hub may have confirmed what bundles brought it.
+    pub async fn settle(&self) {
+        let (now, acknowledged) = (self.clock().now(), self.line().known().acknowledged);
+        let kept = self.on_disk(move |telemetry| {
+            let superseded = telemetry.journal().superseded();
+            telemetry.history().confirmed(acknowledged, superseded, now)
+        });
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "what became of a bundle is not in the history of transmissions");
+        }
     }
 
     /// Transmissions, newest first.

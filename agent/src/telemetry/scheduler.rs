@@ -105,6 +105,7 @@ pub async fn run(telemetry: Telemetry, wishes: Wishes, mut stop: watch::Receiver
 
 /// Does what is due, if anything is.
 async fn look(telemetry: &Telemetry, stop: &mut watch::Receiver<bool>) {
+    telemetry.settle().await;
     let now = telemetry.clock().now();
     let settings = telemetry.settings();
     let settled = telemetry

@@ -12,6 +12,7 @@ mod backup;
 mod bad_input;
 mod bundles;
 mod callers;
+mod carried;
 mod carriers;
 mod clock;
 mod control;
