@@ -3,6 +3,7 @@
 use serde_json::json;
 use sitewarden_protocol::snapshot::Administrator;
 use sitewarden_tests::harness::{Client, Line, PASSWORD, USER, resign};
+use std::collections::BTreeSet;
 
 const OPERATOR: &str = "an operator of the tests";
 const ADMIN: &str = "an admin of the tests";
@@ -79,6 +80,48 @@ fn each_role_may_do_its_own_and_401_is_the_only_word_for_the_rest() {
             }
         }
     }
+}
+
+/// What nobody is asked for a name at: it is about nobody, is what one logs in by, or has a key or a signature in its body.
+const PUBLIC: [&str; 14] = [
+    "GET /.well-known/sitewarden",
+    "GET /api/docs",
+    "GET /api/docs/{file}",
+    "GET /api/openapi.json",
+    "GET /healthz",
+    "GET /metrics",
+    "GET /readyz",
+    "POST /api/v1/activate",
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/refresh",
+    "POST /api/v1/deactivate",
+    "POST /api/v1/heartbeat",
+    "POST /api/v1/telemetry/webhook/license-update",
+    "POST /api/v1/validate",
+];
+
+#[test]
+fn without_a_credential_nothing_that_is_guarded_answers() {
+    let line = Line::new(1).unwrap();
+    let mut stranger = line.agent.client().unwrap();
+    let document = stranger.get("/api/openapi.json").unwrap().json();
+    let mut open = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let parts = path.split('/').map(|part| if part.starts_with('{') { "1" } else { part });
+        let url = parts.collect::<Vec<_>>().join("/");
+        for (method, operation) in operations.as_object().unwrap() {
+            let name = format!("{} {path}", method.to_uppercase());
+            let guarded = operation["security"].as_array().is_some_and(|ways| !ways.is_empty());
+            let answer = stranger.request(&method.to_uppercase(), &url, Some(b"{}")).unwrap();
+            // A body without the signature is refused in the same way.
+            let asked = guarded || path.ends_with("/webhook/license-update");
+            assert_eq!(answer.status == 401, asked, "{name}: {} {}", answer.status, answer.text());
+            if !guarded {
+                open.insert(name);
+            }
+        }
+    }
+    assert_eq!(open, PUBLIC.map(str::to_owned).into(), "what is open is open on purpose");
 }
 
 #[test]
