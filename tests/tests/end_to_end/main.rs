@@ -15,6 +15,7 @@ mod callers;
 mod carried;
 mod carriers;
 mod clock;
+mod cloned;
 mod control;
 mod denials;
 mod described;
