@@ -97,7 +97,33 @@ fn a_new_epoch_waits_until_the_hub_has_all_of_the_one_before() {
 fn a_hub_with_more_of_an_epoch_whose_end_was_damaged_is_no_sign_of_a_copy() {
     let mut agent = greeted(&[cursor(1, 3), cursor(2, 1)], &[cursor(1, 5)]);
     assert_eq!(agent.hold(), None);
-    assert_eq!(next(&mut agent), Some(Action::Read(at(2, 0))));
+    // Its last record goes once more: a copy of this machine could have told another history of the same numbers.
+    assert_eq!(next(&mut agent), Some(Action::Read(at(1, 2))));
+    agent.handle_read(NOW, at(1, 2), Some(batch(cursor(1, 2))));
+    assert!(is_batch(next(&mut agent)));
+    agent.handle_message(NOW, 0, ToAgent::Receipt(receipt(cursor(1, 5))));
+    assert_eq!((agent.hold(), agent.acknowledged()), (None, at(1, 5)));
+    assert_eq!(next(&mut agent), Some(Action::Read(at(1, 5))));
+}
+
+#[test]
+fn a_receipt_for_what_was_never_recorded_here_is_a_sign_of_a_copy() {
+    let mut agent = greeted(&[cursor(1, 3)], &[cursor(1, 2)]);
+    assert_eq!(next(&mut agent), Some(Action::Read(at(1, 2))));
+    agent.handle_read(NOW, at(1, 2), Some(batch(cursor(1, 2))));
+    agent.handle_message(NOW, 0, ToAgent::Receipt(receipt(cursor(1, 4))));
+    assert_eq!((agent.hold(), agent.acknowledged()), (Some(Hold::Fork), at(1, 2)));
+}
+
+#[test]
+fn a_receipt_of_another_history_holds_what_follows_and_is_answered_with_the_record_in_dispute() {
+    let mut agent = greeted(&[cursor(1, 9)], &[cursor(1, 5)]);
+    agent.handle_foreign(at(1, 5), at(1, 2));
+    assert_eq!((agent.hold(), agent.acknowledged()), (Some(Hold::Fork), at(1, 2)));
+    assert_eq!(next(&mut agent), Some(Action::Read(at(1, 4))));
+    agent.handle_read(NOW, at(1, 4), Some(batch(cursor(1, 4))));
+    assert!(is_batch(next(&mut agent)));
+    assert_eq!(next(&mut agent), None);
 }
 
 #[test]
@@ -105,8 +131,8 @@ fn a_hub_with_more_of_the_newest_epoch_is_a_sign_of_a_rollback() {
     let mut agent = greeted(&[cursor(1, 3)], &[cursor(1, 5)]);
     assert_eq!(agent.hold(), Some(Hold::Fork));
     // One batch goes, so that the hub has the other half of the proof; then nothing until an administrator has spoken.
-    assert_eq!(next(&mut agent), Some(Action::Read(at(0, 0))));
-    agent.handle_read(NOW, at(0, 0), Some(batch(cursor(1, 0))));
+    assert_eq!(next(&mut agent), Some(Action::Read(at(1, 2))));
+    agent.handle_read(NOW, at(1, 2), Some(batch(cursor(1, 2))));
     assert!(is_batch(next(&mut agent)));
     assert_eq!(next(&mut agent), None);
 }

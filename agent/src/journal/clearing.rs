@@ -83,11 +83,11 @@ impl Cleared {
 
 impl Journal {
     /// Keeps the hub's word that this journal goes on in a fresh epoch, to be carried out at the next start; `false` if its
-    /// newest epoch is as new already. `acknowledged` is the last record of ours that the hub confirmed. Reads from disk.
+    /// newest epoch is as new already. Reads from disk.
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn clear(&self, clearance: &Clearance, acknowledged: Position) -> Result<bool, Error> {
+    pub fn clear(&self, clearance: &Clearance) -> Result<bool, Error> {
         let head = *self.head.borrow();
         if clearance.epoch <= head.epoch {
             return Ok(false);
@@ -99,7 +99,7 @@ impl Journal {
                 break;
             }
         }
-        let common = common.max(acknowledged.min(head));
+        let common = common.max(self.shelf.acknowledged().min(head));
         Cleared::write(&self.shelf.folder, clearance.epoch, common)?;
         Ok(true)
     }

@@ -4,7 +4,8 @@
 //! drained sled database never gives its space back, and a removed folder does. In a generation: pages of at most
 //! 4 KiB, keyed by their first record's number, each carrying the chain before it.
 //!
-//! Beside them: a mark, the counts of what was refused (`dropped`), and totals of what was folded (`totals`).
+//! Beside them: a mark, the counts of what was refused (`dropped`), totals of what was folded (`totals`), what the beginnings
+//! of epochs said is lost (`cuts`), and the hub's last clearance (`cleared`).
 //!
 //! Always true: an append is answered only after `flush` and `fdatasync`; one thread writes; records have consecutive
 //! numbers within an epoch; a generation is removed only when its records are acknowledged by the hub *and* held by a
@@ -13,6 +14,7 @@
 //! one; what is refused for want of room is counted, and a record says so as soon as there is room.
 
 mod clearing;
+mod cuts;
 mod drops;
 mod folding;
 mod generation;
@@ -105,7 +107,7 @@ impl Journal {
         counters: Arc<Counters>,
         now: UnixMillis,
     ) -> Result<Self, StoreError> {
-        let recovered = recovery::recover(folder, &counters)?;
+        let recovered = recovery::recover(folder, acknowledged, &counters)?;
         let shelf = Arc::new(Shelf::new(
             folder.to_owned(),
             recovered.closed,
@@ -168,6 +170,11 @@ impl Journal {
     /// The hub has everything up to here. May remove files.
     pub fn acknowledge(&self, through: Position) {
         self.shelf.acknowledge(through);
+    }
+
+    /// The last record of this journal that the hub is known to have.
+    pub fn acknowledged(&self) -> Position {
+        self.shelf.acknowledged()
     }
 
     /// What was derived from the records up to here is durable elsewhere.

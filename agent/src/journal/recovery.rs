@@ -5,6 +5,7 @@
 //! a loss, when it is read.
 
 use super::clearing::Cleared;
+use super::cuts::Cuts;
 use super::generation::{Generation, Id};
 use super::mark::Mark;
 use super::store::{Error, sync_folder};
@@ -38,7 +39,7 @@ pub(super) enum Tail {
     },
 }
 
-pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, Error> {
+pub(super) fn recover(folder: &Path, acknowledged: Position, counters: &Counters) -> Result<Recovered, Error> {
     fs::create_dir_all(folder).map_err(Error::io("creating the journal"))?;
     if let Some(parent) = folder.parent() {
         sync_folder(parent)?;
@@ -80,7 +81,9 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
     let newest_epoch = newest_epoch.max(marked.epoch);
     let declared = declared(folder, &ids, tail.as_ref().map(|(generation, _)| generation))?;
     let (mut closed, mut heads) = older(folder, &ids, tail.as_ref().map(|(generation, _)| generation.id), counters)?;
-    let lost = lost(&declared, &present, &heads, tail.as_ref().map(|(_, end)| end.position.epoch));
+    let mut lost = lost(&declared, &present, &heads, tail.as_ref().map(|(_, end)| end.position.epoch));
+    let mut cuts = Cuts::read(folder, acknowledged);
+    lost.extend(cuts.untold(&declared));
     let tail = match (tail, damage) {
         (Some((generation, end)), None) if lost.is_empty() && cleared.is_none() => Tail::Resume(generation, end),
         (tail, damage) => {
@@ -106,6 +109,7 @@ pub(super) fn recover(folder: &Path, counters: &Counters) -> Result<Recovered, E
             }
             begun.extend(lost);
             let epoch = cleared.map_or(0, |cleared| cleared.epoch).max(newest_epoch + 1);
+            cuts.tell(folder, epoch, &begun)?;
             Tail::Begin { epoch, begun }
         }
     };

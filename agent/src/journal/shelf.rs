@@ -103,6 +103,11 @@ impl Shelf {
         self.release(|state| state.acknowledged = state.acknowledged.max(through));
     }
 
+    /// The last record of this journal that the hub is known to have.
+    pub(super) fn acknowledged(&self) -> Position {
+        lock(&self.state).acknowledged
+    }
+
     pub(super) fn checkpointed(&self, through: Position) {
         self.release(|state| state.checkpointed = state.checkpointed.max(through));
     }

@@ -285,6 +285,36 @@ async fn the_lost_end_of_an_older_epoch_is_declared_once() {
     assert_eq!(journal.head().borrow().epoch, 3, "what was declared is not declared again");
 }
 
+#[tokio::test]
+async fn what_an_epoch_said_is_lost_is_said_again_if_damage_takes_that_too() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, ROOM);
+    journal.append(run(0, 500)).await.unwrap();
+    close(&folder, journal);
+    // As if records after these had been written and were gone.
+    let mark = mark::Mark::open(&folder.path().join("journal")).unwrap();
+    mark.write(Position { epoch: 1, seq: 600 }).unwrap();
+    let journal = open(&folder, ROOM);
+    assert_eq!(journal.head().borrow().epoch, 2);
+    close(&folder, journal);
+    std::fs::write(folder.path().join("journal/00000002-0000000000000001/db"), vec![0xa5; 70_000]).unwrap();
+    let lost = |journal: &Journal| {
+        let draft = journal.read_after(Position { epoch: journal.head().borrow().epoch, seq: 0 }).unwrap().unwrap();
+        let bodies = draft.records.iter().map(|record| {
+            sitewarden_protocol::record::Record::decode(record).and_then(|record| record.decode_body()).unwrap()
+        });
+        let lost = bodies.filter_map(|body| match body {
+            sitewarden_protocol::record::Body::EpochBegun(begun) => Some((begun.previous, begun.kept, begun.written)),
+            _ => None,
+        });
+        lost.collect::<Vec<_>>()
+    };
+    let journal = open(&folder, ROOM);
+    assert_eq!(lost(&journal), [(2, 0, 1), (1, 501, 600)]);
+    let journal = reopen(&folder, journal);
+    assert_eq!(journal.head().borrow().epoch, 3, "what is said is not said again");
+}
+
 mod clearing;
 mod damage;
 mod little_room;

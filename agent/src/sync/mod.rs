@@ -470,8 +470,8 @@ impl Driver {
     /// The hub's administrator lets this agent go on in a fresh epoch, which a start begins: then nothing else is at work in
     /// the journal.
     async fn cleared(&mut self, clearance: Clearance) {
-        let (journal, acknowledged) = (self.parts.journal.clone(), self.agent.acknowledged());
-        let kept = tokio::task::spawn_blocking(move || journal.clear(&clearance, acknowledged)).await;
+        let journal = self.parts.journal.clone();
+        let kept = tokio::task::spawn_blocking(move || journal.clear(&clearance)).await;
         match kept {
             Ok(Ok(true)) => {
                 tracing::warn!("the hub's administrator cleared this agent; it starts anew in a fresh epoch");
@@ -508,7 +508,7 @@ impl Driver {
         });
         match taken.await.unwrap_or_else(|error| Err(error.to_string())) {
             Ok(true) => {}
-            Ok(false) => return self.agent.handle_foreign(),
+            Ok(false) => return self.agent.handle_foreign(through.position, self.parts.journal.acknowledged()),
             // Damage is met, and declared, when the records there are read.
             Err(reason) => return tracing::error!(reason, "an acknowledgement cannot be compared with the journal"),
         }

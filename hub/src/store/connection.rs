@@ -31,6 +31,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0023_revisions.sql")),
     M::up(include_str!("migrations/0024_progress.sql")),
     M::up(include_str!("migrations/0025_settings.sql")),
+    M::up(include_str!("migrations/0026_said_epoch.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.

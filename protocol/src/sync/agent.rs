@@ -115,8 +115,6 @@ pub struct Agent {
     acknowledged: Position,
     /// What may be sent; the rest waits in the journal.
     release: Release,
-    /// Whether the hub was shown already that the journal here tells another history.
-    testified: bool,
     link: Link,
     actions: VecDeque<Action>,
 }
@@ -163,8 +161,10 @@ struct Up {
     rewound: Option<(Position, Duration)>,
     paused_until: Duration,
     hold: Option<Hold>,
-    /// One batch is sent although the hub has another history: signed, it is the half that proves the fork.
-    testifies: bool,
+    /// One batch is sent although the hub has another history: signed, it is the half that proves the fork. Once a session,
+    /// because it may be lost on the way; the hub keeps it once.
+    /// It begins after this record, so that it contains the one about which the two do not agree.
+    testimony: Option<Position>,
 }
 
 impl Agent {
@@ -172,8 +172,7 @@ impl Agent {
     pub fn new(id: AgentId, trusted: Vec<PublicKey>, backoff: Backoff, acknowledged: Position, head: Position) -> Self {
         let link = Link::Down { redial_at: Duration::ZERO };
         let release = Release::Live;
-        let (testified, actions) = (false, VecDeque::new());
-        Self { id, trusted, backoff, head, acknowledged, release, testified, link, actions }
+        Self { id, trusted, backoff, head, acknowledged, release, link, actions: VecDeque::new() }
     }
 
     /// An agent that never dials: what the hub says comes by [`Agent::handle_carried`] alone.
@@ -218,11 +217,15 @@ impl Agent {
         self.actions.push_back(Action::Send(Box::new(ToHub::Hello(hello))));
     }
 
-    /// A receipt speaks of another history than the journal's: this machine was rolled back or copied.
-    pub fn handle_foreign(&mut self) {
-        if let Link::Up(up) = &mut self.link {
-            up.hold = Some(Hold::Fork);
-            up.in_flight.clear();
+    /// The receipt for `through` speaks of another history than the journal's: this machine was rolled back or copied. Of
+    /// the journal's own the hub has the records up to `acknowledged`.
+    pub fn handle_foreign(&mut self, through: Position, acknowledged: Position) {
+        self.acknowledged = acknowledged;
+        if let Link::Up(up) = &mut self.link
+            && up.hold.is_none()
+        {
+            // The hub cannot know: what it was told joins on to what it has, by the numbers.
+            up.hold_for_a_fork(through);
         }
     }
 
@@ -268,6 +271,10 @@ impl Agent {
             return; // Sending has begun anew elsewhere since; this batch is not wanted.
         };
         up.reading = None;
+        if up.hold.is_some() {
+            self.actions.extend(batch.map(|(_, signed)| Action::Send(Box::new(ToHub::Batch(signed)))));
+            return;
+        }
         let Some((end, signed)) = batch else {
             // Unless the journal has grown since: then the answer may be older than the newest records.
             if self.head == head {
@@ -275,9 +282,6 @@ impl Agent {
             }
             return;
         };
-        if up.hold.is_some() {
-            return self.actions.push_back(Action::Send(Box::new(ToHub::Batch(signed))));
-        }
         if end.position.epoch != up.sent.epoch && !up.in_flight.is_empty() {
             up.at_boundary = true;
             return;
@@ -377,12 +381,15 @@ impl Agent {
             up.paused_until = Duration::ZERO;
         }
         let window = if up.at_boundary { 1 } else { WINDOW };
-        let silent = up.hold.is_some() && !up.testifies;
-        let may_read = up.reading.is_none() && !silent && up.paused_until.is_zero() && up.in_flight.len() < window;
+        if up.hold.is_some() {
+            let after = up.testimony.take_if(|_| self.release.covers(up.sent))?;
+            (up.sent, up.reading) = (after, Some(self.head));
+            return Some(Action::Read(after));
+        }
+        let may_read = up.reading.is_none() && up.paused_until.is_zero() && up.in_flight.len() < window;
         if may_read && up.sent < self.head && self.release.covers(up.sent) {
             up.reading = Some(self.head);
             up.at_boundary = false;
-            up.testifies = false;
             return Some(Action::Read(up.sent));
         }
         None
@@ -443,7 +450,7 @@ impl Agent {
             rewound: None,
             paused_until: Duration::ZERO,
             hold: None,
-            testifies: false,
+            testimony: None,
         };
         for EpochExtent { head, .. } in epochs {
             let epoch = head.position.epoch;
@@ -454,8 +461,13 @@ impl Agent {
             // before what the hub has of it, unless the machine was rolled back or copied.
             let ahead = cursor.position > head.position && epoch >= self.head.epoch;
             if ahead || (cursor.position == head.position && cursor.chain != head.chain) {
-                up.hold = Some(Hold::Fork);
-                up.testifies = !std::mem::replace(&mut self.testified, true);
+                up.hold_for_a_fork(cursor.position.min(head.position));
+                break;
+            }
+            if cursor.position > head.position && head.position > self.acknowledged {
+                // Cut off after it was sent, or told otherwise by a copy of this machine: its last record, sent once more,
+                // is taken for a repeat or for a fork.
+                up.confirmed = Position { seq: head.position.seq.saturating_sub(1), ..head.position };
                 break;
             }
             if let Some(receipt) = receipt.filter(|receipt| receipt.through.position > self.acknowledged) {
@@ -466,7 +478,7 @@ impl Agent {
                 break;
             }
         }
-        up.sent = if up.hold.is_some() { self.acknowledged } else { up.confirmed };
+        up.sent = up.confirmed;
         self.link = Link::Up(up);
     }
 
@@ -475,11 +487,6 @@ impl Agent {
             Ok(receipt) => receipt,
             Err(reason) => return self.give_up(now, random, &reason),
         };
-        self.confirmed(now, receipt);
-    }
-
-    /// The hub has everything up to here; nothing happens without a session.
-    fn confirmed(&mut self, now: Duration, receipt: Receipt) {
         let Link::Up(up) = &mut self.link else { return };
         if up.hold == Some(Hold::Fork) {
             return; // It speaks of the other history.
@@ -487,6 +494,11 @@ impl Agent {
         let through = receipt.through;
         if up.in_flight.iter().any(|end| end.position == through.position && end.chain != through.chain) {
             up.hold = Some(Hold::Fork);
+            return;
+        }
+        if through.position > self.head && through.position.epoch >= self.head.epoch {
+            // Of what was never recorded here: a copy of this machine was quicker.
+            up.hold_for_a_fork(self.head);
             return;
         }
         if through.position > up.confirmed {
@@ -578,6 +590,14 @@ impl Agent {
 }
 
 impl Up {
+    /// The hub's history and the journal's do not agree about this record.
+    fn hold_for_a_fork(&mut self, disputed: Position) {
+        self.hold = Some(Hold::Fork);
+        self.testimony = Some(Position { seq: disputed.seq.saturating_sub(1), ..disputed });
+        self.in_flight.clear();
+        self.reading = None;
+    }
+
     fn send_again_after(&mut self, position: Position, now: Duration) {
         self.sent = position;
         self.reading = None;

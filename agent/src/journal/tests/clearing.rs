@@ -17,7 +17,7 @@ fn clearance(journal: &Journal, epoch: u64, seq: u64) -> Clearance {
 async fn cleared(folder: &TempDir) -> Journal {
     let journal = open(folder, ROOM);
     journal.append(run(0, 10)).await.unwrap();
-    assert!(journal.clear(&clearance(&journal, 4, 5), Position::default()).unwrap());
+    assert!(journal.clear(&clearance(&journal, 4, 5)).unwrap());
     let journal = reopen(folder, journal);
     journal.carry_over(UnixMillis(3)).await.unwrap();
     journal
@@ -42,7 +42,7 @@ async fn what_was_recorded_since_the_fork_comes_again_once_in_the_epoch_that_was
     let folder = TempDir::new().unwrap();
     let journal = cleared(&folder).await;
     assert_eq!((journal.head().borrow().epoch, to_be_sent(&journal)), (4, records(4, 6)));
-    assert!(!journal.clear(&clearance(&journal, 4, 5), Position::default()).unwrap(), "the same word again is nothing");
+    assert!(!journal.clear(&clearance(&journal, 4, 5)).unwrap(), "the same word again is nothing");
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn what_is_damaged_of_the_records_since_the_fork_is_told_in_the_new_epoch(
             journal.append(run(batch * 5_000, 5_000)).await.unwrap();
         }
         let written = journal.head().borrow().seq;
-        journal.clear(&clearance(&journal, 2, 5), Position::default()).unwrap();
+        journal.clear(&clearance(&journal, 2, 5)).unwrap();
         close(&folder, journal);
         let entries = std::fs::read_dir(folder.path().join("journal")).unwrap().map(|entry| entry.unwrap().path());
         let mut generations: Vec<_> = entries.filter(|path| path.is_dir()).collect();

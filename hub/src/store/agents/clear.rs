@@ -28,7 +28,7 @@ impl Store {
             }
             let epoch: i64 = tx
                 .prepare_cached(
-                    "SELECT 1 + max(coalesce(a.cleared_epoch, 0),
+                    "SELECT 1 + max(coalesce(a.cleared_epoch, 0), a.said_epoch,
                         coalesce((SELECT max(epoch) FROM agent_epochs WHERE agent = a.id), 0),
                         coalesce((SELECT max(epoch) FROM batches WHERE agent = a.id), 0))
                      FROM agents a WHERE a.uuid = ?",

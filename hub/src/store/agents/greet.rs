@@ -82,12 +82,13 @@ fn guest(tx: &Tx<'_>, id: AgentId) -> Result<Option<Guest>, Error> {
 
 fn keep(tx: &Tx<'_>, now: UnixMillis, guest: &Guest, hello: &Hello, address: IpAddr) -> Result<(), Error> {
     let program: String = hello.program.chars().take(MAX_PROGRAM).collect();
+    let epoch = hello.epochs.iter().map(|extent| extent.head.position.epoch).max().unwrap_or(0);
     tx.prepare_cached(
         "UPDATE agents SET last_seen = max(coalesce(last_seen, ?2), ?2), address = ?3, program = ?4, boot_id = ?5,
-            boot_since = CASE WHEN boot_id IS ?5 THEN boot_since ELSE ?2 END
+            boot_since = CASE WHEN boot_id IS ?5 THEN boot_since ELSE ?2 END, said_epoch = max(said_epoch, ?6)
          WHERE id = ?1",
     )?
-    .execute(params![guest.row, now.0, address.to_string(), program, hello.boot_id])?;
+    .execute(params![guest.row, now.0, address.to_string(), program, hello.boot_id, whole(epoch)])?;
     webhooks::agent_seen(tx, now, hello.agent)?;
     had(tx, hello.agent, hello.snapshot)
 }

@@ -6,7 +6,7 @@ use sitewarden_protocol::{
     batch::Header,
     chain::{Chain, Cursor, Position},
     codec,
-    message::{Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, Refusal},
+    message::{EpochExtent, Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, Refusal},
     record::{Body, EpochBegun},
     snapshot::Version,
     time::UnixMillis,
@@ -98,6 +98,29 @@ async fn what_was_damaged_since_a_fork_is_counted_although_the_hub_has_another_h
     assert_eq!(cleared.id, plant.id);
     fixture.store.ingest(NOW, plant.beginning(3, &lost)).await.unwrap();
     assert_eq!(fixture.number(counted).await, 2);
+}
+
+#[tokio::test]
+async fn a_cleared_agent_goes_on_in_an_epoch_that_is_newer_than_its_own() {
+    let fixture = Fixture::new().await;
+    let mut plant = fixture.agent(1).await;
+    plant.events("EMS", 3);
+    fixture.store.ingest(NOW, plant.batch(0, 3, 0)).await.unwrap();
+    // The fork is in epoch 1; the agent has begun others since, of which the hub has nothing.
+    let extent = EpochExtent { oldest: 1, head: Cursor::start(plant.id, 4) };
+    let hello = Hello {
+        oldest_version: OLDEST_VERSION,
+        newest_version: NEWEST_VERSION,
+        agent: plant.id,
+        program: String::new(),
+        boot_id: [0; 16],
+        epochs: vec![extent],
+        snapshot: Version::default(),
+    };
+    fixture.store.greet_agent(NOW, &hello, Ipv4Addr::LOCALHOST.into()).await.unwrap();
+    fixture.store.clear_agent(&act(), plant.id, "rolled back").await.unwrap();
+    let clearance = fixture.store.clearance(plant.id, 4).await.unwrap();
+    assert_eq!(clearance.map(|clearance| clearance.epoch), Some(5));
 }
 
 impl Fixture {

@@ -1,7 +1,7 @@
 //! What the hub said in a bundle: taken by the same rules as over a line, whether or not there is one.
 
-use super::{Action, Agent, Link};
-use crate::message::{EpochExtent, ToAgent};
+use super::{Action, Agent};
+use crate::message::{EpochExtent, Refusal, Refused, ToAgent};
 use crate::receipt::{self, Receipt};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,8 +21,9 @@ impl Agent {
     /// The hub's messages from one bundle, in their order; `epochs` is what the journal holds now. What is to be done with
     /// them comes from [`Agent::poll_action`].
     ///
-    /// A bundle may be old, and may have been imported before: nothing in it takes back what was known since. Refusals and
-    /// goodbyes belong to a session and change nothing here; nor do answers to what time it is, which count only at once.
+    /// A bundle may be old, and may have been imported before: nothing in it takes back what was known since. Of refusals only
+    /// those for a fork count: what is said of that epoch is of another history. Goodbyes belong to a session and change
+    /// nothing here; nor do answers to what time it is, which count only at once.
     pub fn handle_carried(
         &mut self,
         now: Duration,
@@ -30,19 +31,22 @@ impl Agent {
         epochs: &[EpochExtent],
         messages: Vec<ToAgent>,
     ) -> Carried {
-        let mut receipts = Vec::new();
+        let (mut receipts, mut forked) = (Vec::new(), None);
         for message in messages {
             match message {
                 ToAgent::Welcome(welcome) => receipts.extend(welcome.receipts),
                 ToAgent::Receipt(receipt) => receipts.push(receipt),
+                ToAgent::Refused(Refused { first, refusal: Refusal::Fork, .. }) => {
+                    forked = forked.or(Some(first.epoch))
+                }
                 ToAgent::Refused(_) | ToAgent::Goodbye(_) | ToAgent::Time(_) => {}
                 other => self.handle_message(now, random, other),
             }
         }
-        self.take_receipts(now, epochs, &receipts)
+        self.take_receipts(epochs, &receipts, forked)
     }
 
-    fn take_receipts(&mut self, now: Duration, epochs: &[EpochExtent], receipts: &[receipt::Signed]) -> Carried {
+    fn take_receipts(&mut self, epochs: &[EpochExtent], receipts: &[receipt::Signed], forked: Option<u64>) -> Carried {
         let mut carried = Carried::default();
         let mut best: BTreeMap<u64, Receipt> = BTreeMap::new();
         for signed in receipts {
@@ -66,11 +70,12 @@ impl Agent {
             };
             let through = receipt.through;
             let ahead = through.position > head.position && head.position.epoch >= self.head.epoch;
-            if ahead || (through.position == head.position && through.chain != head.chain) {
+            let told = forked.is_some_and(|epoch| epoch <= head.position.epoch);
+            if told || ahead || (through.position == head.position && through.chain != head.chain) {
                 carried.fork = true;
                 break;
             }
-            self.confirm(now, receipt);
+            self.confirm(receipt);
             if through.position < head.position {
                 break;
             }
@@ -78,10 +83,9 @@ impl Agent {
         carried
     }
 
-    fn confirm(&mut self, now: Duration, receipt: Receipt) {
-        if let Link::Up(_) = self.link {
-            self.confirmed(now, receipt);
-        } else if receipt.through.position > self.acknowledged {
+    /// While a session stands the hub itself says what it has, and a bundle may be from before it was restored.
+    fn confirm(&mut self, receipt: Receipt) {
+        if !self.is_up() && receipt.through.position > self.acknowledged {
             self.acknowledged = receipt.through.position;
             self.actions.push_back(Action::Acknowledge(receipt));
         }
