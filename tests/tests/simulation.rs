@@ -44,6 +44,9 @@ fn the_six_invariants_hold_under_every_fault() {
             total.restores,
             total.batches,
             total.stored,
+            total.forks,
+            total.cleared,
+            total.carried,
         ];
         assert!(met.iter().all(|times| *times > 0) && total.declared_lost > 0, "a fault never happened: {total:?}");
     }
@@ -113,6 +116,26 @@ fn an_agent_that_does_not_take_the_hubs_time_is_caught() {
     caught(Mutation::IgnoresTheHubsTime, 8);
 }
 
+#[test]
+fn an_agent_that_takes_receipts_for_another_history_is_caught() {
+    caught(Mutation::BelievesForeignReceipts, 1);
+}
+
+#[test]
+fn a_journal_that_forgets_what_came_since_a_roll_back_is_caught() {
+    caught(Mutation::ForgetsSinceTheFork, 1);
+}
+
+#[test]
+fn an_administrator_who_never_looks_is_noticed() {
+    caught(Mutation::NeverClears, 5);
+}
+
+#[test]
+fn an_agent_that_believes_every_bundle_is_caught() {
+    caught(Mutation::BelievesEveryBundle, 1);
+}
+
 /// Runs seeds with a defect until the named invariant sees it; 0 stands for "the agent takes itself for a clone".
 fn caught(mutation: Mutation, by: u8) {
     let sees = |seed: &u64| run(*seed, mutation).is_err_and(|broken| broken.invariant == by);
@@ -141,4 +164,7 @@ fn add(total: &mut Summary, one: &Summary) {
     total.declared_lost += one.declared_lost;
     total.clock_moves += one.clock_moves;
     total.corrected_back += one.corrected_back;
+    total.forks += one.forks;
+    total.cleared += one.cleared;
+    total.carried += one.carried;
 }

@@ -5,14 +5,15 @@
 
 use sitewarden_protocol::batch::{Draft, MAX_RAW};
 use sitewarden_protocol::chain::{Chain, Cursor, Position};
+use sitewarden_protocol::clearance::Clearance;
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::message::{EpochExtent, MAX_EPOCHS};
 use sitewarden_protocol::record::{Body, EpochBegun, Record, Run};
 use sitewarden_protocol::time::UnixMillis;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// The journal of one virtual plant.
-#[derive(Debug)]
+/// The journal of one virtual plant; a clone is a copy of its disk.
+#[derive(Debug, Clone)]
 pub struct Journal {
     agent: AgentId,
     epochs: Vec<Epoch>,
@@ -20,15 +21,51 @@ pub struct Journal {
     quota: usize,
     grace: usize,
     acknowledged: Position,
-    /// Records that damage took and a later batch will declare lost.
-    pub damaged: BTreeSet<Position>,
-    /// Records that damage took and the beginning of a new epoch declares lost.
-    pub cut: BTreeSet<Position>,
-    /// Records that were let go because a receipt covered them.
-    pub let_go: BTreeSet<Position>,
+    /// The hub's word that a fresh epoch is to be begun: at least this one, for what was recorded after that.
+    cleared: Option<(u64, Position)>,
+    /// Ends of epochs that damage took, by epoch.
+    cuts: BTreeMap<u64, Cut>,
+    /// What became of records that are not here any more.
+    pub fate: Fate,
 }
 
-#[derive(Debug)]
+/// The end of an epoch that damage took.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    kept: u64,
+    written: u64,
+    /// The record that says so.
+    told_at: Option<Position>,
+}
+
+/// What became of records that are not in a journal any more.
+#[derive(Debug, Clone, Default)]
+pub struct Fate {
+    /// Damage took them, and a later batch will declare them lost.
+    pub damaged: BTreeSet<Position>,
+    /// Damage took them, and the beginning of a new epoch declares them lost.
+    pub cut: BTreeSet<Position>,
+    /// They were let go because a receipt covered them.
+    pub let_go: BTreeSet<Position>,
+    /// What the records were that damage took.
+    pub lost: BTreeSet<Vec<u8>>,
+}
+
+impl Fate {
+    /// Whether the end of this record's epoch was cut, at the record or after it.
+    pub fn is_in_a_cut_epoch(&self, lost: Position) -> bool {
+        self.cut.range(lost..Position { epoch: lost.epoch + 1, seq: 0 }).next().is_some()
+    }
+
+    /// Adds what another journal knows.
+    pub fn learn(&mut self, other: &Self) {
+        self.damaged.extend(&other.damaged);
+        self.cut.extend(&other.cut);
+        self.let_go.extend(&other.let_go);
+    }
+}
+
+#[derive(Debug, Clone)]
 struct Epoch {
     number: u64,
     /// Before the oldest record that is held.
@@ -38,7 +75,7 @@ struct Epoch {
     durable: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Slot {
     /// `None` once damaged.
     record: Option<Vec<u8>>,
@@ -81,9 +118,9 @@ impl Journal {
             quota,
             grace,
             acknowledged: Position::default(),
-            damaged: BTreeSet::new(),
-            cut: BTreeSet::new(),
-            let_go: BTreeSet::new(),
+            cleared: None,
+            cuts: BTreeMap::new(),
+            fate: Fate::default(),
         }
     }
 
@@ -158,12 +195,14 @@ impl Journal {
     /// Whether something that follows a record can still say that the record is lost: a later record of its epoch, or
     /// the new epoch that began when the end of its epoch was cut.
     pub fn can_declare(&self, lost: Position) -> bool {
-        self.epochs.iter().any(|epoch| epoch.number == lost.epoch) || self.is_in_a_cut_epoch(lost)
+        self.epochs.iter().any(|epoch| epoch.number == lost.epoch) || self.fate.is_in_a_cut_epoch(lost)
     }
 
-    /// Whether the end of this record's epoch was cut, at the record or after it.
-    pub fn is_in_a_cut_epoch(&self, lost: Position) -> bool {
-        self.cut.range(lost..Position { epoch: lost.epoch + 1, seq: 0 }).next().is_some()
+    /// The chain after a record; `None` if the record is not here.
+    pub fn chain_at(&self, position: Position) -> Option<Chain> {
+        let epoch = self.epochs.iter().find(|epoch| epoch.number == position.epoch)?;
+        let index = position.seq.checked_sub(epoch.base.position.seq + 1)?;
+        Some(epoch.slots.get(usize::try_from(index).ok()?)?.chain)
     }
 
     /// What a hello says.
@@ -203,6 +242,7 @@ impl Journal {
     /// A signed receipt covers everything up to here: beyond the grace window it may go.
     pub fn acknowledge(&mut self, through: Position) {
         self.acknowledged = self.acknowledged.max(through);
+        self.cuts.retain(|_, cut| cut.told_at.is_none_or(|at| at > through));
         let covered = self.held().filter(|(position, _)| *position <= through).count();
         let mut surplus = covered.saturating_sub(self.grace);
         for epoch in &mut self.epochs {
@@ -216,7 +256,7 @@ impl Journal {
                     self.bytes -= record.len();
                     surplus -= 1;
                 }
-                self.let_go.insert(position);
+                self.fate.let_go.insert(position);
             }
         }
     }
@@ -224,44 +264,131 @@ impl Journal {
     /// Damage is found on opening. Records inside an epoch are set aside, and a later batch declares them lost; if the
     /// end of an epoch is hit it is cut there, and a new epoch says so.
     pub fn damage(&mut self, from: Position, to: Position, at: UnixMillis) {
-        let mut cut = 0;
         for epoch in &mut self.epochs {
-            let reaches_end = to >= epoch.cursor(epoch.slots.len()).position && from <= to;
+            let end = epoch.cursor(epoch.slots.len()).position;
+            let reaches_end = to >= end && from <= to;
             for index in 0..epoch.slots.len() {
                 let position = epoch.position(index);
                 if !(from..=to).contains(&position) {
                     continue;
                 }
-                self.bytes -= epoch.slots[index].record.take().map_or(0, |record| record.len());
-                self.damaged.insert(position);
+                if let Some(record) = epoch.slots[index].record.take() {
+                    self.bytes -= record.len();
+                    self.fate.lost.insert(record);
+                }
+                self.fate.damaged.insert(position);
             }
             while reaches_end && epoch.slots.back().is_some_and(|slot| slot.record.is_none()) {
                 let position = epoch.position(epoch.slots.len() - 1);
                 epoch.slots.pop_back();
                 epoch.durable = epoch.durable.min(epoch.slots.len());
-                self.damaged.remove(&position);
-                self.cut.insert(position);
-                cut += 1;
+                self.fate.damaged.remove(&position);
+                self.fate.cut.insert(position);
+                let cut = self.cuts.entry(epoch.number).or_insert(Cut { kept: 0, written: end.seq, told_at: None });
+                (cut.kept, cut.told_at) = (position.seq - 1, None);
             }
         }
-        if cut > 0 {
-            self.begin_epoch(&format!("damage: {cut} records are lost"), cut, at);
+        // What told of a cut may itself be gone now.
+        let gone = |at: &Position| self.fate.damaged.contains(at) || self.fate.cut.contains(at);
+        self.cuts.values_mut().for_each(|cut| cut.told_at = cut.told_at.filter(|at| !gone(at)));
+        if self.cuts.values().any(|cut| cut.told_at.is_none()) {
+            self.begin_epoch(at);
         }
     }
 
-    fn begin_epoch(&mut self, cause: &str, cut: u64, at: UnixMillis) {
-        let Position { epoch: previous, seq: kept } = self.newest();
-        let written = kept + cut;
-        let body = Body::EpochBegun(EpochBegun { previous, kept, written, cause: cause.to_owned() });
-        self.epochs.push(Epoch::begin(self.agent, previous + 1));
-        self.push(Record::encode(at, &body).expect("small"));
-        let begun = self.epochs.last_mut().expect("just pushed");
-        begun.durable = 1;
+    fn begin_epoch(&mut self, at: UnixMillis) {
+        let newest = self.newest().epoch;
+        self.epochs.push(Epoch::begin(self.agent, newest + 1));
+        self.tell_of_cuts(at);
         self.epochs.retain(|epoch| !epoch.slots.is_empty());
+    }
+
+    /// Says which ends of epochs are lost, as far as no record does.
+    fn tell_of_cuts(&mut self, at: UnixMillis) {
+        for (previous, mut cut) in std::mem::take(&mut self.cuts) {
+            let told_at = cut.told_at.unwrap_or_else(|| {
+                let (kept, written) = (cut.kept, cut.written);
+                self.push_durably(said(EpochBegun { previous, kept, written, cause: "damaged".into() }, at))
+            });
+            cut.told_at = Some(told_at);
+            self.cuts.insert(previous, cut);
+        }
+    }
+
+    fn push_durably(&mut self, record: Vec<u8>) -> Position {
+        let position = self.push(record);
+        let epoch = self.epochs.last_mut().expect("there is always an epoch");
+        epoch.durable = epoch.slots.len();
+        position
+    }
+
+    /// Keeps the hub's word that this journal goes on in a fresh epoch, for the next start. Answers whether it was news.
+    pub fn clear(&mut self, clearance: &Clearance) -> bool {
+        let head = self.head().position;
+        if clearance.epoch <= head.epoch {
+            return false;
+        }
+        let shared = clearance.known.iter().find(|known| self.chain_at(known.position) == Some(known.chain));
+        let common = shared.map_or_else(Position::default, |known| known.position).max(self.acknowledged.min(head));
+        self.cleared = Some((clearance.epoch, common));
+        true
+    }
+
+    /// Carries out what [`Journal::clear`] kept: what was recorded since the histories parted comes again in a fresh epoch,
+    /// quota or not, and the old ones are of no more use. Answers where records came to be.
+    pub fn carry_over(&mut self, at: UnixMillis) -> Vec<(Position, Vec<u8>)> {
+        let Some((epoch, common)) = self.cleared.take() else { return vec![] };
+        let newest = self.newest().epoch;
+        let old = std::mem::take(&mut self.epochs);
+        self.bytes = 0;
+        self.epochs.push(Epoch::begin(self.agent, epoch.max(newest + 1)));
+        let kept = if common.epoch == newest { common.seq } else { 0 };
+        self.push_durably(said(EpochBegun { previous: newest, kept, written: kept, cause: "cleared".into() }, at));
+        let mut places = vec![];
+        for epoch in &old {
+            let mut lost: Option<(u64, u64)> = None;
+            for (index, slot) in epoch.slots.iter().enumerate().skip(epoch.index_after_common(common)) {
+                let seq = epoch.position(index).seq;
+                let Some(record) = &slot.record else {
+                    lost = Some((lost.map_or(seq - 1, |(kept, _)| kept), seq));
+                    continue;
+                };
+                self.declare(epoch.number, lost.take(), at);
+                let (from, to) = (epoch.position(index), self.push_durably(record.clone()));
+                let told = self.cuts.values_mut().filter(|cut| cut.told_at == Some(from));
+                told.for_each(|cut| cut.told_at = Some(to));
+                places.push((to, record.clone()));
+            }
+            self.declare(epoch.number, lost, at);
+        }
+        self.acknowledged = Position { epoch: self.newest().epoch, seq: 0 };
+        places
+    }
+
+    /// A record that is left out without a word: what a journal must never do.
+    pub fn forget(&mut self, at: Position) {
+        let epoch = self.epochs.last_mut().expect("there is always an epoch");
+        let index = epoch.index_after(Position { seq: at.seq - 1, ..at });
+        epoch.slots[index].record = None;
+    }
+
+    fn declare(&mut self, previous: u64, lost: Option<(u64, u64)>, at: UnixMillis) {
+        if let Some((kept, written)) = lost {
+            self.push_durably(said(EpochBegun { previous, kept, written, cause: "damaged".into() }, at));
+        }
     }
 }
 
+fn said(begun: EpochBegun, at: UnixMillis) -> Vec<u8> {
+    Record::encode(at, &Body::EpochBegun(begun)).expect("small")
+}
+
 impl Epoch {
+    /// The slot of the first record after the place where histories parted.
+    fn index_after_common(&self, common: Position) -> usize {
+        if self.number < common.epoch { self.slots.len() } else { self.index_after(common) }
+    }
+
     /// How many records right before `first` are gone for good, as far as a reader after `after` has to be told.
     fn lost_before(&self, first: usize, after: Position) -> u64 {
         let seq = self.position(first).seq;

@@ -6,7 +6,9 @@
 //!
 //! `plan` draws what a run goes through; `world` turns the wheel; `plant` and `vendor` are the drivers.
 
+mod bundles;
 mod clock;
+mod copies;
 pub mod invariants;
 pub mod journal;
 mod line;
@@ -47,6 +49,14 @@ pub enum Mutation {
     BelievesTheWall,
     /// The hub's answer to what time it is counts for nothing.
     IgnoresTheHubsTime,
+    /// The agent takes receipts for another history than its own.
+    BelievesForeignReceipts,
+    /// What a machine recorded since it was rolled back does not come again.
+    ForgetsSinceTheFork,
+    /// Nobody lets an agent go on whose machine was rolled back.
+    NeverClears,
+    /// What comes in a bundle counts for the agent as if it were its own journal's end.
+    BelievesEveryBundle,
 }
 
 /// Runs one seed to its end.

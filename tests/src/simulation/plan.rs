@@ -43,6 +43,16 @@ pub struct Plan {
     pub damage: u64,
     /// The hub comes back from a backup, a restart of it.
     pub restore: u64,
+    /// The plant's machine comes back as it was when its image was made, a kill of the agent.
+    pub rollback: u64,
+    /// A copy of the plant's machine is started in its place, or it in that of the copy, a kill of the agent.
+    pub copy: u64,
+    /// How long an administrator takes to look at a red flag.
+    pub administrator: Millis,
+    /// How many times a bundle is made.
+    pub bundles: u64,
+    /// How long a bundle is on its way.
+    pub carried: Millis,
     /// How long a killed process is down.
     pub down: Millis,
     /// Most records in a batch.
@@ -66,6 +76,9 @@ impl Plan {
         let unordered = |permille| if ordered { 0 } else { permille };
         let slow = random.pick(&[1, 1, 10, 100]);
         let pause = random.pick(&[(0, 30), (10, 400), (100, 5_000)]);
+        // Most machines are never copied: what is exact for those is not for the others.
+        let copied = random.chance(300);
+        let only_copied = |permille| if copied { permille } else { 0 };
         Self {
             ordered,
             loss: unordered(random.pick(&[0, 10, 100, 300])),
@@ -84,6 +97,12 @@ impl Plan {
             clock: random.pick(&[0, 2, 20]),
             damage: random.pick(&[0, 0, 200, 600]),
             restore: random.pick(&[0, 0, 200, 600]),
+            rollback: only_copied(random.pick(&[0, 200, 500])),
+            copy: only_copied(random.pick(&[0, 200, 500])),
+            administrator: random.pick(&[(0, 50), (1_000, 20_000)]),
+            bundles: random.pick(&[0, 0, 0, 1, 4]),
+            // Never faster than a hello: a hub that learns of records before the hello that says they exist flags it.
+            carried: random.pick(&[(5_000, 10_000), (10_000, 60_000)]),
             down: random.pick(&[(0, 5), (50, 3_000)]),
             batch: random.pick(&[1, 3, 8, 40]),
             grace: random.pick(&[0, 4, 30]),

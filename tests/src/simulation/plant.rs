@@ -8,8 +8,9 @@ use super::line::Way;
 use super::plan::Plan;
 use super::vendor;
 use super::world::{Event, World};
-use sitewarden_protocol::batch::Signed;
+use sitewarden_protocol::batch::{Draft, Header, Signed};
 use sitewarden_protocol::chain::Position;
+use sitewarden_protocol::clearance::Clearance;
 use sitewarden_protocol::frame;
 use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::message::{Hello, LiveStatus, NEWEST_VERSION, OLDEST_VERSION, ToAgent, ToHub};
@@ -18,6 +19,7 @@ use sitewarden_protocol::signing::{PrivateKey, PublicKey};
 use sitewarden_protocol::snapshot;
 use sitewarden_protocol::sync::agent::{Action, Agent, Hold};
 use sitewarden_protocol::sync::backoff::Backoff;
+use sitewarden_protocol::time::UnixMillis;
 use std::time::Duration;
 
 const SEED: [u8; 32] = [3; 32];
@@ -66,6 +68,11 @@ impl Plant {
         self.agent.as_ref().and_then(Agent::hold)
     }
 
+    /// Makes a batch of records.
+    pub(super) fn sign(&self, draft: &Draft, at: UnixMillis) -> (Header, Signed) {
+        Signed::make(self.id, draft, at, &self.key).expect("a batch")
+    }
+
     /// The key that the hub knows the plant by.
     pub(super) fn public_key(&self) -> PublicKey {
         self.key.public()
@@ -85,9 +92,7 @@ impl World {
             }
             match self.plant.journal.append(record.clone()) {
                 Err(_) => self.ledger.refused += 1,
-                Ok(at) if self.mutation == Mutation::AnswersBeforeSync => {
-                    self.ledger.acknowledged.insert(at, record);
-                }
+                Ok(at) if self.mutation == Mutation::AnswersBeforeSync => self.ledger.tell(at, record),
                 Ok(at) => {
                     self.ledger.waiting += 1;
                     self.plant.waiting.push((at, record));
@@ -135,7 +140,9 @@ impl World {
         self.plant.waiting = waiting;
         let done: Vec<(Position, Vec<u8>)> = done;
         self.ledger.waiting -= done.len() as u64;
-        self.ledger.acknowledged.extend(done);
+        for (at, record) in done {
+            self.ledger.tell(at, record);
+        }
         self.changed = true;
         self.begin_sync();
         self.with_agent(|agent, _| agent.handle_appended(through));
@@ -182,8 +189,15 @@ impl World {
             }
             Action::Correct(at) => self.correct_time(at),
             // The simulated plant types no keys.
-            Action::Activated(_) | Action::Renewed(_) | Action::Trust(_) | Action::Cleared(_) => {}
+            Action::Activated(_) | Action::Renewed(_) | Action::Trust(_) => {}
+            Action::Cleared(clearance) => self.cleared(&clearance),
             Action::Acknowledge(receipt) => {
+                let (through, journal) = (receipt.through, &self.plant.journal);
+                if journal.chain_at(through.position).is_some_and(|ours| ours != through.chain)
+                    && self.mutation != Mutation::BelievesForeignReceipts
+                {
+                    return self.with_foreign_receipt(through.position);
+                }
                 self.plant.journal.acknowledge(receipt.through.position);
                 self.heard_time(receipt.hub_time);
                 self.changed = true;
@@ -264,7 +278,7 @@ impl World {
             _ => journal.read(after, self.plan.batch),
         };
         let batch = draft.map(|draft| {
-            let (header, signed) = Signed::make(self.plant.id, &draft, self.wall(), &self.plant.key).expect("a batch");
+            let (header, signed) = self.plant.sign(&draft, self.wall());
             (header.end(), signed)
         });
         self.with_agent(|agent, (now, _)| agent.handle_read(now, after, batch));
@@ -279,9 +293,10 @@ impl World {
         if self.plant.agent.is_some() {
             return;
         }
-        let journal = &self.plant.journal;
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         let trusted = vec![vendor::key().public()];
+        self.carry_over();
+        let journal = &self.plant.journal;
         let (acknowledged, head) = (journal.acknowledged(), journal.head().position);
         self.plant.agent = Some(Agent::new(self.plant.id, trusted, backoff, acknowledged, head));
         self.plant.timer = None;
@@ -289,12 +304,24 @@ impl World {
         self.with_agent(|_, _| {});
     }
 
-    /// SIGKILL or a power cut: what was not synced is gone, or some of it is not.
+    /// SIGKILL or a power cut: what was not synced is gone, or some of it is not. The machine may come back as another one.
     pub(super) fn kill_agent(&mut self) {
-        if self.plant.agent.take().is_none() {
+        if self.plant.agent.is_none() {
             return;
         }
         self.summary.agent_kills += 1;
+        self.end_agent();
+        if self.random.chance(self.plan.damage) {
+            self.damage();
+        }
+        self.change_machines();
+        let delay = self.random.millis(self.plan.down);
+        self.after(delay, Event::AgentStart);
+    }
+
+    /// The process is gone, and its callers and its line notice.
+    fn end_agent(&mut self) {
+        self.plant.agent = None;
         self.stop_clock();
         self.plant.life += 1;
         self.plant.syncing = false;
@@ -303,16 +330,49 @@ impl World {
         self.ledger.waiting -= waiting;
         let survive = usize::try_from(self.random.between(0, 8)).expect("small");
         self.plant.journal.killed(survive);
-        if self.random.chance(self.plan.damage) {
-            self.damage();
-        }
         if let Some(connection) = self.plant.connection.take() {
             let delay = self.random.millis((0, 30_000));
             self.after(delay, Event::HubClosed { connection });
         }
         self.changed = true;
-        let delay = self.random.millis(self.plan.down);
-        self.after(delay, Event::AgentStart);
+    }
+
+    /// The hub's administrator lets this agent go on in a fresh epoch, which a start begins.
+    fn cleared(&mut self, clearance: &Clearance) {
+        if self.plant.journal.clear(clearance) {
+            self.after(Duration::ZERO, Event::Anew { life: self.plant.life });
+        }
+    }
+
+    pub(super) fn start_anew(&mut self) {
+        self.end_agent();
+        self.start_agent();
+    }
+
+    fn carry_over(&mut self) {
+        let before = self.plant.journal.newest().epoch;
+        let mut places = self.plant.journal.carry_over(self.wall());
+        if self.plant.journal.newest().epoch != before {
+            self.summary.cleared += 1;
+        }
+        if self.mutation == Mutation::ForgetsSinceTheFork {
+            for (at, _) in places.drain(..) {
+                self.plant.journal.forget(at);
+            }
+        }
+        self.ledger.moved(places);
+        self.changed = true;
+        if self.vendor.store.restored {
+            // What both had before the fork is not offered any more, and the hub may have lost it since it said so.
+            self.forget_what_only_the_hub_had();
+        }
+    }
+
+    /// A receipt speaks of another history than the journal's.
+    fn with_foreign_receipt(&mut self, through: Position) {
+        if let Some(agent) = &mut self.plant.agent {
+            agent.handle_foreign(through, self.plant.journal.acknowledged());
+        }
     }
 
     /// Flipped bits somewhere, at the end, or everywhere.

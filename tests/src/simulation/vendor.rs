@@ -8,6 +8,7 @@ use super::store::{Laxity, Store};
 use super::world::{Event, World};
 use sitewarden_protocol::batch::Header;
 use sitewarden_protocol::chain::{Cursor, Position};
+use sitewarden_protocol::clearance::{self, Clearance};
 use sitewarden_protocol::id::{PlantId, SiteId};
 use sitewarden_protocol::message::{Hello, NEWEST_VERSION, Refusal, Refused, ToHub};
 use sitewarden_protocol::receipt::{self, Receipt};
@@ -39,6 +40,8 @@ pub(super) struct Vendor {
     sessions: BTreeMap<u64, Peer>,
     queue: VecDeque<(u64, Header, Run)>,
     committing: bool,
+    /// An administrator was called to look at a red flag.
+    called: bool,
 }
 
 struct Peer {
@@ -62,6 +65,7 @@ impl Vendor {
             sessions: BTreeMap::new(),
             queue: VecDeque::new(),
             committing: false,
+            called: false,
         }
     }
 
@@ -169,6 +173,11 @@ impl World {
     }
 
     pub(super) fn greet(&mut self, connection: u64, hello: &Hello) -> Result<(), Broken> {
+        // What an earlier process said may have been on its way while the next one was heard already.
+        let is_newest = self.vendor.sessions.keys().next_back() == Some(&connection);
+        if is_newest && self.vendor.store.contradicts(hello) {
+            self.call_administrator();
+        }
         let known = hello.epochs.iter().filter_map(|extent| {
             let shelf = self.vendor.store.shelves.get(&extent.head.position.epoch)?;
             Some(self.receipt(shelf.cursor))
@@ -179,10 +188,52 @@ impl World {
         self.with_session(connection, |session, _| {
             session.handle_greeting(Greeting { keys: Vec::new(), receipts, snapshot })
         })?;
+        let newest = hello.epochs.iter().map(|extent| extent.head.position.epoch).max().unwrap_or(0);
+        self.vendor.store.said = self.vendor.store.said.max(newest);
+        if self.vendor.store.cleared > newest {
+            let clearance = self.clearance();
+            self.with_session(connection, |session, _| session.handle_cleared(clearance))?;
+        }
         self.read_inbox(connection)
     }
 
-    fn receipt(&self, through: Cursor) -> receipt::Signed {
+    /// A red flag: somebody will look at it.
+    pub(super) fn call_administrator(&mut self) {
+        if std::mem::replace(&mut self.vendor.called, true) || self.mutation == Mutation::NeverClears {
+            return;
+        }
+        let delay = self.random.millis(self.plan.administrator);
+        self.after(delay, Event::Clear);
+    }
+
+    /// The administrator lets the agent go on; those who are connected are told at once. While the hub is down he waits.
+    pub(super) fn clear(&mut self) -> Result<(), Broken> {
+        if !self.vendor.up {
+            self.after(std::time::Duration::from_secs(1), Event::Clear);
+            return Ok(());
+        }
+        if std::mem::take(&mut self.vendor.called) {
+            self.vendor.store.clear();
+        }
+        if self.faults && !self.plan.ordered {
+            // A carrier loses nothing while it stands; this line may have.
+            self.after(std::time::Duration::from_secs(10), Event::Clear);
+        }
+        let connections: Vec<u64> = self.vendor.sessions.keys().copied().collect();
+        for connection in connections {
+            let clearance = self.clearance();
+            self.with_session(connection, |session, _| session.handle_cleared(clearance))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn clearance(&self) -> clearance::Signed {
+        let store = &self.vendor.store;
+        let clearance = Clearance { agent: self.plant.id, epoch: store.cleared, known: store.known(), at: self.wall() };
+        clearance::Signed::make(&clearance, &self.vendor.key)
+    }
+
+    pub(super) fn receipt(&self, through: Cursor) -> receipt::Signed {
         let receipt = Receipt { agent: self.plant.id, through, hub_time: self.wall() };
         receipt::Signed::make(&receipt, &self.vendor.key)
     }
@@ -239,6 +290,9 @@ impl World {
             let (connection, header, run) = self.vendor.queue.pop_front().expect("counted");
             let busy = self.faults && self.random.chance(self.plan.busy) || self.mutation == Mutation::StaysBusy;
             let taken = if busy { Err(Refusal::Busy) } else { store.take(&header, &run, laxity) };
+            if taken == Err(Refusal::Fork) {
+                self.call_administrator();
+            }
             outcomes.push((connection, self.outcome(&header, taken)));
         }
         self.summary.batches += u32::try_from(outcomes.len()).expect("few");
@@ -305,6 +359,7 @@ impl World {
         if self.random.chance(self.plan.restore) {
             self.vendor.store.restore(&self.vendor.backup);
             self.summary.restores += 1;
+            self.forget_what_only_the_hub_had();
         } else if self.random.chance(200) {
             self.vendor.back_up();
         }

@@ -1,5 +1,6 @@
 //! The wheel: virtual time, the calendar of what is to happen, and the faults.
 
+use super::copies::Copies;
 use super::invariants::{self, Broken, Ledger};
 use super::line::Lines;
 use super::plan::Plan;
@@ -8,8 +9,9 @@ use super::random::Random;
 use super::store::Store;
 use super::vendor::Vendor;
 use super::{Mutation, vendor};
+use sitewarden_protocol::batch;
 use sitewarden_protocol::chain::Position;
-use sitewarden_protocol::message::Hello;
+use sitewarden_protocol::message::{Hello, ToAgent};
 use sitewarden_protocol::time::UnixMillis;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,6 +59,18 @@ pub(super) enum Event {
     LateCommit { life: u64, store: Store },
     /// The hub copies its store.
     Backup,
+    /// The plant's machine is copied.
+    Image,
+    /// Somebody makes a bundle of what is queued.
+    Export,
+    /// It comes to the hub.
+    BundleAtHub { batches: Vec<batch::Signed> },
+    /// The hub's reply comes to the plant.
+    BundleAtAgent { messages: Vec<ToAgent> },
+    /// The hub's administrator lets the agent go on.
+    Clear,
+    /// The agent starts anew, to go on in a fresh epoch.
+    Anew { life: u64 },
     /// The agent's process starts.
     AgentStart,
     /// The hub's process starts.
@@ -88,6 +102,12 @@ pub struct Summary {
     pub clock_moves: u32,
     /// Times the hub took licence time back.
     pub corrected_back: u32,
+    /// Times the plant's machine came back as an older one, or as a copy.
+    pub forks: u32,
+    /// Times an agent went on in a fresh epoch at an administrator's word.
+    pub cleared: u32,
+    /// Batches that came in a bundle before they came over a line.
+    pub carried: u32,
 }
 
 /// One plant, one vendor, and what lies between.
@@ -99,6 +119,7 @@ pub struct World {
     pub(super) plant: Plant,
     pub(super) vendor: Vendor,
     pub(super) lines: Lines,
+    pub(super) copies: Copies,
     pub(super) ledger: Ledger,
     pub(super) summary: Summary,
     pub(super) faults: bool,
@@ -120,6 +141,7 @@ impl World {
             plant: Plant::new(seed, &plan, mutation),
             vendor: Vendor::new(),
             lines: Lines::default(),
+            copies: Copies::default(),
             ledger: Ledger::default(),
             summary: Summary::default(),
             faults: true,
@@ -136,6 +158,8 @@ impl World {
         world.after(Duration::ZERO, Event::AgentStart);
         world.after(Duration::ZERO, Event::Callers);
         world.after(world.plan.calm_at / 3, Event::Backup);
+        world.after(world.plan.calm_at / 4, Event::Image);
+        world.schedule_exports();
         world.after(world.plan.calm_at, Event::Calm);
         world
     }
@@ -218,11 +242,21 @@ impl World {
             Event::LateCommit { life, store } if life == self.vendor.life => self.commit_late(store),
             Event::Commit { .. } | Event::Confirm { .. } | Event::LateCommit { .. } => {}
             Event::Backup => self.vendor.back_up(),
+            Event::Image => self.make_image(),
+            Event::Export => self.export(),
+            Event::BundleAtHub { batches } => self.bundle_at_hub(&batches)?,
+            Event::BundleAtAgent { messages } => self.bundle_at_agent(messages),
+            Event::Clear => self.clear()?,
+            Event::Anew { life } if life == self.plant.life => self.start_anew(),
+            Event::Anew { .. } => {}
             Event::AgentStart => self.start_agent(),
             Event::HubStart => self.start_hub(),
-            Event::Calm => self.faults = false,
+            Event::Calm => {
+                self.faults = false;
+                self.put_copies_away();
+            }
         }
-        if let Some(hold) = self.plant.hold() {
+        if let Some(hold) = self.plant.hold().filter(|_| !self.ledger.forked) {
             return Err(Broken::new(0, format!("the agent holds back: {hold:?}, and nobody copied or rolled it back")));
         }
         Ok(())
@@ -253,7 +287,7 @@ impl World {
         if !std::mem::take(&mut self.changed) {
             return Ok(());
         }
-        invariants::nothing_acknowledged_is_lost(&self.ledger, &self.plant.journal, &self.vendor.store)?;
+        invariants::nothing_acknowledged_is_lost(&self.ledger, &self.journals(), &self.vendor.store)?;
         invariants::no_number_is_stored_twice(&self.vendor.store)?;
         invariants::disk_use_is_bounded(&self.plant.journal, self.plan.quota)
     }
@@ -266,14 +300,18 @@ impl World {
     }
 
     fn finish(mut self) -> Result<Summary, Broken> {
-        let (journal, store) = (&self.plant.journal, &self.vendor.store);
-        invariants::nothing_acknowledged_is_lost(&self.ledger, journal, store)?;
+        let (ledger, journals, store) = (&self.ledger, self.journals(), &self.vendor.store);
+        invariants::nothing_acknowledged_is_lost(ledger, &journals, store)?;
         invariants::no_number_is_stored_twice(store)?;
-        invariants::no_event_is_stored_twice(store)?;
-        invariants::the_chain_is_contiguous(self.plant.id, store, journal)?;
-        invariants::everything_is_accounted_for(&self.ledger, journal, store)?;
+        invariants::no_event_is_stored_twice(ledger, store)?;
+        invariants::the_chain_is_contiguous(self.plant.id, ledger, store, &journals)?;
+        invariants::everything_is_accounted_for(ledger, &journals, store)?;
+        // Who was told of what is plain as long as there are two histories at most, and the hub forgot neither.
+        if self.summary.restores == 0 && self.summary.forks <= 1 {
+            invariants::the_hub_was_told_of_every_loss(ledger, store)?;
+        }
         self.licence_time_is_the_hubs()?;
-        self.summary.epochs = u32::try_from(journal.newest().epoch - 1).expect("few");
+        self.summary.epochs = u32::try_from(self.plant.journal.newest().epoch - 1).expect("few");
         self.summary.stored =
             u32::try_from(store.shelves.values().map(|shelf| shelf.rows.len()).sum::<usize>()).expect("few");
         let gaps = store.shelves.values().flat_map(|shelf| &shelf.gaps);
