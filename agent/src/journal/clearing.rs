@@ -6,19 +6,29 @@
 //! nothing of the epochs before is sent any more, or derived from twice, however often the agent starts before the hub has
 //! confirmed the first record of the new one. Whoever is killed in between begins again: an epoch that was begun for it and
 //! has been seen by nobody is removed first.
+//!
+//! What is carried over may pass the quota, because the old records take its place until the hub has the new ones; it never
+//! takes the disk's last space: without room for all of it nothing is begun, and the word waits.
 
-use super::Journal;
 use super::generation::Id;
+use super::recovery::generations;
+use super::shelf::folder_size;
 use super::store::{Error, sync_folder};
+use super::{Counters, Journal, Settings, room};
 use serde::{Deserialize, Serialize};
 use sitewarden_certs::secret_file;
 use sitewarden_protocol::batch::Draft;
 use sitewarden_protocol::chain::Position;
 use sitewarden_protocol::clearance::Clearance;
+use sitewarden_protocol::id::AgentId;
 use sitewarden_protocol::record::{Body, EpochBegun, Record, Run};
 use sitewarden_protocol::time::UnixMillis;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What has to be free on the disk beside what is carried over: the files of a store, and what others write meanwhile.
+const MARGIN: u64 = 8 << 20;
 
 /// What is to be carried out, or was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,12 +40,19 @@ pub(super) struct Cleared {
     /// Once it is carried out: the last record of the new epoch that came over.
     #[serde(default)]
     carried: Option<(u64, u64)>,
+    /// While it waits: the same of the word before this one.
+    #[serde(default)]
+    before: Option<(u64, u64)>,
+    /// Because the agent has another key now, and not because of a fork.
+    #[serde(default)]
+    again: bool,
 }
 
 impl Cleared {
     /// Keeps the word until the next start.
-    pub(super) fn write(folder: &Path, epoch: u64, common: Position) -> Result<(), Error> {
-        Self { epoch, common: (common.epoch, common.seq), carried: None }.keep(folder)
+    fn write(folder: &Path, epoch: u64, common: Position, again: bool) -> Result<(), Error> {
+        let before = Self::read(folder).and_then(|last| last.carried.or(last.before));
+        Self { epoch, common: (common.epoch, common.seq), carried: None, before, again }.keep(folder)
     }
 
     fn keep(self, folder: &Path) -> Result<(), Error> {
@@ -44,14 +61,29 @@ impl Cleared {
             .map_err(|error| Error::io("keeping the hub's clearance")(std::io::Error::other(error)))
     }
 
-    /// What is to be carried out now; `None` as a rule.
-    pub(super) fn pending(folder: &Path) -> Option<Self> {
+    fn pending(folder: &Path) -> Option<Self> {
         Self::read(folder).filter(|cleared| cleared.carried.is_none())
     }
 
-    /// The last record that came over when the last word was carried out; `None` if there was none, or it waits.
-    pub(super) fn carried(folder: &Path) -> Option<Position> {
-        Self::read(folder)?.carried.map(|(epoch, seq)| Position { epoch, seq })
+    /// What is to be carried out now, with these generations on disk; `None` as a rule, or if there is no room for it. One that
+    /// was begun is gone on with.
+    pub(super) fn due(folder: &Path, ids: &[Id]) -> Option<Self> {
+        let cleared = Self::pending(folder)?;
+        let begun = ids.iter().any(|id| id.epoch >= cleared.epoch);
+        let due = begun || fits(folder, ids, cleared.common());
+        if !due {
+            tracing::error!("the disk has no room for going on in a fresh epoch; that waits until there is some");
+        }
+        due.then_some(cleared)
+    }
+
+    /// The last record that came over when a word was last carried out, in a journal that goes on in `epoch`; `None` if there
+    /// was none, or one is being carried out now.
+    pub(super) fn carried(folder: &Path, epoch: u64) -> Option<Position> {
+        let cleared = Self::read(folder)?;
+        let waits = cleared.carried.is_none() && cleared.epoch > epoch;
+        let last = if waits { cleared.before } else { cleared.carried };
+        last.map(|(epoch, seq)| Position { epoch, seq })
     }
 
     /// A file that cannot be read is no word: the hub says it again.
@@ -60,7 +92,7 @@ impl Cleared {
         serde_json::from_slice(&read).ok()
     }
 
-    pub(super) fn common(&self) -> Position {
+    fn common(&self) -> Position {
         Position { epoch: self.common.0, seq: self.common.1 }
     }
 
@@ -76,32 +108,80 @@ impl Cleared {
     /// What the new epoch begins with: nothing of the one before is lost, it comes again in this one.
     pub(super) fn begun(&self, previous: u64) -> EpochBegun {
         let kept = if self.common.0 == previous { self.common.1 } else { 0 };
-        let cause = "the hub's administrator cleared this agent after a roll-back or a copy".to_owned();
-        EpochBegun { previous, kept, written: kept, cause }
+        let cause = match self.again {
+            false => "the hub's administrator cleared this agent after a roll-back or a copy",
+            true => "the agent was enrolled again",
+        };
+        EpochBegun { previous, kept, written: kept, cause: cause.to_owned() }
     }
 }
 
 impl Journal {
     /// Keeps the hub's word that this journal goes on in a fresh epoch, to be carried out at the next start; `false` if its
-    /// newest epoch is as new already. Reads from disk.
+    /// newest epoch is as new already, or there is no room for it now. Reads from disk.
     ///
     /// # Errors
     /// If the disk fails.
     pub fn clear(&self, clearance: &Clearance) -> Result<bool, Error> {
-        let head = *self.head.borrow();
+        let (head, folder) = (*self.head.borrow(), &self.shelf.folder);
         if clearance.epoch <= head.epoch {
             return Ok(false);
         }
-        let mut common = Position::default();
+        let common = self.common(clearance)?;
+        if !fits(folder, &generations(folder)?, common) {
+            tracing::error!("the hub's administrator cleared this agent, but the disk has no room for a fresh epoch");
+            return Ok(false);
+        }
+        Cleared::write(folder, clearance.epoch, common, false)?;
+        Ok(true)
+    }
+
+    /// Prepares the journal below `folder` of an agent that does not run and has another key from now on: its next start goes
+    /// on in a fresh epoch, with all that the hub does not have. A repeat changes nothing.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn clear_again(
+        folder: &Path,
+        (agent, settings): (AgentId, Settings),
+        acknowledged: Position,
+        clearance: &Clearance,
+        now: UnixMillis,
+    ) -> Result<(), Error> {
+        let prepared = |cleared: Cleared| cleared.again && cleared.epoch >= clearance.epoch;
+        if Cleared::pending(folder).is_some_and(prepared) {
+            return Ok(());
+        }
+        fs::create_dir_all(folder).map_err(Error::io("creating the journal"))?;
+        let (mut epoch, mut common) = (clearance.epoch, Position::default());
+        if !generations(folder)?.is_empty() {
+            let journal = Self::open(folder, agent, settings, acknowledged, Arc::<Counters>::default(), now)?;
+            journal.carry_over(now).await?;
+            common = journal.common(clearance)?;
+            epoch = epoch.max(journal.head.borrow().epoch + 1);
+        }
+        Cleared::write(folder, epoch, common, true)
+    }
+
+    /// Whether the disk has room for going on in a fresh epoch, whatever the hub has.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn has_room_again(folder: &Path) -> Result<bool, Error> {
+        Ok(!folder.exists() || fits(folder, &generations(folder)?, Position::default()))
+    }
+
+    /// The last record that the hub has too, or that came over to a later epoch.
+    fn common(&self, clearance: &Clearance) -> Result<Position, Error> {
+        let head = *self.head.borrow();
+        let mut common = self.shelf.acknowledged().min(head);
         for known in clearance.known.iter().filter(|known| known.position <= head) {
             if self.chain_at(known.position)? == Some(known.chain) {
-                common = known.position;
+                common = common.max(known.position);
                 break;
             }
         }
-        let common = common.max(self.shelf.acknowledged().min(head));
-        Cleared::write(&self.shelf.folder, clearance.epoch, common)?;
-        Ok(true)
+        Ok(common)
     }
 
     /// Carries out what [`Journal::clear`] kept: what was recorded after the place where the histories depart comes again in
@@ -109,23 +189,22 @@ impl Journal {
     /// journal before.
     ///
     /// # Errors
-    /// If the disk fails or has no room; the next start begins again.
+    /// If the disk fails, which ends the process; the next start begins again.
     pub async fn carry_over(&self, now: UnixMillis) -> Result<(), Error> {
-        let Some(cleared) = Cleared::pending(&self.shelf.folder) else { return Ok(()) };
-        let (epoch, mut after) = (self.head.borrow().epoch, cleared.common());
+        let epoch = self.head.borrow().epoch;
+        let Some(cleared) = Cleared::pending(&self.shelf.folder).filter(|cleared| cleared.epoch <= epoch) else {
+            return Ok(()); // There is none, or no room for it.
+        };
+        let mut after = cleared.common();
         while let Some(draft) = self.next_after(after).await?.filter(|draft| draft.after.position.epoch < epoch) {
             let start = draft.after.position;
             let mut records = lost(&draft, now)?;
             draft.records.iter().for_each(|record| records.push(record));
-            if let Err(error) = self.append(records).await {
-                // This epoch is in use from now on, and must not be undone: the next start goes on in another.
-                Cleared::write(&self.shelf.folder, epoch + 1, after)?;
-                return Err(Error::Damaged(error.to_string()));
-            }
+            self.writer.carry(records).await.map_err(|error| Error::Damaged(error.to_string()))?;
             after = Position { seq: start.seq + u64::from(draft.records.count()), ..start };
         }
         let last = *self.head.borrow();
-        Cleared { carried: Some((last.epoch, last.seq)), ..cleared }.keep(&self.shelf.folder)?;
+        Cleared { carried: Some((last.epoch, last.seq)), before: None, ..cleared }.keep(&self.shelf.folder)?;
         // Set once: the journal was opened just now, with a word that waited.
         let _ = self.carried.set(last);
         self.acknowledge(self.superseded());
@@ -160,6 +239,17 @@ fn lost(draft: &Draft, now: UnixMillis) -> Result<Run, Error> {
     let begun = EpochBegun { previous: epoch, kept: seq.saturating_sub(draft.lost), written: seq, cause };
     let record = Record::encode(now, &Body::EpochBegun(begun)).map_err(|error| Error::Damaged(error.to_string()))?;
     Ok(std::iter::once(record).collect())
+}
+
+/// Whether the disk has room for all records after `common` once more.
+fn fits(folder: &Path, ids: &[Id], common: Position) -> bool {
+    let last = |at: usize| ids.get(at + 1).filter(|next| next.epoch == ids[at].epoch).map(|next| next.first - 1);
+    let comes = |at: &usize| {
+        let last = Position { epoch: ids[*at].epoch, seq: last(*at).unwrap_or(u64::MAX) };
+        last > common
+    };
+    let needed: u64 = (0..ids.len()).filter(comes).map(|at| folder_size(&ids[at].folder(folder))).sum();
+    needed == 0 || room::free(folder).is_none_or(|free| free >= needed + MARGIN)
 }
 
 fn place(folder: &Path) -> PathBuf {

@@ -117,7 +117,7 @@ impl Journal {
             counters,
         ));
         let (writer, head) = writer::start(Arc::clone(&shelf), agent, settings, recovered.tail, now)?;
-        let carried = Cleared::carried(folder).map_or_else(OnceLock::new, OnceLock::from);
+        let carried = Cleared::carried(folder, head.borrow().epoch).map_or_else(OnceLock::new, OnceLock::from);
         let journal = Self { shelf, writer, head, settings, carried: Arc::new(carried) };
         journal.acknowledge(journal.superseded());
         Ok(journal)

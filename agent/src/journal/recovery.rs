@@ -45,7 +45,7 @@ pub(super) fn recover(folder: &Path, acknowledged: Position, counters: &Counters
         sync_folder(parent)?;
     }
     let mut ids = generations(folder)?;
-    let cleared = Cleared::pending(folder);
+    let cleared = Cleared::due(folder, &ids);
     if let Some(cleared) = &cleared {
         cleared.undo(folder, &mut ids)?;
     }
@@ -131,7 +131,8 @@ fn open_whole(folder: &Path, id: Id, marked: Position) -> Result<Opened, Error> 
     }
 }
 
-fn generations(folder: &Path) -> Result<Vec<Id>, Error> {
+/// The generations that are in a folder, oldest first.
+pub(super) fn generations(folder: &Path) -> Result<Vec<Id>, Error> {
     let mut ids = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io("reading the journal"))? {
         let entry = entry.map_err(Error::io("reading the journal"))?;

@@ -62,7 +62,8 @@ const fn judge(settings: Settings, used: u64, free: u64) -> Pressure {
     }
 }
 
-fn free(folder: &Path) -> Option<u64> {
+/// Bytes that are free on the disk; `None` if the file system does not say.
+pub(super) fn free(folder: &Path) -> Option<u64> {
     rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 

@@ -363,7 +363,7 @@ fn declare_loss(mut draft: Draft, asked_after: Position) -> Draft {
     draft
 }
 
-fn folder_size(folder: &Path) -> u64 {
+pub(super) fn folder_size(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let size = |entry: fs::DirEntry| {
         let metadata = entry.metadata().ok()?;

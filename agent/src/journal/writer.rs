@@ -56,10 +56,21 @@ pub enum AppendError {
 /// Where records came to be: at a position, or in totals.
 type Taken = Option<Position>;
 
+/// What may become of records when there is little room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// They may become part of totals.
+    Report,
+    /// Each is a record of its own, or is refused.
+    Record,
+    /// They were answered long ago, and come over from another epoch, whose space is given back for them later: the quota
+    /// does not count.
+    Carried,
+}
+
 struct Append {
     records: Run,
-    /// Whether they may become part of totals.
-    may_fold: bool,
+    sort: Sort,
     answer: oneshot::Sender<Result<Taken, AppendError>>,
 }
 
@@ -74,10 +85,19 @@ pub(super) struct Handle {
 
 impl Handle {
     pub(super) async fn append(&self, records: Run, may_fold: bool) -> Result<Taken, AppendError> {
+        self.hand_in(records, if may_fold { Sort::Report } else { Sort::Record }).await
+    }
+
+    /// Takes what comes over from another epoch, with room or without.
+    pub(super) async fn carry(&self, records: Run) -> Result<(), AppendError> {
+        self.hand_in(records, Sort::Carried).await.map(drop)
+    }
+
+    async fn hand_in(&self, records: Run, sort: Sort) -> Result<Taken, AppendError> {
         let size = u32::try_from(records.as_bytes().len() / 1_024 + 1).unwrap_or(u32::MAX);
         let _room = self.room.try_acquire_many(size).map_err(|_| AppendError::Busy)?;
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Append { records, may_fold, answer }).map_err(|error| match error {
+        self.queue.try_send(Append { records, sort, answer }).map_err(|error| match error {
             TrySendError::Full(_) => AppendError::Busy,
             TrySendError::Disconnected(_) => AppendError::Failed,
         })?;
@@ -195,7 +215,11 @@ impl Writer {
             let pressure = self.pressure()?;
             self.settle(pressure)?;
             match pressure {
-                Pressure::Full(why) => self.refuse(group, why)?,
+                Pressure::Full(why) => {
+                    let (carried, rest) = group.into_iter().partition(|append| append.sort == Sort::Carried);
+                    self.store(carried)?;
+                    self.refuse(rest, why)?;
+                }
                 Pressure::High(_) => {
                     let rest = self.fold(group)?;
                     self.store(rest)?;
@@ -243,10 +267,10 @@ impl Writer {
         }
         let mut draft = self.folding.draft();
         let (folded, rest): (Vec<_>, Vec<_>) =
-            group.into_iter().partition(|append| append.may_fold && draft.add(&append.records));
+            group.into_iter().partition(|append| append.sort == Sort::Report && draft.add(&append.records));
         if folded.is_empty() {
             // A set that is too large for more becomes records, so that the next reports find an empty one.
-            if !self.folding.is_empty() && rest.iter().any(|append| append.may_fold) {
+            if !self.folding.is_empty() && rest.iter().any(|append| append.sort == Sort::Report) {
                 self.write_totals()?;
             }
             return Ok(rest);

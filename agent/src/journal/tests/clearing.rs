@@ -100,3 +100,97 @@ async fn what_is_damaged_of_the_records_since_the_fork_is_told_in_the_new_epoch(
         assert!(lost >= 5_000, "{damaged:?}: {told:?}");
     }
 }
+
+const SMALL: Settings = Settings { quota: 16 << 20, reserve: 0 };
+
+/// Records of three kilobytes that can be told apart, as many as there is room for.
+async fn fill(journal: &Journal) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    loop {
+        let some: Vec<Vec<u8>> = (0..100).map(|place| format!("{:>3000}", all.len() + place).into_bytes()).collect();
+        match journal.append(some.iter().map(Vec::as_slice).collect()).await {
+            Ok(_) => all.extend(some),
+            Err(AppendError::Full(_)) => return all,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_full_journal_holds_comes_over_whole_and_gives_its_space_back_later() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, SMALL);
+    let mut all = fill(&journal).await;
+    // The hub has the first hundred.
+    assert!(journal.clear(&clearance(&journal, 2, 101)).unwrap());
+    all.drain(..100);
+    close(&folder, journal);
+
+    let journal = open(&folder, SMALL);
+    journal.carry_over(UnixMillis(3)).await.unwrap();
+    assert_eq!(to_be_sent(&journal), all, "every record is in the new epoch, once and in order");
+    assert_eq!(journal.size().backlog, 1 + all.len() as u64, "and is counted once");
+    assert!(matches!(journal.append(run(0, 1)).await, Err(AppendError::Full(_))), "others find no room meanwhile");
+    // The old epoch is of no use once a checkpoint holds it; the new one as the hub confirms it.
+    journal.checkpointed(*journal.head().borrow());
+    assert!(journal.size().bytes < SMALL.quota + SMALL.quota / 2, "{}", journal.size().bytes);
+    journal.acknowledge(*journal.head().borrow());
+    journal.append(run(0, 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_word_carries_over_what_the_first_one_did_and_nothing_twice() {
+    let folder = TempDir::new().unwrap();
+    let journal = cleared(&folder).await;
+    journal.append(run(10, 2)).await.unwrap();
+    let second = Clearance { agent: AGENT, epoch: 6, known: vec![], at: UnixMillis(4) };
+    assert!(journal.clear(&second).unwrap());
+    let journal = reopen(&folder, journal);
+    journal.carry_over(UnixMillis(5)).await.unwrap();
+    assert_eq!((journal.head().borrow().epoch, to_be_sent(&journal)), (6, records(4, 8)));
+}
+
+#[tokio::test]
+async fn a_start_that_ends_while_it_carries_over_is_made_again() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, ROOM);
+    journal.append(run(0, 10)).await.unwrap();
+    assert!(journal.clear(&clearance(&journal, 2, 5)).unwrap());
+    // It began the epoch, wrote a part into it, and was killed.
+    let journal = reopen(&folder, journal);
+    journal.writer.carry(run(4, 3)).await.unwrap();
+    let journal = reopen(&folder, journal);
+    journal.carry_over(UnixMillis(3)).await.unwrap();
+    assert_eq!(to_be_sent(&journal), records(4, 6));
+}
+
+#[tokio::test]
+async fn another_key_begins_another_epoch_once_with_a_journal_and_without() {
+    let (folder, path) = (TempDir::new().unwrap(), |folder: &TempDir| folder.path().join("journal"));
+    let journal = open(&folder, ROOM);
+    journal.append(run(0, 10)).await.unwrap();
+    let word = clearance(&journal, 2, 5);
+    close(&folder, journal);
+    let again = |word: Clearance, path: PathBuf| async move {
+        let acknowledged = Position { epoch: 1, seq: 3 };
+        Journal::clear_again(&path, (AGENT, ROOM), acknowledged, &word, UnixMillis(3)).await.unwrap();
+    };
+    again(word.clone(), path(&folder)).await;
+    // The command was interrupted after that, and comes again.
+    again(word.clone(), path(&folder)).await;
+    let journal = open(&folder, ROOM);
+    journal.carry_over(UnixMillis(4)).await.unwrap();
+    assert_eq!((journal.head().borrow().epoch, to_be_sent(&journal)), (2, records(4, 6)));
+    // It was interrupted later, and the agent has gone on with what it had: the next epoch comes after both.
+    close(&folder, journal);
+    again(word.clone(), path(&folder)).await;
+    let journal = open(&folder, ROOM);
+    journal.carry_over(UnixMillis(5)).await.unwrap();
+    assert_eq!((journal.head().borrow().epoch, to_be_sent(&journal)), (3, records(4, 6)));
+
+    let empty = TempDir::new().unwrap();
+    again(Clearance { epoch: 7, ..word }, path(&empty)).await;
+    let journal = open(&empty, ROOM);
+    journal.carry_over(UnixMillis(6)).await.unwrap();
+    assert_eq!(*journal.head().borrow(), Position { epoch: 7, seq: 1 });
+}
