@@ -2,16 +2,22 @@
 //!
 //! Always true: a refusal leaves the folder as it was. If the answer was lost on the way, the keys are kept, and the
 //! same command asks again with them and gets the same answer.
+//!
+//! Enrolling again gives an agent other keys: what it derived and recorded stays, and its journal goes on in a fresh epoch,
+//! which is on disk before the new identity is. So there is no moment at which the new key would sign in the old epoch.
 
+use crate::config::Config;
 use crate::folder::Folder;
 use crate::identity::{self, Names};
+use crate::journal::{Journal, Settings, StoreError};
 use crate::sync::{Way, WayError};
-use crate::{clock, host, machine};
+use crate::{clock, enforcement, host, machine};
 use base64::Engine as _;
 use sitewarden_certs::request::TlsKey;
 use sitewarden_certs::token::EnrolmentToken;
 use sitewarden_certs::{request, secret_file, tls, token};
-use sitewarden_protocol::enrolment::{Answer, Enrolled, Refused, Request};
+use sitewarden_protocol::clearance::NotCleared;
+use sitewarden_protocol::enrolment::{Again, Answer, Enrolled, Refused, Request};
 use sitewarden_protocol::fingerprint::Parts;
 use sitewarden_protocol::id::{AgentId, SiteId};
 use sitewarden_protocol::signing::PrivateKey;
@@ -30,8 +36,46 @@ const MAX_ANSWER: usize = frame::HEADER + frame::MAX_BODY;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is an agent in this folder.
-    #[error("{0} holds an enrolled agent already")]
+    #[error(
+        "{0} holds an enrolled agent already; to give it other keys, have the hub's administrator run: sitewarden-hub agent \
+         invite --agent ID, and run with that token: sitewarden-agent enroll --again"
+    )]
     Enrolled(std::path::PathBuf),
+    /// The token makes a new agent, and another key was asked for.
+    #[error(
+        "this token makes a new agent; for enrolling again the hub's administrator makes one with: sitewarden-hub agent invite --agent ID"
+    )]
+    NotAgain,
+    /// The token gives an agent another key, and a new agent was asked for.
+    #[error("this token enrolls agent {0} again; use it with --again, on the machine that is to be this agent")]
+    OnlyAgain(AgentId),
+    /// Another agent is in this folder.
+    #[error("the token is for agent {token}, and {folder} holds agent {here}; nothing was changed")]
+    OtherAgent {
+        /// Whom the token is for.
+        token: AgentId,
+        /// Who is here.
+        here: AgentId,
+        /// Where.
+        folder: std::path::PathBuf,
+    },
+    /// What is not confirmed would not fit.
+    #[error(
+        "the disk has no room for what the hub has not confirmed, which is written once more; make room first. Nothing was changed"
+    )]
+    NoRoom,
+    /// The settings cannot be read.
+    #[error(transparent)]
+    Config(#[from] crate::config::Invalid),
+    /// What the hub confirmed cannot be read.
+    #[error("state/checkpoint.json: {0}")]
+    State(Box<enforcement::StartError>),
+    /// The journal cannot be used.
+    #[error("the journal: {0}")]
+    Journal(#[from] StoreError),
+    /// The fresh epoch is not the hub's word.
+    #[error(transparent)]
+    NotCleared(#[from] NotCleared),
     /// The token is not usable.
     #[error(transparent)]
     Token(#[from] token::Error),
@@ -130,27 +174,56 @@ pub struct Outcome {
     pub licenses: usize,
 }
 
-/// Enrols an agent into `folder`, which is made if need be, by this way.
+/// Enrols an agent into `folder`, which is made if need be, by this way; `again` gives the agent of the token other keys.
 ///
 /// # Errors
 /// See [`Error`]; then nothing has changed.
-pub async fn enrol(folder: &Folder, token_text: &str, way: &Way) -> Result<Outcome, Error> {
-    if folder.identity().exists() {
-        return Err(Error::Enrolled(folder.path().to_owned()));
-    }
+pub async fn enrol(folder: &Folder, token_text: &str, again: bool, way: &Way) -> Result<Outcome, Error> {
     let token = EnrolmentToken::parse(token_text)?;
-    token.check_expiry(clock::wall())?;
+    check(folder, &token, again)?;
     let made = !folder.path().exists();
     if made {
         secret_file::create_folder(folder.path())?;
     }
     let _lock = folder.lock()?;
+    identity::finish(folder)?;
     let tried_before = folder.pending_identity().exists();
-    let result = try_enrol(folder, &token, way).await;
+    let result = match room(folder, &token) {
+        Ok(()) => try_enrol(folder, &token, way).await,
+        Err(error) => Err(error),
+    };
     if let Err(error) = &result {
         undo(folder, made, tried_before, error);
     }
     result
+}
+
+/// Whether this token may be used on this folder.
+///
+/// # Errors
+/// See [`Error`].
+pub(crate) fn check(folder: &Folder, token: &EnrolmentToken, again: bool) -> Result<(), Error> {
+    match token.agent {
+        None if again => return Err(Error::NotAgain),
+        None if folder.check_enrolled().is_ok() => return Err(Error::Enrolled(folder.path().to_owned())),
+        Some(agent) if !again => return Err(Error::OnlyAgain(agent)),
+        Some(agent) => {
+            let here = identity::names(folder).map(|names| names.agent);
+            if let Some(here) = here.filter(|here| *here != agent) {
+                return Err(Error::OtherAgent { token: agent, here, folder: folder.path().to_owned() });
+            }
+        }
+        None => {}
+    }
+    Ok(token.check_expiry(clock::wall())?)
+}
+
+/// Whether what the hub has not confirmed fits on the disk once more, before the hub is asked to cut off the old keys.
+pub(crate) fn room(folder: &Folder, token: &EnrolmentToken) -> Result<(), Error> {
+    if token.agent.is_some() && !Journal::has_room_again(&folder.journal())? {
+        return Err(Error::NoRoom);
+    }
+    Ok(())
 }
 
 /// Removes what a refused try has made, and the keys of an earlier try only once the hub says that they are of no use:
@@ -170,11 +243,44 @@ fn undo(folder: &Folder, made_folder: bool, tried_before: bool, error: &Error) {
 async fn try_enrol(folder: &Folder, token: &EnrolmentToken, way: &Way) -> Result<Outcome, Error> {
     let (tls_key, signing_key) = keys(folder)?;
     let request = request(token, &tls_key, &signing_key)?;
-    let enrolled = match ask(token, &request, way).await? {
-        Answer::Enrolled(enrolled) => *enrolled,
-        Answer::Refused(refused) => return Err(refused.into()),
+    let answer = ask(token, &request, way).await?;
+    take(folder, token, &answer, &request.fingerprint).await
+}
+
+/// Takes the hub's answer, which is to be trusted: it came over a connection that the token's fingerprint pins, or is vouched
+/// for by the authority that the token names.
+pub(crate) async fn take(
+    folder: &Folder,
+    token: &EnrolmentToken,
+    answer: &Answer,
+    parts: &Parts,
+) -> Result<Outcome, Error> {
+    let kept = match (answer, token.agent) {
+        (Answer::Enrolled(enrolled), None) => store(folder, token, enrolled, parts),
+        (Answer::Again(again), Some(agent)) if again.enrolled.agent == agent => {
+            match begin_again(folder, again).await {
+                Ok(()) => store(folder, token, &again.enrolled, parts),
+                Err(error) => Err(error),
+            }
+        }
+        (Answer::Refused(refused), _) => return Err(refused.clone().into()),
+        (Answer::Enrolled(_) | Answer::Again(_), _) => {
+            let (hub, reason) = (token.hub.to_string(), "it is about another agent".to_owned());
+            return Err(Error::Answer { hub, reason });
+        }
     };
-    store(folder, token, &enrolled, &request.fingerprint).map_err(|error| Error::Store(Box::new(error)))
+    kept.map_err(|error| Error::Store(Box::new(error)))
+}
+
+/// Has the journal go on in the epoch from which on the new key counts.
+async fn begin_again(folder: &Folder, again: &Again) -> Result<(), Error> {
+    let agent = again.enrolled.agent;
+    let trusted = again.enrolled.snapshot.read()?.trust.signing_keys;
+    let clearance = again.cleared.verify(&trusted, agent)?;
+    let remembered = enforcement::remembered_acknowledgement(folder);
+    let acknowledged = remembered.map_err(|error| Error::State(Box::new(error)))?;
+    let settings: Settings = Config::load(folder, None)?.journal_settings();
+    Ok(Journal::clear_again(&folder.journal(), (agent, settings), acknowledged, &clearance, clock::wall()).await?)
 }
 
 /// What an agent with these keys asks with.
@@ -192,14 +298,7 @@ pub(crate) fn request(token: &EnrolmentToken, tls_key: &TlsKey, signing_key: &Pr
     })
 }
 
-/// Keeps the hub's answer, which is to be trusted: over a connection that the token's fingerprint pins, or vouched for by the
-/// authority that it names.
-pub(crate) fn store(
-    folder: &Folder,
-    token: &EnrolmentToken,
-    enrolled: &Enrolled,
-    parts: &Parts,
-) -> Result<Outcome, Error> {
+fn store(folder: &Folder, token: &EnrolmentToken, enrolled: &Enrolled, parts: &Parts) -> Result<Outcome, Error> {
     let unchecked = enrolled.snapshot.read()?;
     let snapshot = enrolled.snapshot.verify(&unchecked.trust.signing_keys)?;
     let base64 = |der: &Vec<u8>| base64::engine::general_purpose::STANDARD.encode(der);

@@ -120,7 +120,12 @@ impl Folder {
     /// # Errors
     /// [`Error::NotEnrolled`].
     pub fn check_enrolled(&self) -> Result<(), Error> {
-        if self.identity().exists() { Ok(()) } else { Err(Error::NotEnrolled(self.0.clone())) }
+        if self.identity().exists() || self.has_answer() { Ok(()) } else { Err(Error::NotEnrolled(self.0.clone())) }
+    }
+
+    /// Whether a pending identity is whole, and only has to take its place.
+    pub fn has_answer(&self) -> bool {
+        self.pending_identity().join("certificate.der").exists()
     }
 
     /// Makes a folder inside for this user only, unless it is there.

@@ -1,7 +1,9 @@
 //! Who this agent is: the names and keys from its enrolment.
 //!
 //! On disk: `identity/agent.json` (names, the hub's place, whom to trust), `tls.pem`, `certificate.der`, `signing.key`
-//! (the 32 bytes of the Ed25519 seed). The folder appears whole or not at all.
+//! (the 32 bytes of the Ed25519 seed). The folder appears whole or not at all. One that takes the place of another is
+//! made in `identity.pending/`, and is whole from the moment on that its certificate is there: whoever finds it so finishes
+//! what was begun.
 
 use crate::folder::Folder;
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use zeroize::Zeroizing;
+
+/// Where an identity lies until the one after it is in its place.
+const BEFORE: &str = "identity.before";
 
 /// The identity of an enrolled agent.
 #[derive(Debug)]
@@ -53,7 +58,9 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] secret_file::Error),
     /// A file does not hold what it should.
-    #[error("{0} is damaged; enrol this agent again in an empty folder")]
+    #[error(
+        "{0} is damaged; have the hub's administrator run: sitewarden-hub agent invite --agent ID, and run with that token: sitewarden-agent enroll --again"
+    )]
     Damaged(&'static str),
     /// The file system refused something.
     #[error("the identity cannot be stored: {0}")]
@@ -101,18 +108,42 @@ impl Identity {
     }
 }
 
-/// Turns the keys of a pending enrolment into the agent's identity, in one step.
+/// Turns the keys of a pending enrolment into the agent's identity, in place of the one before if there is one.
 ///
 /// # Errors
-/// If the file system refuses; then nothing has changed.
+/// If the file system refuses; then the identity is as before, or the next start finishes it.
 pub fn complete(folder: &Folder, names: &Names, certificate: &[u8]) -> Result<(), Error> {
     let pending = folder.pending_identity();
     let json = serde_json::to_vec_pretty(names).map_err(|_| Error::Damaged("the hub's answer"))?;
     secret_file::write(&pending.join("agent.json"), &json)?;
     secret_file::write(&pending.join("certificate.der"), certificate)?;
-    fs::rename(&pending, folder.identity())?;
-    fs::File::open(folder.path())?.sync_all()?;
+    finish(folder)
+}
+
+/// Finishes what an enrolment was interrupted in after the hub's answer was on disk; does nothing as a rule. For whoever
+/// holds the folder's lock.
+///
+/// # Errors
+/// If the file system refuses.
+pub fn finish(folder: &Folder) -> Result<(), Error> {
+    let before = folder.path().join(BEFORE);
+    if folder.has_answer() {
+        if folder.identity().exists() {
+            fs::rename(folder.identity(), &before)?;
+        }
+        fs::rename(folder.pending_identity(), folder.identity())?;
+        fs::File::open(folder.path())?.sync_all()?;
+    }
+    if before.exists() && folder.identity().exists() {
+        // Keys that count no more. What cannot be removed is tried again at the next start.
+        drop(fs::remove_dir_all(&before));
+    }
     Ok(())
+}
+
+/// The names in an identity, if they can be read, whatever became of its keys.
+pub fn names(folder: &Folder) -> Option<Names> {
+    serde_json::from_slice(&secret_file::read(&folder.identity().join("agent.json")).ok()?).ok()
 }
 
 /// Writes new keys for an enrolment that is about to be tried.
@@ -143,4 +174,66 @@ fn read_keys(place: &Path) -> Result<(Zeroizing<String>, PrivateKey), Error> {
     let seed: Zeroizing<[u8; 32]> =
         Zeroizing::new(seed.as_slice().try_into().map_err(|_| Error::Damaged("identity/signing.key"))?);
     Ok((Zeroizing::new(tls_key), PrivateKey::from_seed(&seed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(port: u16) -> Names {
+        Names {
+            agent: AgentId::from_bytes([1; 16]),
+            site: SiteId::from_bytes([2; 16]),
+            hub_host: "hub".to_owned(),
+            hub_url: "https://hub".to_owned(),
+            sync_port: port,
+            authorities: vec![],
+            signing_keys: vec![],
+        }
+    }
+
+    /// A folder with an identity, and the whole answer of an enrolment that gives other keys.
+    fn answered() -> (tempfile::TempDir, Folder) {
+        let place = tempfile::TempDir::new().unwrap();
+        let folder = Folder::at(&place.path().join("agent"));
+        secret_file::create_folder(folder.path()).unwrap();
+        write_pending(&folder, "first", &[1; 32]).unwrap();
+        complete(&folder, &names(1), b"first").unwrap();
+        write_pending(&folder, "second", &[2; 32]).unwrap();
+        let pending = folder.pending_identity();
+        secret_file::write(&pending.join("agent.json"), &serde_json::to_vec(&names(2)).unwrap()).unwrap();
+        (place, folder)
+    }
+
+    fn in_place(folder: &Folder) -> (u16, Vec<u8>) {
+        let identity = Identity::load(folder).unwrap();
+        (identity.names.sync_port, identity.certificate)
+    }
+
+    #[test]
+    fn an_identity_takes_anothers_place_whole_or_not_at_all() {
+        let (_place, folder) = answered();
+        // Killed before the certificate was there: the one before is in place, and the keys are kept.
+        finish(&folder).unwrap();
+        assert_eq!(in_place(&folder), (1, b"first".to_vec()));
+        assert!(read_pending(&folder).unwrap().is_some());
+        // Killed after that.
+        secret_file::write(&folder.pending_identity().join("certificate.der"), b"second").unwrap();
+        finish(&folder).unwrap();
+        assert_eq!(in_place(&folder), (2, b"second".to_vec()));
+        assert!(!folder.pending_identity().exists() && !folder.path().join(BEFORE).exists());
+        finish(&folder).unwrap();
+        assert_eq!(in_place(&folder), (2, b"second".to_vec()));
+    }
+
+    #[test]
+    fn one_that_was_killed_between_the_two_is_enrolled_and_finishes() {
+        let (_place, folder) = answered();
+        secret_file::write(&folder.pending_identity().join("certificate.der"), b"second").unwrap();
+        fs::rename(folder.identity(), folder.path().join(BEFORE)).unwrap();
+        folder.check_enrolled().unwrap();
+        finish(&folder).unwrap();
+        assert_eq!(in_place(&folder), (2, b"second".to_vec()));
+        assert!(!folder.path().join(BEFORE).exists());
+    }
 }

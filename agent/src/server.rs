@@ -192,9 +192,10 @@ fn bundles(folder: &Folder, config: &Config, names: &Arc<Names>, beside: &sync::
     })
 }
 
-fn prepare(folder: &Folder) -> Result<Lock, folder::Error> {
+fn prepare(folder: &Folder) -> Result<Lock, Error> {
     folder.check_enrolled()?;
     let lock = folder.lock()?;
+    identity::finish(folder)?;
     folder.make("run")?;
     folder.make("state")?;
     folder.clear_run();

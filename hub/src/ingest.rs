@@ -97,7 +97,7 @@ impl Ingest {
         let (seconds, keys) = (self.metrics.verify_seconds.clone(), self.sealing.all());
         let work = move || {
             let begun = Instant::now();
-            let verified = VerifiedBatch::prepare(*batch, &standing.signing_key, &keys);
+            let verified = VerifiedBatch::prepare(*batch, &standing.signers(), &keys);
             seconds.observe(begun.elapsed().as_secs_f64());
             drop(core);
             verified

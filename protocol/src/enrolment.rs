@@ -10,7 +10,7 @@ use crate::id::{AgentId, SiteId};
 use crate::message::Unreadable;
 use crate::signing::{PrivateKey, PublicKey, Purpose, Signature};
 use crate::time::UnixMillis;
-use crate::{frame, snapshot};
+use crate::{clearance, frame, snapshot};
 use std::fmt;
 
 /// What an agent asks with.
@@ -115,6 +115,17 @@ pub enum Answer {
     Enrolled(Box<Enrolled>),
     /// It is not; nothing was changed.
     Refused(Refused),
+    /// An agent that was known has another key from now on. Only tokens bring this that agents of before it cannot read.
+    Again(Box<Again>),
+}
+
+/// What an agent needs that was enrolled again.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Again {
+    /// As for a new one, with the name that it had.
+    pub enrolled: Enrolled,
+    /// The epoch from which on its new key counts, and places in the history that the hub has of it.
+    pub cleared: clearance::Signed,
 }
 
 /// What an enrolled agent needs.

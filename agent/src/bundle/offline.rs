@@ -6,15 +6,15 @@
 
 use super::import::take_apart;
 use super::{hex, random};
-use crate::enrolment::{Error, Outcome, keys, request, store};
-use crate::folder::Folder;
-use crate::{clock, host};
+use crate::enrolment::{Error, Outcome, check, keys, request, room, take};
+use crate::folder::{self, Folder};
+use crate::{clock, host, identity};
 use sitewarden_certs::hub_signing::hub_signing_key;
 use sitewarden_certs::secret_file;
 use sitewarden_certs::token::{EnrolmentToken, secret_digest};
 use sitewarden_protocol::bundle::{self, Content, End, Manifest, Opened, Party, Writer};
 use sitewarden_protocol::chain::Position;
-use sitewarden_protocol::enrolment::{Admission, Answer, OfflineRequest};
+use sitewarden_protocol::enrolment::{Admission, OfflineRequest};
 use sitewarden_protocol::sealing::OpeningKey;
 use sitewarden_protocol::signing::PrivateKey;
 use std::fs;
@@ -25,25 +25,31 @@ use zeroize::Zeroizing;
 /// The token, beside the keys of a request whose answer has not come.
 const TOKEN: &str = "token";
 
-/// Whether an answer is waited for.
-pub fn is_pending(folder: &Folder) -> bool {
-    token_file(folder).exists() && !folder.identity().exists()
+/// Whether an answer is waited for, and this may be it: an agent that is to be enrolled again takes other files meanwhile.
+pub fn completes(folder: &Folder, file: &[u8]) -> bool {
+    let admits = || matches!(take_apart(file), Ok((head, ..)) if head.manifest.content == Content::Admission);
+    token_file(folder).exists() && (!folder.identity().exists() || admits())
 }
 
-/// The bytes of a request file for a token, and the bundle's number. The same keys are used again until an answer came.
+/// The bytes of a request file for a token, and the bundle's number. The same keys are used again until an answer came;
+/// `again` asks for other keys for the agent of the token, which goes on with those that it has until the answer is here.
 ///
 /// # Errors
 /// See [`Error`]; then there is no request.
-pub fn request_file(folder: &Folder, token_text: &str) -> Result<(Vec<u8>, String), Error> {
-    if folder.identity().exists() {
-        return Err(Error::Enrolled(folder.path().to_owned()));
-    }
+pub fn request_file(folder: &Folder, token_text: &str, again: bool) -> Result<(Vec<u8>, String), Error> {
     let token = EnrolmentToken::parse(token_text)?;
-    token.check_expiry(clock::wall())?;
+    check(folder, &token, again)?;
     if !folder.path().exists() {
         secret_file::create_folder(folder.path())?;
     }
-    let _lock = folder.lock()?;
+    let lock = folder.lock();
+    match &lock {
+        Ok(_) => identity::finish(folder)?,
+        // An agent that runs is not disturbed: only what is pending is written.
+        Err(folder::Error::InUse(_)) if again => {}
+        Err(_) => drop(lock?),
+    }
+    room(folder, &token)?;
     let (tls_key, signing_key) = keys(folder)?;
     secret_file::write(&token_file(folder), Zeroizing::new(token.encode()).as_bytes())?;
     let request = request(&token, &tls_key, &signing_key)?;
@@ -70,7 +76,7 @@ pub fn request_file(folder: &Folder, token_text: &str) -> Result<(Vec<u8>, Strin
 ///
 /// # Errors
 /// See [`Error`]; then nothing has changed.
-pub fn complete(folder: &Folder, file: &[u8]) -> Result<Outcome, Error> {
+pub async fn complete(folder: &Folder, file: &[u8]) -> Result<Outcome, Error> {
     let _lock = folder.lock()?;
     let text = secret_file::read(&token_file(folder))?;
     let text = str::from_utf8(&text).map_err(|_| sitewarden_certs::token::Error::Damaged)?;
@@ -79,11 +85,7 @@ pub fn complete(folder: &Folder, file: &[u8]) -> Result<Outcome, Error> {
     let (admission, head) = open(&signing_key, file)?;
     let hub = hub_signing_key(&admission.certificate, &admission.authority, token.ca).map_err(|_| Error::NotTheHub)?;
     head.verify(&hub).map_err(super::Error::from)?;
-    let enrolled = match admission.answer {
-        Answer::Enrolled(enrolled) => *enrolled,
-        Answer::Refused(refused) => return Err(refused.into()),
-    };
-    let outcome = store(folder, &token, &enrolled, &host::fingerprint())?;
+    let outcome = take(folder, &token, &admission.answer, &host::fingerprint()).await?;
     // What is left of the token is of no use to anybody.
     drop(fs::remove_file(folder.identity().join(TOKEN)));
     Ok(outcome)

@@ -71,17 +71,23 @@ pub(super) async fn run(folder: &Folder, command: BundleCommand, output: &mut Ou
 }
 
 /// `enroll --offline-request FILE`.
-pub(super) fn request(folder: &Folder, token: &str, file: &Path, output: &mut Output) -> Result<(), Failure> {
-    let (bytes, bundle) = offline::request_file(folder, token).map_err(super::not_enrolled)?;
+pub(super) fn request(
+    folder: &Folder,
+    (token, again): (&str, bool),
+    file: &Path,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let (bytes, bundle) = offline::request_file(folder, token, again).map_err(super::not_enrolled)?;
     let mut part = Part::begin(file)?;
     part.write(&bytes)?;
     part.finish()?;
     output.value(&json!({"bundle": bundle, "file": file}), |_| {
         format!(
             "Written to {0}. Carry it to the hub: sitewarden-hub bundle import {0} --reply REPLY\n\
-             Then here: sitewarden-agent bundle import REPLY --data-dir {1}",
+             Then here{2}: sitewarden-agent bundle import REPLY --data-dir {1}",
             file.display(),
-            folder.path().display()
+            folder.path().display(),
+            if again { ", when the agent is stopped" } else { "" }
         )
     })
 }
@@ -148,8 +154,9 @@ fn done(exported: &Exported, files: &[PathBuf], output: &mut Output) -> Result<(
 }
 
 async fn import(folder: &Folder, files: &[PathBuf], output: &mut Output) -> Result<(), Failure> {
-    if offline::is_pending(folder) {
-        let outcome = offline::complete(folder, &read(&files[0])?).map_err(super::not_enrolled)?;
+    let first = read(&files[0])?;
+    if offline::completes(folder, &first) {
+        let outcome = offline::complete(folder, &first).await.map_err(super::not_enrolled)?;
         return enrolled(folder, &outcome, output);
     }
     let client = Client::new(folder)?;

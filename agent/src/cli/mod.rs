@@ -46,7 +46,7 @@ struct Cli {
 enum Command {
     /// Make this machine known to its hub, with a token from `sitewarden-hub agent invite`.
     Enroll {
-        /// The token, one line that begins with swt1; - reads it from standard input, so that no list of processes and
+        /// The token, one line that begins with swt; - reads it from standard input, so that no list of processes and
         /// no shell history shows it.
         #[arg(long)]
         token: String,
@@ -54,6 +54,11 @@ enum Command {
         /// `bundle import`.
         #[arg(long, value_name = "FILE")]
         offline_request: Option<PathBuf>,
+        /// Give an agent that is known other keys: it keeps its id, its licences, monitors and queue. On its own folder, whatever
+        /// became of its keys, or on a new machine in place of one that is gone; with a token of `sitewarden-hub agent invite
+        /// --agent`. The agent must not run.
+        #[arg(long)]
+        again: bool,
     },
     /// Run the agent in the foreground until SIGTERM.
     Serve {
@@ -178,9 +183,11 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async {
         match cli.command {
-            Command::Enroll { token, offline_request: None } => enroll(&folder, &typed(token)?, output).await,
-            Command::Enroll { token, offline_request: Some(file) } => {
-                bundle::request(&folder, &typed(token)?, &file, output)
+            Command::Enroll { token, offline_request: None, again } => {
+                enroll(&folder, (&typed(token)?, again), output).await
+            }
+            Command::Enroll { token, offline_request: Some(file), again } => {
+                bundle::request(&folder, (&typed(token)?, again), &file, output)
             }
             Command::Serve { http } => serve::run(&folder, http).await,
             Command::Status => {
@@ -206,16 +213,18 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<(), Failure> {
     })
 }
 
-async fn enroll(folder: &Folder, token: &str, output: &mut Output) -> Result<(), Failure> {
+async fn enroll(folder: &Folder, (token, again): (&str, bool), output: &mut Output) -> Result<(), Failure> {
     let way = Config::load(folder, None).map_err(Failure::misuse)?.way(folder);
-    let outcome = enrolment::enrol(folder, token, &way).await.map_err(not_enrolled)?;
+    let outcome = enrolment::enrol(folder, token, again, &way).await.map_err(not_enrolled)?;
     enrolled(folder, &outcome, output)
 }
 
 fn not_enrolled(error: enrolment::Error) -> Failure {
     match error {
         enrolment::Error::Folder(error) => error.into(),
-        enrolment::Error::Token(_) => Failure::misuse(error),
+        enrolment::Error::Token(_) | enrolment::Error::NotAgain | enrolment::Error::OnlyAgain(_) => {
+            Failure::misuse(error)
+        }
         error => Failure::failed(error),
     }
 }

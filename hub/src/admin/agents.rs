@@ -59,6 +59,8 @@ pub(super) struct View {
     #[schemars(with = "String")]
     signing_key: PublicKey,
     enrolled_at: String,
+    /// Since when it has its present key, if it was enrolled again.
+    enrolled_again_at: Option<String>,
     revoked_at: Option<String>,
     revoke_reason: Option<String>,
     /// `epoch:number` of the first record that is not believed any more.
@@ -183,6 +185,7 @@ impl From<Agent> for View {
             program: agent.program,
             signing_key: agent.signing_key,
             enrolled_at: time::text(agent.enrolled_at),
+            enrolled_again_at: agent.enrolled_again_at.map(time::text),
             revoked_at: agent.revoked_at.map(time::text),
             revoke_reason: agent.revoke_reason,
             revoked_from: agent.revoked_from,

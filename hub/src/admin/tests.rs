@@ -159,6 +159,7 @@ async fn bad_requests_are_told_which_field_is_wrong() {
         ("licenses", json!({ "site": site, "app": "E S", "name": "x" }), "app"),
         ("agents/invite", json!({ "site": site, "valid_for": 0 }), "valid_for"),
         ("agents/invite", json!({ "site": site, "hub": "nowhere" }), "hub"),
+        ("agents/invite", json!({}), "site"),
     ] {
         let (status, answer) = api.post(path, &body).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");

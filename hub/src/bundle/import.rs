@@ -111,14 +111,15 @@ impl Parts {
         let Manifest { bundle, part, from, to, .. } = file.head.manifest.clone();
         let Party::Agent { agent, key } = from else { return Err(Error::NotForHere("no agent made it".to_owned())) };
         let standing = self.store.agent_standing(agent).await?.ok_or(Error::UnknownAgent(agent))?;
-        if standing.signing_key != key {
+        if !standing.signers().contains(&key) {
             return Err(Error::OtherKey(agent));
         }
+        let earlier = standing.signing_key != key;
         file.head.verify(&key)?;
         self.is_ours(&to)?;
         let one_way = matches!(&file.head.manifest.content, Content::Report(report) if report.one_way);
         let before = self.store.count_records(agent).await?;
-        let talk = self.converse(agent, &standing, &mut file, progress).await;
+        let talk = self.converse(agent, (&standing, key), &mut file, progress).await;
         let mut imported = Imported {
             bundle: hex(&bundle),
             part,
@@ -141,6 +142,14 @@ impl Parts {
             ));
         }
         let mut reply = talk.heard.reply;
+        if earlier {
+            imported.notes.push(
+                "it was made before this agent was enrolled again, or by somebody who has its old key: its records are kept and \
+                 not taken in; sitewarden-hub batch list shows them"
+                    .to_owned(),
+            );
+            reply.keep_the_past();
+        }
         if standing.status == AgentStatus::Revoked {
             imported.notes.push("this agent was revoked; the reply tells it so".to_owned());
             reply.part();
@@ -184,7 +193,7 @@ impl Parts {
     async fn converse(
         &self,
         agent: AgentId,
-        standing: &Standing,
+        (standing, key): (&Standing, PublicKey),
         file: &mut Incoming<'_>,
         progress: &Progress,
     ) -> Talk {
@@ -194,11 +203,9 @@ impl Parts {
         let (hears, says) = tokio::io::split(ours);
         let heard = tokio::spawn(listen(hears));
         let keys = self.sealing.all();
-        let (mut messages, key) = (0, standing.signing_key);
-        let passes: fn(&[u8]) -> bool = match standing.status {
-            AgentStatus::Active => |_| true,
-            AgentStatus::Revoked => is_of_the_past,
-        };
+        let mut messages = 0;
+        let present = standing.status == AgentStatus::Active && standing.signing_key == key;
+        let passes: fn(&[u8]) -> bool = if present { |_| true } else { is_of_the_past };
         let said = say(says, file, (&key, &keys), (&mut messages, passes), progress).await;
         let mut problem = said.err().map(|error| error.to_string());
         match timeout(SESSION_TIMEOUT, session).await {
@@ -256,6 +263,10 @@ impl Parts {
         let certificate = authority.issue_hub_signing(&self.signer.public(), crate::wall_clock())?;
         let (agent, note) = match &answer {
             Answer::Enrolled(enrolled) => (Some(enrolled.agent), None),
+            Answer::Again(again) => {
+                let note = "the agent is enrolled again: its key and certificate from before are of no use any more";
+                (Some(again.enrolled.agent), Some(note.to_owned()))
+            }
             Answer::Refused(refused) => (None, Some(format!("not enrolled: {refused}"))),
         };
         let admission = Admission { authority: authority.cert_der().to_vec(), certificate, answer };
@@ -317,7 +328,7 @@ impl Heard {
     }
 }
 
-/// Whether a message only tells what was. A revoked agent may do that, each batch being judged by itself; it may ask for
+/// Whether a message only tells what was. A revoked agent, or an earlier key, may do that, each batch being judged by itself; it may ask for
 /// nothing.
 fn is_of_the_past(body: &[u8]) -> bool {
     matches!(ToHub::from_body(body), Ok(ToHub::Hello(_) | ToHub::Batch(_)))

@@ -53,6 +53,13 @@ impl Reply {
 
     /// For an agent that was revoked: what is known of its records, and that it is not trusted any more.
     pub(super) fn part(&mut self) {
+        self.keep_the_past();
+        let reason = "this agent was revoked".to_owned();
+        self.add(ToAgent::Goodbye(Goodbye { reason, come_back_after: COME_BACK_REVOKED }));
+    }
+
+    /// Only what is known of records: for one who may ask for nothing.
+    pub(super) fn keep_the_past(&mut self) {
         self.messages.retain(|message| {
             matches!(
                 message,
@@ -63,8 +70,6 @@ impl Reply {
                     | ToAgent::Goodbye(_)
             )
         });
-        let reason = "this agent was revoked".to_owned();
-        self.add(ToAgent::Goodbye(Goodbye { reason, come_back_after: COME_BACK_REVOKED }));
     }
 
     /// How many messages of each kind there are.

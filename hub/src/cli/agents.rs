@@ -15,8 +15,12 @@ pub(super) enum AgentCommand {
     /// Make a one-time token that brings an agent to this hub; prints it.
     Invite {
         /// The site that the agent will look after.
+        #[arg(long, value_name = "ID", required_unless_present = "agent", conflicts_with = "agent")]
+        site: Option<SiteId>,
+        /// An agent that is to be enrolled again, with `sitewarden-agent enroll --again`: because its key was stolen or lost, or
+        /// its machine is gone. It keeps its id, its monitors and its history; the key from before counts no more from then on.
         #[arg(long, value_name = "ID")]
-        site: SiteId,
+        agent: Option<AgentId>,
         /// How long the token is good for: a number and d, h, m or s, such as 7d [default: 7d].
         #[arg(long, value_name = "SPAN")]
         valid_for: Option<Span>,
@@ -98,8 +102,9 @@ impl FromStr for Span {
 
 pub(super) async fn run(client: &Client, command: AgentCommand, output: Output) -> Result<(), Failure> {
     match command {
-        AgentCommand::Invite { site, valid_for, hub } => {
-            let request = json!({ "site": site, "valid_for": valid_for.map(|span| span.0), "hub": hub });
+        AgentCommand::Invite { site, agent, valid_for, hub } => {
+            let request =
+                json!({ "site": site, "agent": agent, "valid_for": valid_for.map(|span| span.0), "hub": hub });
             // The token alone for people, so that it can be captured by a shell.
             output.print(&client.post("agents/invite", &request).await?, |made| field(made, "token"))?;
         }
@@ -134,6 +139,7 @@ fn one(agent: &Value) -> String {
         ("program", shown("program")),
         ("signing key", shown("signing_key")),
         ("enrolled", shown("enrolled_at")),
+        ("enrolled again", shown("enrolled_again_at")),
         ("revoked", shown("revoked_at")),
         ("revoked from", shown("revoked_from")),
         ("reason", shown("revoke_reason")),

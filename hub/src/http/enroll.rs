@@ -19,9 +19,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use sitewarden_certs::authority;
-use sitewarden_protocol::enrolment::{Answer, Enrolled, OfflineRequest, Refused, Request};
+use sitewarden_protocol::enrolment::{Again, Answer, Enrolled, OfflineRequest, Refused, Request};
 use sitewarden_protocol::fingerprint::MAX_PARTS;
-use sitewarden_protocol::id::AgentId;
+use sitewarden_protocol::id::{AgentId, SiteId};
 use sitewarden_protocol::message::NEWEST_VERSION;
 use sitewarden_protocol::time::UnixMillis;
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -72,7 +72,7 @@ pub(super) async fn enroll(
 
 fn respond(answer: &Answer) -> Response {
     let status = match answer {
-        Answer::Enrolled(_) => StatusCode::OK,
+        Answer::Enrolled(_) | Answer::Again(_) => StatusCode::OK,
         Answer::Refused(Refused::UnknownToken) => StatusCode::FORBIDDEN,
         Answer::Refused(Refused::Used) => StatusCode::CONFLICT,
         Answer::Refused(Refused::Expired(_)) => StatusCode::GONE,
@@ -95,8 +95,18 @@ enum Failure {
     Late(#[from] tokio::time::error::Elapsed),
     #[error("no certificate could be issued")]
     Authority(#[from] authority::Error),
+    #[error("an agent that was enrolled again has no epoch to begin")]
+    NotCleared,
     #[error("no random agent id could be made")]
     Random(#[from] getrandom::Error),
+}
+
+/// Who was enrolled.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    agent: AgentId,
+    site: SiteId,
+    again: bool,
 }
 
 impl Enrolment {
@@ -110,10 +120,11 @@ impl Enrolment {
         }
         let shown = Shown::Secret(Zeroizing::new(request.secret));
         match self.enrol(request, shown).await {
-            Ok(Ok(enrolled)) => {
-                tracing::info!(agent = %enrolled.agent, site = %enrolled.site, %address, "enrolled an agent");
+            Ok(Ok((enrolled, answer))) => {
+                let (agent, site) = (enrolled.agent, enrolled.site);
+                tracing::info!(%agent, %site, again = enrolled.again, %address, "enrolled an agent");
                 self.metrics.enrolments.inc();
-                Answer::Enrolled(Box::new(enrolled))
+                answer
             }
             Ok(Err(refused)) => self.refuse(address, refused),
             Err(Failure::Authority(authority::Error::Request(error))) => {
@@ -133,10 +144,11 @@ impl Enrolment {
             return Answer::Refused(Refused::Invalid("its proofs do not hold".to_owned()));
         }
         match self.enrol(request, Shown::Offline(Box::new(offline))).await {
-            Ok(Ok(enrolled)) => {
-                tracing::info!(agent = %enrolled.agent, site = %enrolled.site, "enrolled an agent by a file");
+            Ok(Ok((enrolled, answer))) => {
+                let (agent, site) = (enrolled.agent, enrolled.site);
+                tracing::info!(%agent, %site, again = enrolled.again, "enrolled an agent by a file");
                 self.metrics.enrolments.inc();
-                Answer::Enrolled(Box::new(enrolled))
+                answer
             }
             Ok(Err(refused)) => Answer::Refused(refused),
             Err(Failure::Authority(authority::Error::Request(error))) => {
@@ -156,7 +168,7 @@ impl Enrolment {
         Answer::Refused(refused)
     }
 
-    async fn enrol(&self, request: Request, shown: Shown) -> Result<Result<Enrolled, Refused>, Failure> {
+    async fn enrol(&self, request: Request, shown: Shown) -> Result<Result<(Known, Answer), Refused>, Failure> {
         let now = crate::wall_clock();
         let agent = new_agent_id(now)?;
         // Issued first because it checks the certificate request, and thrown away if the token is no good.
@@ -181,18 +193,25 @@ impl Enrolment {
                 issued.map(|issued| issued.cert_der).map_err(|error| error.to_string())
             }
         };
-        let (agent, site, certificate) =
-            match timeout(STORE_TIMEOUT, self.store.redeem(now, redemption, issue)).await?? {
-                Redeemed::Enrolled { agent, site, certificate } => (agent, site, certificate),
-                Redeemed::Unknown => return Ok(Err(Refused::UnknownToken)),
-                Redeemed::Used => return Ok(Err(Refused::Used)),
-                Redeemed::Expired(at) => return Ok(Err(Refused::Expired(at))),
-            };
+        let (known, certificate) = match timeout(STORE_TIMEOUT, self.store.redeem(now, redemption, issue)).await?? {
+            Redeemed::Enrolled { agent, site, certificate, again } => (Known { agent, site, again }, certificate),
+            Redeemed::Unknown => return Ok(Err(Refused::UnknownToken)),
+            Redeemed::Used => return Ok(Err(Refused::Used)),
+            Redeemed::Expired(at) => return Ok(Err(Refused::Expired(at))),
+        };
+        let Known { agent, site, again } = known;
         let parts = timeout(STORE_TIMEOUT, self.store.snapshot_of(site)).await??;
         // A request does not say what its agent can read; one that is too old is told to be updated.
         let to = Addressee { agent, signing_key, version: NEWEST_VERSION };
-        let snapshot = self.signer.snapshot(&self.signer.voice(to.version), parts, to, now);
-        Ok(Ok(Enrolled { agent, site, certificate, sync_port: self.sync_port, snapshot }))
+        let voice = self.signer.voice(to.version);
+        let snapshot = self.signer.snapshot(&voice, parts, to, now);
+        let enrolled = Enrolled { agent, site, certificate, sync_port: self.sync_port, snapshot };
+        if !again {
+            return Ok(Ok((known, Answer::Enrolled(Box::new(enrolled)))));
+        }
+        let cleared = timeout(STORE_TIMEOUT, self.store.clearance(agent, 0)).await??.ok_or(Failure::NotCleared)?;
+        let cleared = self.signer.cleared(&voice, &cleared);
+        Ok(Ok((known, Answer::Again(Box::new(Again { enrolled, cleared })))))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Agents: who they are, whether they are trusted, and how they stand.
 
+mod again;
 mod clear;
 pub(super) mod fingerprint;
 mod greet;
@@ -7,6 +8,7 @@ mod read;
 mod renew;
 mod revoke;
 
+pub(super) use again::{NewKeys, earlier_keys, enrol_again, has_again, has_had};
 pub use renew::RenewedBy;
 pub use revoke::Revocation;
 
@@ -44,6 +46,8 @@ pub struct Standing {
     pub site: SiteId,
     /// What its batches are verified with.
     pub signing_key: PublicKey,
+    /// Keys that it had before it was enrolled again, the last first.
+    pub earlier_keys: Vec<PublicKey>,
     /// SHA-256 of its TLS key's SubjectPublicKeyInfo.
     pub key_digest: [u8; 32],
     /// Whether it is trusted.
@@ -67,6 +71,8 @@ pub struct Agent {
     pub signing_key: PublicKey,
     /// Since when.
     pub enrolled_at: UnixMillis,
+    /// Since when it has its present key, if it was enrolled again.
+    pub enrolled_again_at: Option<UnixMillis>,
     /// Until when, if it is not trusted any more.
     pub revoked_at: Option<UnixMillis>,
     /// Why, if somebody said so.
@@ -114,6 +120,13 @@ pub struct AgentPage {
     pub epochs: Vec<EpochState>,
 }
 
+impl Standing {
+    /// Whatever may have signed what the agent sends: its present key, then those before.
+    pub fn signers(&self) -> Vec<PublicKey> {
+        std::iter::once(self.signing_key).chain(self.earlier_keys.iter().copied()).collect()
+    }
+}
+
 impl Store {
     /// What decides about an agent; `None` if it is not known.
     ///
@@ -121,13 +134,14 @@ impl Store {
     /// What the database says.
     pub async fn agent_standing(&self, id: AgentId) -> Result<Option<Standing>, Error> {
         self.read(move |connection| {
-            let mut query =
-                connection.prepare_cached("SELECT site, signing_key, tls_key, status FROM agents WHERE uuid = ?")?;
+            let mut query = connection
+                .prepare_cached("SELECT site, signing_key, tls_key, status, id FROM agents WHERE uuid = ?")?;
             let mut rows = query.query([id.as_bytes()])?;
             let Some(row) = rows.next()? else { return Ok(None) };
             Ok(Some(Standing {
                 site: SiteId::from_bytes(row.get(0)?),
                 signing_key: PublicKey::from_bytes(row.get(1)?).map_err(|_| Error::Damaged { what: "agent" })?,
+                earlier_keys: earlier_keys(connection, row.get(4)?)?,
                 key_digest: row.get(2)?,
                 status: status_by_name(row.get_ref(3)?)?,
             }))

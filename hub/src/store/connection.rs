@@ -32,6 +32,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0024_progress.sql")),
     M::up(include_str!("migrations/0025_settings.sql")),
     M::up(include_str!("migrations/0026_said_epoch.sql")),
+    M::up(include_str!("migrations/0027_again.sql")),
 ];
 
 /// How long a connection waits for another process's lock, such as a backup's.

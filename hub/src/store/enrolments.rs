@@ -1,6 +1,13 @@
 //! Enrolments: one-time tokens, and the agents that they bring.
 
-use super::{Act, Store, agents::fingerprint, audit, error::Error, error::found, sites, writer::Tx};
+use super::{
+    Act, Store,
+    agents::{self, NewKeys, fingerprint},
+    audit,
+    error::{Error, found},
+    sites,
+    writer::Tx,
+};
 use rusqlite::{OptionalExtension, params};
 use sitewarden_certs::token::secret_matches;
 use sitewarden_protocol::{
@@ -23,6 +30,8 @@ pub struct NewEnrolment {
     pub site: SiteId,
     /// From this moment on it is of no use.
     pub expires: UnixMillis,
+    /// The agent of that site that is to have another key; `None` for a new agent.
+    pub agent: Option<AgentId>,
 }
 
 /// What an agent comes with. Its proof and its certificate request were checked already.
@@ -84,6 +93,8 @@ pub enum Redeemed {
         site: SiteId,
         /// Its TLS certificate, DER.
         certificate: Vec<u8>,
+        /// Whether it was known, and has another key now, which counts from a fresh epoch on.
+        again: bool,
     },
     /// No such token, or another secret.
     Unknown,
@@ -97,24 +108,29 @@ struct Token {
     site: SiteId,
     expires: UnixMillis,
     agent: Option<i64>,
+    /// Whom it is for.
+    again: Option<AgentId>,
 }
 
 impl Store {
     /// Makes a token known.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the site, [`Error::Conflict`] if there is such a token.
+    /// [`Error::NotFound`] for the site, or for an agent that is not of it; [`Error::Conflict`] if there is such a token.
     pub async fn add_enrolment(&self, act: &Act, new: NewEnrolment) -> Result<(), Error> {
         let act = act.clone();
         self.write(move |tx| {
             sites::find(tx, new.site)?;
+            let again = new.agent.map(|agent| row_of(tx, agent, new.site)).transpose()?;
             tx.prepare_cached(
-                "INSERT INTO enrolments (token, secret, site, created_at, created_by, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO enrolments (token, secret, site, created_at, created_by, expires_at, again)
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
             )?
-            .execute(params![new.token, new.secret_digest, new.site.as_bytes(), act.at.0, act.by, new.expires.0])
+            .execute(params![new.token, new.secret_digest, new.site.as_bytes(), act.at.0, act.by, new.expires.0, again])
             .map_err(|error| Error::or_conflict(error, "token"))?;
             let after = serde_json::json!({ "site": new.site, "expires": new.expires });
-            audit::write(tx, &act, "agent.invite", &format!("site {}", new.site), None, Some(&after))
+            let of = new.agent.map_or_else(|| format!("site {}", new.site), |agent| format!("agent {agent}"));
+            audit::write(tx, &act, "agent.invite", &of, None, Some(&after))
         })
         .await
     }
@@ -146,27 +162,41 @@ fn redeem(
     if now >= token.expires {
         return Ok(Redeemed::Expired(token.expires));
     }
-    match token.agent {
-        Some(agent) => again(tx, agent, token.site, redemption, issue),
-        None => enrol(tx, now, token.site, redemption, issue),
+    match (token.agent, token.again) {
+        (Some(agent), _) => repeated(tx, agent, &token, redemption, issue),
+        (None, None) => enrol(tx, now, token.site, redemption, issue),
+        (None, Some(agent)) => enrol_again(tx, now, (agent, token), redemption, issue),
     }
+}
+
+/// The agent's row, if it is of this site.
+fn row_of(tx: &Tx<'_>, agent: AgentId, site: SiteId) -> Result<i64, Error> {
+    let mut query = tx.prepare_cached("SELECT id FROM agents WHERE uuid = ? AND site = ?")?;
+    found(query.query_row([agent.as_bytes(), site.as_bytes()], |row| row.get(0)).optional()?, "agent")
 }
 
 /// The token, if the secret is its own.
 fn find(tx: &Tx<'_>, redemption: &Redemption) -> Result<Option<Token>, Error> {
-    let mut query = tx.prepare_cached("SELECT secret, site, expires_at, agent FROM enrolments WHERE token = ?")?;
+    let mut query = tx.prepare_cached(
+        "SELECT e.secret, e.site, e.expires_at, e.agent, a.uuid FROM enrolments e LEFT JOIN agents a ON a.id = e.again
+         WHERE e.token = ?",
+    )?;
     let row = query.query_row([redemption.token], |row| {
-        let token =
-            Token { site: SiteId::from_bytes(row.get(1)?), expires: UnixMillis(row.get(2)?), agent: row.get(3)? };
+        let token = Token {
+            site: SiteId::from_bytes(row.get(1)?),
+            expires: UnixMillis(row.get(2)?),
+            agent: row.get(3)?,
+            again: row.get::<_, Option<[u8; 16]>>(4)?.map(AgentId::from_bytes),
+        };
         Ok((row.get::<_, [u8; 32]>(0)?, token))
     });
     Ok(row.optional()?.and_then(|(kept, token)| redemption.shown.matches(&kept).then_some(token)))
 }
 
-fn again(
+fn repeated(
     tx: &Tx<'_>,
     agent: i64,
-    site: SiteId,
+    token: &Token,
     redemption: &Redemption,
     issue: impl FnOnce(AgentId) -> Result<Vec<u8>, String>,
 ) -> Result<Redeemed, Error> {
@@ -180,8 +210,9 @@ fn again(
         let Some(row) = row.optional()? else { return Ok(Redeemed::Used) };
         row
     };
+    let (site, again) = (token.site, token.again.is_some());
     if tls_key == redemption.tls_key {
-        return Ok(Redeemed::Enrolled { agent: id, site, certificate });
+        return Ok(Redeemed::Enrolled { agent: id, site, certificate, again });
     }
     // The same agent, which made itself another TLS key before it asked again.
     let certificate = issue(id).map_err(Error::Certificate)?;
@@ -190,7 +221,43 @@ fn again(
         certificate,
         agent
     ])?;
-    Ok(Redeemed::Enrolled { agent: id, site, certificate })
+    Ok(Redeemed::Enrolled { agent: id, site, certificate, again })
+}
+
+/// The token is for an agent that is known: it has these keys from now on, or has had them since an answer that was lost.
+fn enrol_again(
+    tx: &Tx<'_>,
+    now: UnixMillis,
+    (agent, token): (AgentId, Token),
+    redemption: &Redemption,
+    issue: impl FnOnce(AgentId) -> Result<Vec<u8>, String>,
+) -> Result<Redeemed, Error> {
+    if let Some(row) = agents::has_again(tx, agent, &redemption.signing_key)? {
+        use_up(tx, now, redemption)?;
+        return repeated(tx, row, &Token { agent: Some(row), ..token }, redemption, issue);
+    }
+    if agents::has_had(tx, &redemption.signing_key)? {
+        return Ok(Redeemed::Used);
+    }
+    let certificate = issue(agent).map_err(Error::Certificate)?;
+    let keys = NewKeys {
+        signing_key: redemption.signing_key,
+        tls_key: redemption.tls_key,
+        certificate: &certificate,
+        program: &redemption.program,
+        fingerprint: fingerprint::to_json(&redemption.fingerprint).to_string(),
+    };
+    agents::enrol_again(tx, now, agent, &keys)?;
+    use_up(tx, now, redemption)?;
+    Ok(Redeemed::Enrolled { agent, site: token.site, certificate, again: true })
+}
+
+/// A token for an agent that is known has served.
+fn use_up(tx: &Tx<'_>, now: UnixMillis, redemption: &Redemption) -> Result<(), Error> {
+    let changed = tx
+        .prepare_cached("UPDATE enrolments SET used_at = ?, agent = again WHERE token = ? AND agent IS NULL")?
+        .execute(params![now.0, redemption.token])?;
+    found((changed == 1).then_some(()), "token")
 }
 
 fn enrol(
@@ -200,11 +267,7 @@ fn enrol(
     redemption: &Redemption,
     issue: impl FnOnce(AgentId) -> Result<Vec<u8>, String>,
 ) -> Result<Redeemed, Error> {
-    let known: Option<i64> = tx
-        .prepare_cached("SELECT id FROM agents WHERE signing_key = ?")?
-        .query_row([redemption.signing_key.as_bytes()], |row| row.get(0))
-        .optional()?;
-    if known.is_some() {
+    if agents::has_had(tx, &redemption.signing_key)? {
         return Ok(Redeemed::Used);
     }
     let certificate = issue(redemption.agent).map_err(Error::Certificate)?;
@@ -217,7 +280,7 @@ fn enrol(
     let after =
         serde_json::json!({ "site": site, "hostname": redemption.hostname, "signing_key": redemption.signing_key });
     audit::write(tx, &act, "agent.enrol", &format!("agent {}", redemption.agent), None, Some(&after))?;
-    Ok(Redeemed::Enrolled { agent: redemption.agent, site, certificate })
+    Ok(Redeemed::Enrolled { agent: redemption.agent, site, certificate, again: false })
 }
 
 fn insert(

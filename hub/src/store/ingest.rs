@@ -21,13 +21,14 @@ pub(super) use replay::{Replay, replay};
 
 use super::{Store, counted, error::Error, error::found, whole, writer::Tx};
 pub(super) use evidence::stored_records;
-use evidence::{Flag, State};
+use evidence::{EARLIER_KEY, Flag, REVOKED, State};
 use rusqlite::{OptionalExtension, params};
 use sitewarden_protocol::{
     batch::Header,
     chain::{Chain, Cursor, Position},
     id::{AgentId, SiteId},
     message::Refusal,
+    signing::PublicKey,
     sync::admission::{Admission, admit},
     time::UnixMillis,
 };
@@ -79,29 +80,43 @@ fn ingest(tx: &Tx<'_>, now: UnixMillis, batch: &VerifiedBatch) -> Result<IngestO
     let (sender, believed) = sender(tx, header.agent)?;
     let have = cursor(tx, sender.row, header)?;
     let arrival = Arrival { sender, batch, now };
-    if !believed.covers(header.end().position) {
-        arrival.keep_revoked(tx)?;
-        return Ok(IngestOutcome::Refused(Refusal::Revoked));
-    }
-    let admission = match &batch.records {
-        Ok(records) => admit(&have, header, &records.run),
-        Err(_) => admit_unopened(&have, header),
-    };
-    match admission {
-        Ok(Admission::Duplicate) if arrival.contradicts(tx)? => {
+    match believed.doubt(batch) {
+        None => arrival.admit(tx, &have),
+        Some(Doubt::Unbelieved(why)) => {
+            arrival.keep_unbelieved(tx, why)?;
+            Ok(IngestOutcome::Refused(Refusal::Revoked))
+        }
+        Some(Doubt::Elsewhere) => {
             arrival.keep_fork(tx, &have)?;
             Ok(IngestOutcome::Refused(Refusal::Fork))
         }
-        Ok(Admission::Duplicate) => Ok(IngestOutcome::Stored { through: have, new: 0 }),
-        Ok(Admission::Append { skip, lost }) => {
-            let new = arrival.store(tx, skip, lost)?;
-            Ok(IngestOutcome::Stored { through: header.end(), new })
-        }
-        Err(refusal) => {
-            if refusal == Refusal::Fork {
-                arrival.keep_fork(tx, &have)?;
+    }
+}
+
+impl Arrival<'_> {
+    /// Takes in what joins on to what is here.
+    fn admit(&self, tx: &Tx<'_>, have: &Cursor) -> Result<IngestOutcome, Error> {
+        let (batch, header) = (self.batch, &self.batch.header);
+        let admission = match &batch.records {
+            Ok(records) => admit(have, header, &records.run),
+            Err(_) => admit_unopened(have, header),
+        };
+        match admission {
+            Ok(Admission::Duplicate) if self.contradicts(tx)? => {
+                self.keep_fork(tx, have)?;
+                Ok(IngestOutcome::Refused(Refusal::Fork))
             }
-            Ok(IngestOutcome::Refused(refusal))
+            Ok(Admission::Duplicate) => Ok(IngestOutcome::Stored { through: *have, new: 0 }),
+            Ok(Admission::Append { skip, lost }) => {
+                let new = self.store(tx, skip, lost)?;
+                Ok(IngestOutcome::Stored { through: header.end(), new })
+            }
+            Err(refusal) => {
+                if refusal == Refusal::Fork {
+                    self.keep_fork(tx, have)?;
+                }
+                Ok(IngestOutcome::Refused(refusal))
+            }
         }
     }
 }
@@ -169,37 +184,51 @@ impl Arrival<'_> {
 }
 
 /// How far what an agent signed is believed.
-enum Believed {
-    /// All of it.
-    Whole,
-    /// What was signed before this record; before none if there is none.
-    Before(Option<Position>),
+struct Believed {
+    /// Its present key.
+    key: PublicKey,
+    /// That counts from this epoch on.
+    from_epoch: u64,
+    revoked: bool,
+    /// What a revoked agent signed before this record is believed; nothing, if there is none.
+    before: Option<Position>,
+}
+
+/// Why a batch is not looked at like others.
+enum Doubt {
+    /// It is kept, for this reason, and not taken in.
+    Unbelieved(&'static str),
+    /// Its sender was let go on in a later epoch.
+    Elsewhere,
 }
 
 impl Believed {
-    fn covers(&self, last: Position) -> bool {
-        match self {
-            Self::Whole => true,
-            Self::Before(from) => from.is_some_and(|from| last < from),
+    fn doubt(&self, batch: &VerifiedBatch) -> Option<Doubt> {
+        let last = batch.header.end().position;
+        if batch.key != self.key {
+            return Some(Doubt::Unbelieved(EARLIER_KEY));
         }
+        if self.revoked && self.before.is_none_or(|from| last >= from) {
+            return Some(Doubt::Unbelieved(REVOKED));
+        }
+        (last.epoch < self.from_epoch).then_some(Doubt::Elsewhere)
     }
 }
 
 fn sender(tx: &Tx<'_>, id: AgentId) -> Result<(Sender, Believed), Error> {
     let mut query = tx.prepare_cached(
         "SELECT id, site, status = 'revoked', revoked_from_epoch IS NOT NULL, coalesce(revoked_from_epoch, 0),
-            coalesce(revoked_from_seq, 0) FROM agents WHERE uuid = ?",
+            coalesce(revoked_from_seq, 0), signing_key, coalesce(key_epoch, 0) FROM agents WHERE uuid = ?",
     )?;
     let row = query.query_row([id.as_bytes()], |row| {
         let from = Position { epoch: counted(row, 4)?, seq: counted(row, 5)? };
-        let believed = match (row.get(2)?, row.get(3)?) {
-            (false, _) => Believed::Whole,
-            (true, false) => Believed::Before(None),
-            (true, true) => Believed::Before(Some(from)),
-        };
-        Ok((Sender { row: row.get(0)?, id, site: SiteId::from_bytes(row.get(1)?) }, believed))
+        let before = row.get::<_, bool>(3)?.then_some(from);
+        let sender = Sender { row: row.get(0)?, id, site: SiteId::from_bytes(row.get(1)?) };
+        Ok((sender, row.get(2)?, before, row.get::<_, [u8; 32]>(6)?, counted(row, 7)?))
     });
-    found(row.optional()?, "agent")
+    let (sender, revoked, before, key, from_epoch) = found(row.optional()?, "agent")?;
+    let key = PublicKey::from_bytes(key).map_err(|_| Error::Damaged { what: "agent" })?;
+    Ok((sender, Believed { key, from_epoch, revoked, before }))
 }
 
 fn cursor(tx: &Tx<'_>, agent: i64, header: &Header) -> Result<Cursor, Error> {

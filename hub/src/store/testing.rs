@@ -81,11 +81,11 @@ impl Fixture {
 async fn enrolled(store: &Store, site: SiteId, seed: u8) -> Plant {
     let (token, secret) = ([seed; 16], [seed; 32]);
     let expires = UnixMillis(NOW.0 + 1_000);
-    let new = NewEnrolment { token, secret_digest: secret_digest(&secret), site, expires };
+    let new = NewEnrolment { token, secret_digest: secret_digest(&secret), site, expires, agent: None };
     store.add_enrolment(&act(), new).await.unwrap();
     let plant = Plant::new(seed);
     let redeemed = store.redeem(NOW, redemption(seed, plant.id), |_| Ok(vec![1])).await.unwrap();
-    assert_eq!(redeemed, Redeemed::Enrolled { agent: plant.id, site, certificate: vec![1] });
+    assert_eq!(redeemed, Redeemed::Enrolled { agent: plant.id, site, certificate: vec![1], again: false });
     plant
 }
 
@@ -118,12 +118,19 @@ pub(super) fn redemption(seed: u8, agent: AgentId) -> Redemption {
 pub(super) struct Plant {
     pub(super) id: AgentId,
     key: PrivateKey,
+    epoch: u64,
     history: Vec<Vec<u8>>,
 }
 
 impl Plant {
     pub(super) fn new(seed: u8) -> Self {
-        Self { id: AgentId::from_bytes([seed; 16]), key: PrivateKey::from_seed(&[seed; 32]), history: vec![] }
+        let key = PrivateKey::from_seed(&[seed; 32]);
+        Self { id: AgentId::from_bytes([seed; 16]), key, epoch: 1, history: vec![] }
+    }
+
+    /// The same agent with a key of another byte, in an epoch in which it has recorded nothing.
+    pub(super) fn with_key(&self, seed: u8, epoch: u64) -> Self {
+        Self { id: self.id, key: PrivateKey::from_seed(&[seed; 32]), epoch, history: vec![] }
     }
 
     pub(super) fn record(&mut self, body: &Body) {
@@ -146,12 +153,12 @@ impl Plant {
     /// The same agent, with its history after some record told otherwise.
     pub(super) fn fork(&self, after: usize) -> Self {
         let history = self.history[..after].to_vec();
-        Self { id: self.id, key: PrivateKey::from_seed(&[self.id.as_bytes()[0]; 32]), history }
+        Self { id: self.id, key: PrivateKey::from_seed(&[self.id.as_bytes()[0]; 32]), epoch: self.epoch, history }
     }
 
     pub(super) fn cursor(&self, seq: usize) -> Cursor {
-        let chain = Cursor::start(self.id, 1).chain.then_all(self.history[..seq].iter().map(Vec::as_slice));
-        Cursor { position: Position { epoch: 1, seq: seq as u64 }, chain }
+        let chain = Cursor::start(self.id, self.epoch).chain.then_all(self.history[..seq].iter().map(Vec::as_slice));
+        Cursor { position: Position { epoch: self.epoch, seq: seq as u64 }, chain }
     }
 
     /// The records after `after` up to `last`, in a batch.
@@ -160,7 +167,7 @@ impl Plant {
         self.history[after..last].iter().for_each(|record| records.push(record));
         let draft = Draft { after: self.cursor(after), lost, records };
         let (_, signed) = Signed::make(self.id, &draft, NOW, &self.key).unwrap();
-        VerifiedBatch::prepare(signed, &self.key.public(), &[]).unwrap()
+        VerifiedBatch::prepare(signed, &[self.key.public()], &[]).unwrap()
     }
 
     /// What another epoch begins with, in a batch.
@@ -168,7 +175,7 @@ impl Plant {
         let records = std::iter::once(Record::encode(NOW, body).unwrap()).collect();
         let draft = Draft { after: Cursor::start(self.id, epoch), lost: 0, records };
         let (_, signed) = Signed::make(self.id, &draft, NOW, &self.key).unwrap();
-        VerifiedBatch::prepare(signed, &self.key.public(), &[]).unwrap()
+        VerifiedBatch::prepare(signed, &[self.key.public()], &[]).unwrap()
     }
 }
 

@@ -5,7 +5,7 @@
 //! they had; nothing is stored twice.
 
 use super::ingest::{self, Replay, VerifiedBatch};
-use super::{Act, Store, audit, counted, error::Error, error::found, page_size};
+use super::{Act, Store, agents, audit, counted, error::Error, error::found, page_size};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::json;
@@ -102,8 +102,8 @@ impl Store {
     /// [`Error::NotFound`], or what the database says.
     pub async fn replay_batch(&self, act: &Act, id: i64, keys: Arc<[OpeningKey]>) -> Result<Replayed, Error> {
         let act = act.clone();
-        let (signed, key) = self.read(move |connection| whole_batch(connection, id)).await?;
-        let prepared = super::blocking(move || Ok(VerifiedBatch::prepare(signed, &key, &keys))).await?;
+        let (signed, signers) = self.read(move |connection| whole_batch(connection, id)).await?;
+        let prepared = super::blocking(move || Ok(VerifiedBatch::prepare(signed, &signers, &keys))).await?;
         let batch = match prepared {
             Ok(batch) => batch,
             // As when its agent has another key by now: it was verified when it came.
@@ -130,17 +130,19 @@ fn find(connection: &Connection, id: i64) -> Result<WaitingBatch, Error> {
     found(connection.prepare_cached(&sql)?.query_row([id], waiting).optional()?, "batch")
 }
 
-fn whole_batch(connection: &Connection, id: i64) -> Result<(Signed, PublicKey), Error> {
+fn whole_batch(connection: &Connection, id: i64) -> Result<(Signed, Vec<PublicKey>), Error> {
     let mut query = connection.prepare_cached(
-        "SELECT b.header, b.signature, b.payload, a.signing_key FROM batches b JOIN agents a ON a.id = b.agent
+        "SELECT b.header, b.signature, b.payload, a.signing_key, a.id FROM batches b JOIN agents a ON a.id = b.agent
          WHERE b.id = ? AND b.state <> 'stored' AND b.payload IS NOT NULL",
     )?;
     let row = query.query_row([id], |row| {
         let signed = Signed { header: row.get(0)?, signature: Signature(row.get(1)?), payload: row.get(2)? };
-        Ok((signed, row.get::<_, [u8; 32]>(3)?))
+        Ok((signed, row.get::<_, [u8; 32]>(3)?, row.get(4)?))
     });
-    let (signed, key) = found(row.optional()?, "batch")?;
-    Ok((signed, PublicKey::from_bytes(key).map_err(|_| Error::Damaged { what: "agent" })?))
+    let (signed, key, agent) = found(row.optional()?, "batch")?;
+    let mut signers = vec![PublicKey::from_bytes(key).map_err(|_| Error::Damaged { what: "agent" })?];
+    signers.extend(agents::earlier_keys(connection, agent)?);
+    Ok((signed, signers))
 }
 
 fn waiting(row: &Row<'_>) -> rusqlite::Result<WaitingBatch> {

@@ -20,7 +20,7 @@ use tokio::{
 impl Peer {
     /// The agent that wrote a file, as the store knows it.
     pub(crate) const fn of_file(agent: AgentId, standing: &Standing) -> Self {
-        let Standing { site, signing_key, key_digest, .. } = *standing;
+        let &Standing { site, signing_key, key_digest, .. } = standing;
         Self { agent, site, signing_key, key_digest, issuer: None, address: None }
     }
 }

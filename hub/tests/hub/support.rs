@@ -107,7 +107,8 @@ impl TestHub {
         let hub = format!("localhost:{}", self.hub.https_addr().port()).parse().unwrap();
         let token =
             EnrolmentToken::generate(hub, self.keys.authorities.serving().fingerprint(), site, expires).unwrap();
-        let new = NewEnrolment { token: token.id, secret_digest: secret_digest(&token.secret), site, expires };
+        let new =
+            NewEnrolment { token: token.id, secret_digest: secret_digest(&token.secret), site, expires, agent: None };
         self.hub.store().add_enrolment(&act(), new).await.unwrap();
         token
     }

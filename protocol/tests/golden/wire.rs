@@ -8,7 +8,7 @@ use sitewarden_protocol::batch::{self, Draft, Encoding, Header, Seal};
 use sitewarden_protocol::chain::{Chain, Cursor, Position};
 use sitewarden_protocol::clearance;
 use sitewarden_protocol::codec;
-use sitewarden_protocol::enrolment::{self, Answer, Enrolled, Request};
+use sitewarden_protocol::enrolment::{self, Again, Answer, Enrolled, Request};
 use sitewarden_protocol::frame;
 use sitewarden_protocol::hub_time::{self, HubTime};
 use sitewarden_protocol::id::{AgentId, LicenseId, PlantId, SiteId};
@@ -354,13 +354,16 @@ fn answers() -> Vec<Answer> {
         sync_port: 4_433,
         snapshot: snapshot(),
     };
-    [Answer::Enrolled(Box::new(enrolled))].into_iter().chain(refused.map(Answer::Refused)).collect()
+    let again = Again { enrolled: enrolled.clone(), cleared: clearance() };
+    let made = [Answer::Enrolled(Box::new(enrolled)), Answer::Again(Box::new(again))];
+    made.into_iter().chain(refused.map(Answer::Refused)).collect()
 }
 
 const fn name_answer(answer: &Answer) -> &'static str {
     use enrolment::Refused as No;
     match answer {
         Answer::Enrolled(_) => "v1/enrolment-answer-enrolled",
+        Answer::Again(_) => "v3/enrolment-answer-again",
         Answer::Refused(No::UnknownToken) => "v1/enrolment-answer-unknown-token",
         Answer::Refused(No::Used) => "v1/enrolment-answer-used",
         Answer::Refused(No::Expired(_)) => "v1/enrolment-answer-expired",

@@ -76,6 +76,14 @@ impl Agent {
         run(command)
     }
 
+    /// Enrols again with a token for it; the answer may be a failure.
+    ///
+    /// # Errors
+    /// If the command cannot be run.
+    pub fn enroll_again(&self, token: &str) -> Result<Answer> {
+        self.try_command(&["enroll", "--again", "--token", token])
+    }
+
     /// Starts it and waits until it serves.
     ///
     /// # Errors

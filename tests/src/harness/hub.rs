@@ -202,6 +202,14 @@ impl Hub {
         text(&self.command(&["agent", "invite", "--site", site])?.json()?, "token")
     }
 
+    /// A token that gives an agent other keys.
+    ///
+    /// # Errors
+    /// As [`Hub::command`].
+    pub fn invite_again(&self, agent: &str) -> Result<String> {
+        text(&self.command(&["agent", "invite", "--agent", agent])?.json()?, "token")
+    }
+
     fn program(&self) -> Result<Command> {
         let hub = Binary::Hub.path()?;
         let Some((first, rest)) = self.elsewhere.as_ref().and_then(|elsewhere| elsewhere.enter.split_first()) else {

@@ -7,6 +7,7 @@
 )]
 
 mod activation;
+mod again;
 mod air_gap;
 mod backup;
 mod bad_input;

@@ -14,7 +14,10 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     ("GET", "/api/v1/admin/agents", || listed::<agents::Query, agents::View>(TAG, "Agents, and how they are")),
     ("POST", "/api/v1/admin/agents/invite", || {
-        made::<invite::New, invite::View>(TAG, "Make a one-time token for a new agent of a site")
+        made::<invite::New, invite::View>(
+            TAG,
+            "Make a one-time token for a new agent of a site, or for one that is to be enrolled again",
+        )
     }),
     ("GET", "/api/v1/admin/agents/{id}", || tagged(identified(shown::<agents::View>(TAG, "An agent")), 200)),
     ("PATCH", "/api/v1/admin/agents/{id}", || {

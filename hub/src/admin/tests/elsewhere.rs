@@ -59,6 +59,7 @@ fn rows(theirs: &Theirs) -> Vec<Row> {
         ("PATCH", "/api/v1/admin/sites/{id}", admin(&format!("sites/{site}")), json!({ "name": "Mine" }), 404),
         ("GET", "/api/v1/admin/agents", admin(&format!("agents?site={site}")), none.clone(), 200),
         ("POST", "/api/v1/admin/agents/invite", admin("agents/invite"), json!({ "site": site }), 404),
+        ("POST", "/api/v1/admin/agents/invite", admin("agents/invite"), json!({ "agent": agent }), 404),
         ("GET", "/api/v1/admin/agents/{id}", admin(&format!("agents/{agent}")), none.clone(), 404),
         ("POST", "/api/v1/admin/agents/{id}/revoke", admin(&format!("agents/{agent}/revoke")), json!({}), 404),
         ("PATCH", "/api/v1/admin/agents/{id}", admin(&format!("agents/{agent}")), json!({ "name": "Mine" }), 404),

@@ -1,7 +1,7 @@
 //! An administrator's word that an agent whose history forked may go on.
 
 use super::{Agent, AgentStatus, read::agent};
-use crate::store::{Act, Store, audit, counted, error::Error, error::found, flags, sites, whole};
+use crate::store::{Act, Store, audit, counted, error::Error, error::found, flags, sites, whole, writer::Tx};
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 use sitewarden_protocol::{
@@ -10,6 +10,17 @@ use sitewarden_protocol::{
     id::AgentId,
     time::UnixMillis,
 };
+
+/// An epoch that neither the hub has heard of, nor anybody was told to begin.
+pub(super) fn fresh_epoch(tx: &Tx<'_>, id: AgentId) -> Result<i64, Error> {
+    let mut query = tx.prepare_cached(
+        "SELECT 1 + max(coalesce(a.cleared_epoch, 0), a.said_epoch,
+            coalesce((SELECT max(epoch) FROM agent_epochs WHERE agent = a.id), 0),
+            coalesce((SELECT max(epoch) FROM batches WHERE agent = a.id), 0))
+         FROM agents a WHERE a.uuid = ?",
+    )?;
+    Ok(query.query_row([id.as_bytes()], |row| row.get(0))?)
+}
 
 impl Store {
     /// Lets an agent go on in a fresh epoch, and puts its open flags of a roll-back, copy or fork aside with this note. The
@@ -26,14 +37,7 @@ impl Store {
             if before.status == AgentStatus::Revoked {
                 return Err(Error::Conflict { what: "revocation of this agent" });
             }
-            let epoch: i64 = tx
-                .prepare_cached(
-                    "SELECT 1 + max(coalesce(a.cleared_epoch, 0), a.said_epoch,
-                        coalesce((SELECT max(epoch) FROM agent_epochs WHERE agent = a.id), 0),
-                        coalesce((SELECT max(epoch) FROM batches WHERE agent = a.id), 0))
-                     FROM agents a WHERE a.uuid = ?",
-                )?
-                .query_row([id.as_bytes()], |row| row.get(0))?;
+            let epoch = fresh_epoch(tx, id)?;
             tx.prepare_cached(
                 "UPDATE agents SET cleared_epoch = ?, cleared_at = ?, revision = revision + 1 WHERE uuid = ?",
             )?

@@ -13,7 +13,7 @@ use sitewarden_protocol::{
 
 const COLUMNS: &str = "uuid, site, status, hostname, program, signing_key, enrolled_at, revoked_at, last_seen, address, \
      records_received, records_lost, live_status, records_dropped, revoke_reason, revoked_from_epoch, revoked_from_seq, \
-     revision";
+     revision, enrolled_again_at";
 
 const DAMAGED: Error = Error::Damaged { what: "agent" };
 
@@ -81,6 +81,7 @@ fn agent_row(row: &Row<'_>) -> Result<Agent, Error> {
         program: row.get(4)?,
         signing_key: PublicKey::from_bytes(row.get(5)?).map_err(|_| DAMAGED)?,
         enrolled_at: UnixMillis(row.get(6)?),
+        enrolled_again_at: row.get::<_, Option<i64>>(18)?.map(UnixMillis),
         revoked_at: row.get::<_, Option<i64>>(7)?.map(UnixMillis),
         revoke_reason: row.get(14)?,
         revoked_from: match row.get::<_, Option<i64>>(15)? {

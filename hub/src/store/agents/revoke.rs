@@ -13,6 +13,8 @@ use rusqlite::params;
 use serde_json::json;
 use sitewarden_protocol::{chain::Position, id::AgentId};
 
+/// Why the activations of a revoked agent are over.
+pub(super) const AGENT_REVOKED: &str = "its agent was revoked";
 /// The most characters of a reason.
 const MAX_REASON: usize = 1_000;
 
@@ -57,10 +59,10 @@ impl Store {
             }
             // Their activations are in its journal: whoever comes after it knows of none of them.
             tx.prepare_cached(
-                "UPDATE activations SET users = 0, deactivated_at = ?1, reason = 'its agent was revoked'
+                "UPDATE activations SET users = 0, deactivated_at = ?1, reason = ?3
                  WHERE agent = (SELECT id FROM agents WHERE uuid = ?2) AND deactivated_at IS NULL",
             )?
-            .execute(params![act.at.0, id.as_bytes()])?;
+            .execute(params![act.at.0, id.as_bytes(), AGENT_REVOKED])?;
             let after = found(agent(tx, id)?, "agent")?;
             let (old, new) = (json!(before), json!(after));
             audit::write(tx, &act, "agent.revoke", &format!("agent {id}"), Some(&old), Some(&new))?;

@@ -2,7 +2,7 @@
 
 use super::find;
 use crate::store::{
-    Store, counted,
+    Store, agents, counted,
     error::{Error, found},
     ingest::stored_records,
     whole,
@@ -55,9 +55,13 @@ impl Store {
                 .prepare_cached("SELECT id, signing_key FROM agents WHERE uuid = ?")?
                 .query_row([id.as_bytes()], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?)))?;
             let (fork, first, last) = found(forked(connection, agent, epoch)?, "fork under this flag")?;
+            let mut keys = vec![PublicKey::from_bytes(signing_key).map_err(|_| Error::Damaged { what: "agent" })?];
+            keys.extend(agents::earlier_keys(connection, agent)?);
+            // The one that the agent had then.
+            let signer = keys.iter().find(|key| fork.verify(key).is_ok()).or(keys.first()).copied();
             Ok(ForkEvidence {
                 agent: id,
-                signing_key: PublicKey::from_bytes(signing_key).map_err(|_| Error::Damaged { what: "agent" })?,
+                signing_key: found(signer, "key of this agent")?,
                 stored: stored(connection, agent, epoch, (first, last))?,
                 fork,
             })

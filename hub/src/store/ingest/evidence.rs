@@ -21,10 +21,12 @@ use sitewarden_protocol::{
 /// disk.
 const MAX_FORKS: i64 = 64;
 
-/// The most batches kept of a revoked agent: 128 MiB at the worst.
-const MAX_REVOKED: i64 = 256;
+/// The most batches of an agent that are kept and not believed, for one reason: 128 MiB at the worst.
+const MAX_UNBELIEVED: i64 = 256;
 /// Why they are kept.
 pub(super) const REVOKED: &str = "its sender was revoked";
+/// The same, of what an earlier key of the agent signed.
+pub(super) const EARLIER_KEY: &str = "it is signed with a key of before its sender was enrolled again";
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +95,8 @@ impl Arrival<'_> {
         Ok(stored.is_some_and(|chain| chain != header.head))
     }
 
-    /// Keeps a batch that is not believed because its sender was revoked, once. Whoever has a stolen key must not fill the
-    /// disk with it.
-    pub(super) fn keep_revoked(&self, tx: &Tx<'_>) -> Result<(), Error> {
+    /// Keeps a batch that is not believed for this reason, once. Whoever has a stolen key must not fill the disk with it.
+    pub(super) fn keep_unbelieved(&self, tx: &Tx<'_>, why: &'static str) -> Result<(), Error> {
         let header = &self.batch.header;
         let (kept, same): (i64, i64) = tx
             .prepare_cached(
@@ -109,12 +110,12 @@ impl Arrival<'_> {
                     whole(header.first),
                     whole(header.last),
                     header.head.as_bytes(),
-                    REVOKED,
+                    why,
                 ],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )?;
-        if kept < MAX_REVOKED && same == 0 {
-            self.keep(tx, State::SetAside, Some(REVOKED))?;
+        if kept < MAX_UNBELIEVED && same == 0 {
+            self.keep(tx, State::SetAside, Some(why))?;
         }
         Ok(())
     }

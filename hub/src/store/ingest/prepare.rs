@@ -29,6 +29,8 @@ const HOUR: i64 = 3_600_000;
 /// A batch that its agent signed, taken apart as far as possible without the database.
 #[derive(Debug)]
 pub struct VerifiedBatch {
+    /// What it is signed with.
+    pub(super) key: PublicKey,
     pub(super) header: Header,
     pub(super) signed: Signed,
     /// Its records; or why it cannot be read although the agent signed it.
@@ -133,14 +135,14 @@ pub(super) struct Measured {
 }
 
 impl VerifiedBatch {
-    /// Verifies a batch with its agent's key, opens it if it is sealed to one of `opening`, and takes it apart. Takes long
+    /// Verifies a batch with its agent's key, or one that it had before, opens it if it is sealed to one of `opening`, and takes it apart. Takes long
     /// enough (a millisecond or two) to be kept
     /// from the threads that move bytes.
     ///
     /// # Errors
     /// If it is not the agent's. A batch that is the agent's and cannot be read is no error: it is to be stored as such.
-    pub fn prepare(signed: Signed, key: &PublicKey, opening: &[OpeningKey]) -> Result<Self, batch::Error> {
-        let header = signed.verify(key)?;
+    pub fn prepare(signed: Signed, keys: &[PublicKey], opening: &[OpeningKey]) -> Result<Self, batch::Error> {
+        let (key, header) = verify(&signed, keys)?;
         // SQLite's integers end here.
         if i64::try_from(header.last).is_err() || i64::try_from(header.epoch).is_err() {
             return Err(batch::Error::Inconsistent("its numbers cannot be"));
@@ -149,7 +151,7 @@ impl VerifiedBatch {
             Ok(run) => OpenedRecords::decode(run).map_err(|error| format!("a record is unreadable: {error}")),
             Err(error) => Err(error.to_string()),
         };
-        Ok(Self { header, signed, records })
+        Ok(Self { key, header, signed, records })
     }
 
     /// What the agent said of the batch.
@@ -161,6 +163,18 @@ impl VerifiedBatch {
     pub fn count(&self) -> Option<usize> {
         self.records.as_ref().ok().map(OpenedRecords::len)
     }
+}
+
+/// Which of the keys signed it, and its header.
+fn verify(signed: &Signed, keys: &[PublicKey]) -> Result<(PublicKey, Header), batch::Error> {
+    let mut refused = None;
+    for key in keys {
+        match signed.verify(key) {
+            Ok(header) => return Ok((*key, header)),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    Err(refused.unwrap_or(batch::Error::Inconsistent("its agent has no key")))
 }
 
 impl OpenedRecords {

@@ -1,7 +1,7 @@
 //! A batch that waited, tried again.
 
-use super::evidence::REVOKED;
-use super::{Arrival, IngestOutcome, VerifiedBatch, ingest, sender};
+use super::evidence::{EARLIER_KEY, REVOKED};
+use super::{Arrival, IngestOutcome, VerifiedBatch, cursor, ingest, sender};
 use crate::store::{error::Error, whole, writer::Tx};
 use rusqlite::params;
 use sitewarden_protocol::time::UnixMillis;
@@ -17,7 +17,9 @@ pub(in crate::store) enum Replay {
 /// Tries a batch again that is `id` in the table, in `state` for this `reason`.
 ///
 /// One that was set aside because it could not be read has its place in the stream already: the cursor is past it, and only
-/// its records are missing. Any other, also one of a sender that was revoked, is judged as if it came now.
+/// its records are missing. What an earlier key of its sender signed is taken in on the word of whoever asks for it, if it
+/// joins on: the machine may be gone that could tell it again. Any other, also one of a sender that was revoked, is judged as
+/// if it came now.
 pub(in crate::store) fn replay(
     tx: &Tx<'_>,
     now: UnixMillis,
@@ -26,14 +28,18 @@ pub(in crate::store) fn replay(
     (state, reason): (&str, Option<&str>),
 ) -> Result<Replay, Error> {
     if state != "set_aside" || reason == Some(REVOKED) {
-        return again(tx, now, batch, id);
+        return again(tx, id, ingest(tx, now, batch)?);
+    }
+    let (sender, _) = sender(tx, batch.header.agent)?;
+    let arrival = Arrival { sender, batch, now };
+    if reason == Some(EARLIER_KEY) {
+        let have = cursor(tx, arrival.sender.row, &batch.header)?;
+        return again(tx, id, arrival.admit(tx, &have)?);
     }
     let records = match &batch.records {
         Ok(records) => records,
         Err(reason) => return Ok(Replay::Waits(reason.clone())),
     };
-    let (sender, _) = sender(tx, batch.header.agent)?;
-    let arrival = Arrival { sender, batch, now };
     // What of it was here before it was set aside, because it was cut elsewhere then.
     let skip = arrival.stored_of_it(tx)?;
     arrival.take_in(tx, records, skip)?;
@@ -44,8 +50,8 @@ pub(in crate::store) fn replay(
     Ok(Replay::Stored(stored))
 }
 
-fn again(tx: &Tx<'_>, now: UnixMillis, batch: &VerifiedBatch, id: i64) -> Result<Replay, Error> {
-    match ingest(tx, now, batch)? {
+fn again(tx: &Tx<'_>, id: i64, outcome: IngestOutcome) -> Result<Replay, Error> {
+    match outcome {
         IngestOutcome::Stored { new, .. } => {
             tx.prepare_cached("DELETE FROM batches WHERE id = ?")?.execute([id])?;
             Ok(Replay::Stored(new))

@@ -11,7 +11,7 @@ const EXPIRES: UnixMillis = UnixMillis(NOW.0 + 1_000);
 async fn invited() -> Fixture {
     let fixture = Fixture::new().await;
     let digest = secret_digest(&[1; 32]);
-    let new = NewEnrolment { token: [1; 16], secret_digest: digest, site: fixture.site, expires: EXPIRES };
+    let new = NewEnrolment { token: [1; 16], secret_digest: digest, site: fixture.site, expires: EXPIRES, agent: None };
     fixture.store.add_enrolment(&act(), new).await.unwrap();
     fixture
 }
@@ -20,7 +20,7 @@ async fn invited() -> Fixture {
 async fn the_same_key_gets_the_same_agent_again_and_another_key_nothing() {
     let fixture = invited().await;
     let (one, two) = (AgentId::from_bytes([1; 16]), AgentId::from_bytes([2; 16]));
-    let expected = Redeemed::Enrolled { agent: one, site: fixture.site, certificate: vec![7] };
+    let expected = Redeemed::Enrolled { agent: one, site: fixture.site, certificate: vec![7], again: false };
     assert_eq!(fixture.store.redeem(NOW, redemption(1, one), |_| Ok(vec![7])).await.unwrap(), expected);
     // The answer was lost: the same request comes with another proposal for an id.
     let again = fixture.store.redeem(NOW, redemption(1, two), |_| Err("not asked".into())).await.unwrap();

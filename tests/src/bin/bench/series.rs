@@ -96,7 +96,7 @@ impl Hub {
         let (token, secret, agent) = ([1; 16], [2; 32], AgentId::from_bytes([3; 16]));
         let key = PrivateKey::from_seed(&[4; 32]);
         let expires = UnixMillis(YEAR_BEGAN + 1);
-        let enrolment = NewEnrolment { token, secret_digest: secret_digest(&secret), site, expires };
+        let enrolment = NewEnrolment { token, secret_digest: secret_digest(&secret), site, expires, agent: None };
         store.add_enrolment(&act, enrolment).await?;
         let redemption = Redemption {
             token,
@@ -124,7 +124,7 @@ impl Hub {
             number += u64::from(run.count());
             let draft = Draft { after: self.cursor, lost: 0, records: run };
             let (header, signed) = Signed::make(self.agent, &draft, UnixMillis(from), &self.key)?;
-            let batch = VerifiedBatch::prepare(signed, &self.key.public(), &[])?;
+            let batch = VerifiedBatch::prepare(signed, &[self.key.public()], &[])?;
             let outcome = self.store.ingest(UnixMillis(from + span), batch).await?;
             ensure!(matches!(outcome, IngestOutcome::Stored { .. }), "a batch was not stored: {outcome:?}");
             self.cursor = header.end();
