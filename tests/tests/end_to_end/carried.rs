@@ -1,13 +1,63 @@
-//! What goes in files besides records: certificates, and what the site's own history says of it; and
+//! What goes in files besides records: an administrator's word, certificates, and what the site's own history says of it; and
 //! files that reach the hub over its HTTPS API.
 
 use crate::plant::Plant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sitewarden_tests::harness::{Hub, PASSWORD, run};
+use sitewarden_tests::harness::{Hub, PASSWORD, USER, run, until};
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+fn copy(from: &str, to: &str) {
+    let _ = fs::remove_dir_all(to);
+    assert!(Command::new("cp").args(["-a", from, to]).status().unwrap().success());
+}
+
+fn flags(plant: &Plant) -> Vec<Value> {
+    plant.hub.command(&["flag", "list", "--open"]).unwrap().list().unwrap()
+}
+
+#[test]
+fn an_administrators_word_on_a_fork_is_carried_to_a_site_without_a_line_and_nothing_is_lost() {
+    let mut plant = Plant::started(3);
+    plant.agent.command(&["activate", &plant.key]).unwrap();
+    plant.report(0..5);
+    plant.carry("first");
+    plant.agent.stop().unwrap();
+    let (folder, backup) = (plant.agent.folder().display().to_string(), plant.file("backup"));
+    copy(&folder, &backup);
+    plant.agent.start().unwrap();
+    plant.report(5..10);
+    plant.carry("second");
+    // The machine is put back, and goes on in its own way.
+    plant.agent.stop().unwrap();
+    copy(&backup, &folder);
+    plant.agent.start().unwrap();
+    plant.report(10..20);
+    let told = plant.carry("of the fork");
+    assert!(told[0]["notes"].to_string().contains("different history"), "{told:?}");
+    assert!(flags(&plant).iter().any(|flag| flag["kind"] == "fork"), "{:?}", flags(&plant));
+    plant.hub.command(&["agent", "clear", &plant.agent_id, "--note", "the VM was restored from a backup"]).unwrap();
+    // The word goes on the next stick; the agent starts itself anew for it, and serves all the while.
+    plant.told("the word");
+    let epoch = || plant.agent.status().ok().map(|status| status["journal"]["epoch"].clone());
+    until(LIMIT, "the fresh epoch", || Ok(epoch().filter(|epoch| *epoch == 2))).unwrap();
+    let verify = "/_config/licenses/_verify?app=EMS";
+    assert_eq!(plant.agent.client().unwrap().basic(USER, PASSWORD).get(verify).unwrap().status, 200);
+    // An old word, carried once more, is nothing new.
+    plant.agent.command(&["bundle", "import", &plant.file("the word")]).unwrap();
+    plant.report(20..25);
+    let told = plant.carry("after");
+    assert!(!told[0]["notes"].to_string().contains("different history"), "{told:?}");
+    assert_eq!(plant.agent.backlog().unwrap(), 0);
+    assert_eq!(plant.ids_at_hub(), (0..25).map(|id| id.to_string()).collect::<Vec<_>>());
+    assert_eq!(plant.agent.status().unwrap()["journal"]["epoch"], 2);
+    assert!(flags(&plant).iter().all(|flag| flag["kind"] != "fork" && flag["kind"] != "rollback"));
+}
 
 #[test]
 fn a_certificate_asked_for_in_a_file_is_taken_after_any_number_of_starts_and_files() {
