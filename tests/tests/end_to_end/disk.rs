@@ -170,6 +170,67 @@ fn disk_full_then_freed() -> Result<()> {
     })
 }
 
+/// Takes all the space but so many MiB.
+fn fill_but(path: &Path, left: u64) -> Result<()> {
+    let folder = path.parent().context("a folder")?;
+    let output = Command::new("df").args(["--block-size=1", "--output=avail"]).arg(folder).output()?;
+    let said = String::from_utf8(output.stdout)?;
+    let free: u64 = said.lines().last().context("df says nothing")?.trim().parse()?;
+    let zeros = vec![0; usize::try_from(free.saturating_sub(left << 20))?];
+    Ok(File::create(path)?.write_all(&zeros)?)
+}
+
+#[test]
+fn a_fork_that_was_cleared_waits_for_room_on_the_disk() -> Result<()> {
+    with_own_mounts("disk::a_fork_that_was_cleared_waits_for_room_on_the_disk", || {
+        let mut line = Line::new(5)?;
+        line.agent.command(&["activate", &line.key])?;
+        line.drained()?;
+        line.agent.stop()?;
+        on_a_small_disk(&line.agent, "64m")?;
+        line.agent.set("SITEWARDEN_AGENT_JOURNAL__RESERVE_MIB", "1");
+        // The machine is put back to here, after the hub has heard more.
+        let (folder, backup) =
+            (line.agent.folder().display().to_string(), line.agent.folder().with_extension("backup"));
+        shell(&format!("cp -a {folder} {}", backup.display()))?;
+        line.agent.start()?;
+        send_as("heard-", line.agent.http()?, 1, 20, 5, &AtomicU64::new(0));
+        line.drained()?;
+        line.agent.stop()?;
+        shell(&format!("find {folder} -mindepth 1 -delete && cp -a {}/. {folder}", backup.display()))?;
+        line.hub.stop()?;
+        line.agent.start()?;
+        send_as("since-", line.agent.http()?, 1, 20, 6, &AtomicU64::new(0));
+        line.hub.start()?;
+        until(LIMIT, "the fork to be flagged", || {
+            let flags = line.hub.command(&["flag", "list", "--open"])?.list()?;
+            Ok(flags.iter().any(|flag| flag["kind"] == "fork").then_some(()))
+        })?;
+        let filler = line.agent.folder().join("filler");
+        fill_but(&filler, 6)?;
+        let clear = ["agent", "clear", &line.agent_id, "--note", "the VM was restored from a backup"];
+        line.hub.command(&clear)?;
+        let waits = || Ok(line.agent.logged()?.contains("no room for a fresh epoch").then_some(()));
+        until(LIMIT, "the agent to say that there is no room", waits)?;
+        ensure!(line.app()?.get("/_config/licenses/_verify?app=EMS")?.status == 200);
+        ensure!(line.agent.status()?["journal"]["epoch"] == 1, "{}", line.agent.status()?);
+        // With room it is carried out as soon as the hub says it again.
+        fs::remove_file(&filler)?;
+        line.hub.stop()?;
+        line.hub.start()?;
+        until(LIMIT, "the fresh epoch at the hub", || {
+            let agent = line.hub.command(&["agent", "show", &line.agent_id])?.json()?;
+            Ok((agent["epochs"][0]["epoch"] == 2).then_some(()))
+        })?;
+        line.agent.wait()?;
+        line.drained()?;
+        let ids = line.ids_at_hub()?;
+        let here = ids.iter().filter(|(id, times)| id.starts_with("since-") && **times == 1).count();
+        ensure!(here == 20, "{here} of 20: {ids:?}");
+        Ok(())
+    })
+}
+
 #[test]
 fn a_disk_that_becomes_read_only() -> Result<()> {
     with_own_mounts("disk::a_disk_that_becomes_read_only", || {
