@@ -51,33 +51,8 @@ pub(super) fn recover(folder: &Path, acknowledged: Position, counters: &Counters
     }
     let newest_epoch = ids.last().map_or(0, |id| id.epoch).max(highest_set_aside(folder)?);
     let present: BTreeSet<u64> = ids.iter().map(|id| id.epoch).collect();
-    let mut damage = None;
-    let mut tail = None;
     let marked = Mark::open(folder)?.read();
-    while let Some(id) = ids.pop() {
-        match open_whole(folder, id, marked) {
-            Ok((generation, Some(end), unsound)) => {
-                // What is sound is kept and sent; nothing more is written behind it.
-                damage = damage.or(unsound);
-                tail = Some((generation, end));
-                break;
-            }
-            // What a kill right after its creation leaves.
-            Ok((generation, None, _)) => {
-                drop(generation);
-                fs::remove_dir_all(id.folder(folder)).map_err(Error::io("removing an empty generation"))?;
-            }
-            Err(Error::Damaged(reason)) => {
-                tracing::error!(generation = %id, reason, "a generation of the journal is damaged; it is set aside");
-                set_aside(folder, id, counters)?;
-                damage.get_or_insert(reason);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    if let Some((_, end)) = tail.as_ref().filter(|(_, end)| end.position < marked) {
-        damage.get_or_insert(format!("it ends at {}, and was written up to {marked}", end.position));
-    }
+    let (tail, damage) = newest(folder, &mut ids, marked, counters)?;
     let newest_epoch = newest_epoch.max(marked.epoch);
     let declared = declared(folder, &ids, tail.as_ref().map(|(generation, _)| generation))?;
     let (mut closed, mut heads) = older(folder, &ids, tail.as_ref().map(|(generation, _)| generation.id), counters)?;
@@ -114,6 +89,40 @@ pub(super) fn recover(folder: &Path, acknowledged: Position, counters: &Counters
         }
     };
     Ok(Recovered { closed, heads, tail })
+}
+
+/// Where writing may go on, and what is wrong there.
+type Newest = (Option<(Generation, Cursor)>, Option<String>);
+
+/// The newest generation of which anything is sound; those after it are taken off `ids`, and it is too.
+fn newest(folder: &Path, ids: &mut Vec<Id>, marked: Position, counters: &Counters) -> Result<Newest, Error> {
+    let mut damage = None;
+    let mut tail = None;
+    while let Some(id) = ids.pop() {
+        match open_whole(folder, id, marked) {
+            Ok((generation, Some(end), unsound)) => {
+                // What is sound is kept and sent; nothing more is written behind it.
+                damage = damage.or(unsound);
+                tail = Some((generation, end));
+                break;
+            }
+            // What a kill right after its creation leaves.
+            Ok((generation, None, _)) => {
+                drop(generation);
+                fs::remove_dir_all(id.folder(folder)).map_err(Error::io("removing an empty generation"))?;
+            }
+            Err(Error::Damaged(reason)) => {
+                tracing::error!(generation = %id, reason, "a generation of the journal is damaged; it is set aside");
+                set_aside(folder, id, counters)?;
+                damage.get_or_insert(reason);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some((_, end)) = tail.as_ref().filter(|(_, end)| end.position < marked) {
+        damage.get_or_insert(format!("it ends at {}, and was written up to {marked}", end.position));
+    }
+    Ok((tail, damage))
 }
 
 /// A generation, where what is sound of it ends, and what is wrong after that.
