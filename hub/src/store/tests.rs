@@ -1,6 +1,5 @@
 //! The store, against real files.
 
-mod again;
 mod enrolling;
 mod greeting;
 mod identity;

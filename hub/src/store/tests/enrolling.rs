@@ -1,3 +1,5 @@
+mod again;
+
 use crate::store::{
     Error, NewEnrolment, Redeemed, Redemption, Shown,
     testing::{Fixture, NOW, act, redemption},
