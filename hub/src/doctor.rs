@@ -6,7 +6,7 @@ use crate::{
     config::{Config, Flags},
     folder::{self, Folder},
     keys::Keys,
-    store,
+    store::{self, Damage},
 };
 use sitewarden_certs::secret_file;
 use std::{
@@ -86,23 +86,25 @@ pub fn look(data_dir: &Path, flags: Flags) -> Result<Vec<Finding>, folder::Error
 
 fn database(path: &Path) -> Finding {
     const WHAT: &str = "database";
-    match store::check(path) {
-        Ok(found) if found.broken_audit_row.is_some() => {
-            let row = found.broken_audit_row.unwrap_or_default();
-            Finding::new(
-                WHAT,
-                State::Wrong,
-                format!("the audit log was changed at row {row}; compare it with a backup"),
-            )
+    let found = match store::check(path) {
+        Ok(found) => found,
+        Err(error) => return Finding::new(WHAT, State::Wrong, error.to_string()),
+    };
+    let told = match found.damage {
+        None => {
+            let told = format!("whole, {} MiB, audit log and records as they were written", found.bytes >> 20);
+            return Finding::new(WHAT, State::Well, told);
         }
-        Ok(found) if !found.is_whole => {
-            Finding::new(WHAT, State::Wrong, "it is damaged; stop the hub and restore a backup into a new folder")
+        Some(Damage::Pages(word)) => {
+            format!("it is damaged ({word}); stop the hub and restore a backup into a new folder")
         }
-        Ok(found) => {
-            Finding::new(WHAT, State::Well, format!("whole, {} MiB, its audit log unbroken", found.bytes >> 20))
-        }
-        Err(error) => Finding::new(WHAT, State::Wrong, error.to_string()),
-    }
+        Some(Damage::AuditRow(row)) => format!("the audit log was changed at row {row}; compare it with a backup"),
+        Some(Damage::Batch { agent, epoch, first, last }) => format!(
+            "records {epoch}:{first} to {epoch}:{last} of agent {agent} are not those that it signed; compare them \
+             with a backup"
+        ),
+    };
+    Finding::new(WHAT, State::Wrong, told)
 }
 
 fn space(data_dir: &Path) -> Finding {

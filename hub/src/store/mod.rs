@@ -53,7 +53,7 @@ pub use api_keys::{ApiKey, NewApiKey, Purpose, RotatedApiKey};
 pub use audit::{AuditCheck, AuditEntry, AuditFilter};
 pub use backup::{KeptFile, back_up, restore};
 pub use bundles::{BundleRow, Direction, KnownBundle};
-pub use check::{Checked, check};
+pub use check::{Checked, Damage, check};
 pub use customers::Customer;
 pub use enrolments::{NewEnrolment, Redeemed, Redemption, Shown};
 pub use error::Error;

@@ -1,5 +1,6 @@
 //! The store, against real files.
 
+mod damage;
 mod enrolling;
 mod greeting;
 mod identity;
