@@ -207,7 +207,7 @@ impl Journal {
         Cleared { carried: Some((last.epoch, last.seq)), before: None, ..cleared }.keep(&self.shelf.folder)?;
         // Set once: the journal was opened just now, with a word that waited.
         let _ = self.carried.set(last);
-        self.acknowledge(self.superseded());
+        self.shelf.supersede(self.superseded());
         Ok(())
     }
 

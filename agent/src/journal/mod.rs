@@ -119,7 +119,7 @@ impl Journal {
         let (writer, head) = writer::start(Arc::clone(&shelf), agent, settings, recovered.tail, now)?;
         let carried = Cleared::carried(folder, head.borrow().epoch).map_or_else(OnceLock::new, OnceLock::from);
         let journal = Self { shelf, writer, head, settings, carried: Arc::new(carried) };
-        journal.acknowledge(journal.superseded());
+        journal.shelf.supersede(journal.superseded());
         Ok(journal)
     }
 
@@ -193,7 +193,7 @@ impl Journal {
         self.shelf.tidy();
     }
 
-    /// What is held of each epoch that still has unacknowledged records, and always of the current one.
+    /// What is held of each epoch, of acknowledged ones too: a hub that was restored from a backup may lack their end.
     pub fn extents(&self) -> Vec<EpochExtent> {
         self.shelf.extents()
     }

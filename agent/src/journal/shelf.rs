@@ -38,6 +38,8 @@ struct State {
     /// The generation that is written to.
     current: Option<Arc<Generation>>,
     acknowledged: Position,
+    /// See [`Shelf::supersede`].
+    superseded: Position,
     checkpointed: Position,
     retention: Retention,
     /// What is kept of what was sent is in the way now.
@@ -67,8 +69,9 @@ impl Shelf {
         };
         let generations = closed.into_iter().map(extent).collect();
         let (checkpointed, retention) = (Position::default(), Retention::nothing(quota));
+        let (current, superseded, needs_room) = (None, Position::default(), false);
         let state =
-            State { generations, heads, current: None, acknowledged, checkpointed, retention, needs_room: false };
+            State { generations, heads, current, acknowledged, superseded, checkpointed, retention, needs_room };
         Self { reader: Mutex::new(None), state: Mutex::new(state), folded: Mutex::default(), folder, counters }
     }
 
@@ -101,6 +104,14 @@ impl Shelf {
 
     pub(super) fn acknowledge(&self, through: Position) {
         self.release(|state| state.acknowledged = state.acknowledged.max(through));
+    }
+
+    /// Nothing before this epoch's beginning is offered any more: what the hub did not have of it came again.
+    pub(super) fn supersede(&self, through: Position) {
+        self.release(|state| {
+            state.superseded = state.superseded.max(through);
+            state.acknowledged = state.acknowledged.max(through);
+        });
     }
 
     /// The last record of this journal that the hub is known to have.
@@ -202,17 +213,20 @@ impl Shelf {
     pub(super) fn extents(&self) -> Vec<EpochExtent> {
         let state = lock(&self.state);
         let newest = state.heads.keys().next_back().copied();
-        let wanted = |epoch: u64, head: &Cursor| Some(epoch) == newest || head.position > state.acknowledged;
         let mut extents: Vec<_> = state
             .heads
-            .iter()
-            .filter(|(epoch, head)| wanted(**epoch, head))
+            .range(state.superseded.epoch..)
             .map(|(epoch, head)| EpochExtent {
                 oldest: state.oldest_of(*epoch).unwrap_or(head.position.seq + 1),
                 head: *head,
             })
             .collect();
-        // More epochs than a hello may list are sent in the sessions after this one.
+        // What a restored hub may have lost makes room for what is to be sent; more than fits is sent in the sessions after.
+        let is_confirmed = |extent: &&EpochExtent| {
+            extent.head.position <= state.acknowledged && Some(extent.head.position.epoch) != newest
+        };
+        let confirmed = extents.iter().take_while(is_confirmed).count();
+        extents.drain(..confirmed.min(extents.len().saturating_sub(MAX_EPOCHS)));
         extents.truncate(MAX_EPOCHS);
         extents
     }

@@ -286,6 +286,22 @@ async fn the_lost_end_of_an_older_epoch_is_declared_once() {
 }
 
 #[tokio::test]
+async fn an_older_epoch_is_offered_for_as_long_as_it_is_held_to_a_hub_that_may_be_restored() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, ROOM);
+    journal.append(run(0, 500)).await.unwrap();
+    close(&folder, journal);
+    // As if records after these had been written and were gone.
+    let mark = mark::Mark::open(&folder.path().join("journal")).unwrap();
+    mark.write(Position { epoch: 1, seq: 600 }).unwrap();
+    let journal = open(&folder, ROOM);
+    journal.acknowledge(*journal.head().borrow());
+    let heads: Vec<_> = journal.extents().iter().map(|extent| extent.head.position).collect();
+    assert_eq!(heads, [Position { epoch: 1, seq: 501 }, Position { epoch: 2, seq: 1 }]);
+    assert_eq!(journal.size().backlog, 0);
+}
+
+#[tokio::test]
 async fn what_an_epoch_said_is_lost_is_said_again_if_damage_takes_that_too() {
     let folder = TempDir::new().unwrap();
     let journal = open(&folder, ROOM);
