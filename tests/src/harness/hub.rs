@@ -5,6 +5,7 @@ use super::command::{Answer, run};
 use super::process::{Process, tail};
 use super::wait::until;
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
@@ -141,6 +142,14 @@ impl Hub {
         if let Some(mut process) = self.process.take() {
             process.kill();
         }
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.as_ref().context("the hub does not run")?.signal(signal)
     }
 
     /// Resident memory, bytes.

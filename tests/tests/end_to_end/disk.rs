@@ -268,3 +268,33 @@ fn two_agents_on_one_folder() -> Result<()> {
     let _: Value = line.agent.status()?;
     Ok(())
 }
+
+/// Somebody else's user started them, such as root by hand: they say whose folder it is and touch nothing.
+#[test]
+fn wrong_owner() -> Result<()> {
+    const STRANGER: u32 = 12_345;
+    if !rustix::process::geteuid().is_root() {
+        ensure!(
+            std::env::var_os("CI").is_none(),
+            "wrong_owner has to give a folder away, and in CI no test is skipped"
+        );
+        eprintln!("SKIPPED wrong_owner: only root may give a folder away");
+        return Ok(());
+    }
+    let mut line = Line::new(5)?;
+    line.agent.stop()?;
+    line.hub.stop()?;
+    let folders = [line.agent.folder().to_owned(), line.hub.folder().to_owned()];
+    let give = |to: u32| folders.iter().try_for_each(|folder| std::os::unix::fs::chown(folder, Some(to), None));
+    give(STRANGER)?;
+    let agent = line.agent.try_command(&["serve", "--http", "127.0.0.1:0"])?;
+    let hub = line.hub.try_command(&["serve", "--https", "127.0.0.1:0", "--sync", "127.0.0.1:0"])?;
+    for refused in [agent, hub] {
+        ensure!(refused.code == Some(1), "{:?}: {}", refused.code, refused.error);
+        ensure!(refused.error.contains("belongs to user 12345"), "{}", refused.error);
+    }
+    give(0)?;
+    line.hub.start()?;
+    line.agent.start()?;
+    line.drained()
+}

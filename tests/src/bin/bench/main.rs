@@ -2,7 +2,8 @@
 //!
 //! `SITEWARDEN_BENCH_RECORDS` sets how many records are queued for the backlog and the drain and stored for the series
 //! (1,000,000), `SITEWARDEN_BENCH_AGENTS` how many agents are idle on one hub (2,000). A word limits the run: `drain`, `fleet`,
-//! `licenses` or `series`. `SITEWARDEN_BENCH_LICENSES` sets how many licences there are for its lists (100,000).
+//! `licenses` or `series`; `backlog` is a long one of its own, with 10,000,000 records. `SITEWARDEN_BENCH_LICENSES` sets how
+//! many licences there are for its lists (100,000).
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod bare;
@@ -29,6 +30,7 @@ use table::Table;
 fn main() -> ExitCode {
     let done = match env::args().nth(1).as_deref() {
         Some(bare::WORD) => bare::serve(),
+        Some("backlog") => alone(|table| memory::backlog(given().unwrap_or(10_000_000), table)),
         Some("drain") => alone(drains),
         Some("fleet") => alone(fleet::measure),
         Some("licenses") => alone(licenses::measure),
@@ -61,7 +63,11 @@ fn drains(table: &mut Table) -> Result<()> {
 }
 
 fn records() -> u64 {
-    env::var("SITEWARDEN_BENCH_RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000)
+    given().unwrap_or(1_000_000)
+}
+
+fn given() -> Option<u64> {
+    env::var("SITEWARDEN_BENCH_RECORDS").ok()?.parse().ok()
 }
 
 fn finish(table: &Table) -> Result<()> {

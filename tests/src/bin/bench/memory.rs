@@ -18,6 +18,31 @@ pub(crate) fn idle(line: &Line, table: &mut Table) -> Result<()> {
     resident(line, "agent's resident memory, idle", 25.0, table)
 }
 
+/// Three months without a hub: memory with a tenth of the backlog, with all of it, after a kill, and while it drains.
+pub(crate) fn backlog(records: u64, table: &mut Table) -> Result<()> {
+    let mut line = Line::new(1)?;
+    line.drained()?;
+    line.hub.stop()?;
+    line.agent.stop()?;
+    line.agent.set("SITEWARDEN_AGENT_JOURNAL__QUOTA_MIB", "32768");
+    line.agent.start()?;
+    let tenth = records / 10;
+    fill(&line, tenth)?;
+    resident(&line, &format!("agent's resident memory, {tenth} queued"), 64.0, table)?;
+    with_backlog(&mut line, records, table)?;
+    line.hub.start()?;
+    let (begun, mut most) = (Instant::now(), 0);
+    until(Duration::from_secs(1_800), "the backlog to drain", || {
+        most = most.max(line.agent.resident()?);
+        Ok((line.agent.backlog()? == 0).then_some(()))
+    })?;
+    let what = format!("  most resident memory while they drain, in {:.0} s", begun.elapsed().as_secs_f64());
+    table.add(Row { what, figure: (most as f64 / MIB, "MiB"), yardstick: None, target: Target::Below(96.0) });
+    let hub = line.hub.resident()? as f64 / MIB;
+    table.add(Row { what: "  hub's after it".into(), figure: (hub, "MiB"), yardstick: None, target: Target::None });
+    Ok(())
+}
+
 /// Queues so many records with the hub stopped, kills the agent and opens the journal again.
 pub(crate) fn with_backlog(line: &mut Line, records: u64, table: &mut Table) -> Result<()> {
     fill(line, records)?;
