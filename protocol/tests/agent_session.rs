@@ -116,6 +116,15 @@ fn a_receipt_for_what_was_never_recorded_here_is_a_sign_of_a_copy() {
 }
 
 #[test]
+fn a_batch_may_hold_more_than_the_journal_had_when_it_was_asked_for() {
+    let mut agent = greeted(&[cursor(1, 3)], &[cursor(1, 2)]);
+    assert_eq!(next(&mut agent), Some(Action::Read(at(1, 2))));
+    agent.handle_read(NOW, at(1, 2), Some((cursor(1, 5), batch(cursor(1, 2)).1)));
+    agent.handle_message(NOW, 0, ToAgent::Receipt(receipt(cursor(1, 5))));
+    assert_eq!((agent.hold(), agent.acknowledged()), (None, at(1, 5)));
+}
+
+#[test]
 fn a_receipt_of_another_history_holds_what_follows_and_is_answered_with_the_record_in_dispute() {
     let mut agent = greeted(&[cursor(1, 9)], &[cursor(1, 5)]);
     agent.handle_foreign(at(1, 5), at(1, 2));

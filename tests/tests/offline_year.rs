@@ -194,7 +194,7 @@ impl Plant {
             let new = json!({"site": line.site, "app": license.app, "name": license.app, "kind": license.kind,
                 "validity": license.validity, "quota": 2, "policy": policy});
             let issued = call(&socket, "POST", "/api/v1/admin/licenses", Some(&new)).unwrap();
-            let key = issued["key"].as_str().unwrap().to_owned();
+            let key = issued["license_key"].as_str().unwrap().to_owned();
             until(LIMIT, "a licence to reach the plant", || {
                 Ok(line.agent.try_command(&["activate", &key])?.succeeded().ok())
             })

@@ -289,6 +289,8 @@ impl Agent {
         if up.in_flight.is_empty() {
             up.progress_at = now;
         }
+        // The journal may have grown since it said so last.
+        self.head = self.head.max(end.position);
         up.sent = end.position;
         up.in_flight.push_back(end);
         self.actions.push_back(Action::Send(Box::new(ToHub::Batch(signed))));

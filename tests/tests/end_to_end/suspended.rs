@@ -43,7 +43,7 @@ fn stuck_but_healthy() -> Result<()> {
     told.and(send_as("waits-", line.agent.http()?, 2, 100, 2, &AtomicU64::new(0)));
     let age = || line.agent.metric("sitewarden_agent_journal_oldest_unacknowledged_seconds");
     until(LIMIT, "the oldest that waits to age", || Ok((age()? >= 3.0).then_some(())))?;
-    ensure!(line.agent.backlog()? >= 200, "what was acknowledged waits");
+    ensure!(line.agent.backlog()? >= 100, "what was acknowledged waits");
     until(LIMIT, "nobody to call that healthy", || Ok((health().as_deref() == Some("unhealthy")).then_some(())))?;
     line.hub.signal(Signal::CONT)?;
     until(LIMIT, "health again", || Ok((health().as_deref() == Some("healthy")).then_some(())))?;
