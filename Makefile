@@ -21,7 +21,7 @@ demo: ## Run one real job through the whole line on loopback; ARGS=--once ends a
 test: ## Install what the tests need and lack, then run them all
 	tests/prerequisites
 	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 	tests/fuzz/run $(FUZZ_SECONDS)
 
 check: $(TOOLS)/bin/cargo-deny ## Format, lints as errors, documentation, dependency policy, fences between crates
