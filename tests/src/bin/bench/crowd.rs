@@ -29,7 +29,7 @@ pub(crate) fn line() -> Result<Line> {
         let new = json!({"site": line.site, "app": format!("APP{number}"), "name": format!("L{number}"), "quota": 100,
             "validity": "1y"});
         let issued = call(&hub, "POST", "/api/v1/admin/licenses", Some(&new))?;
-        let activate = json!({"key": issued["key"], "replace": false});
+        let activate = json!({"key": issued["license_key"], "replace": false});
         until(LIMIT, "a licence to reach the plant", || {
             Ok(call(&agent, "POST", "/agent/v1/activate", Some(&activate)).ok())
         })?;
