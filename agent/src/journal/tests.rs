@@ -260,41 +260,46 @@ async fn a_damaged_generation_in_the_middle_is_declared_lost_and_reading_goes_on
     assert_eq!(all.last(), records(3 * RECORDS - 1, 1).last());
 }
 
-#[tokio::test]
-async fn the_lost_end_of_an_older_epoch_is_declared_once() {
+/// A journal whose end is gone: as if records after its 500 had been written. A new epoch has begun, and the old one stays
+/// to be sent.
+async fn with_its_end_lost() -> (TempDir, Journal) {
     let folder = TempDir::new().unwrap();
     let journal = open(&folder, ROOM);
     journal.append(run(0, 500)).await.unwrap();
     close(&folder, journal);
-    // As if records after these had been written and were gone: a new epoch begins, and the old one stays to be sent.
     let mark = mark::Mark::open(&folder.path().join("journal")).unwrap();
     mark.write(Position { epoch: 1, seq: 600 }).unwrap();
     let journal = open(&folder, ROOM);
+    (folder, journal)
+}
+
+/// What the newest epoch says at its beginning: of which epoch, what is kept, what was written.
+fn begins_with(journal: &Journal) -> Vec<(u64, u64, u64)> {
+    use sitewarden_protocol::record::{Body, Record};
+    let newest = Position { epoch: journal.head().borrow().epoch, seq: 0 };
+    let draft = journal.read_after(newest).unwrap().unwrap();
+    let told = |record: &[u8]| match Record::decode(record).and_then(|record| record.decode_body()).unwrap() {
+        Body::EpochBegun(begun) => (begun.previous, begun.kept, begun.written),
+        other => panic!("{other:?}"),
+    };
+    draft.records.iter().map(told).collect()
+}
+
+#[tokio::test]
+async fn the_lost_end_of_an_older_epoch_is_declared_once() {
+    let (folder, journal) = with_its_end_lost().await;
     assert_eq!(*journal.head().borrow(), Position { epoch: 2, seq: 1 });
     close(&folder, journal);
     std::fs::write(folder.path().join("journal/00000001-0000000000000001/db"), vec![0xa5; 70_000]).unwrap();
     let journal = open(&folder, ROOM);
-    let draft = journal.read_after(Position { epoch: 3, seq: 0 }).unwrap().unwrap();
-    let begun =
-        |record: &[u8]| match sitewarden_protocol::record::Record::decode(record).unwrap().decode_body().unwrap() {
-            sitewarden_protocol::record::Body::EpochBegun(begun) => (begun.previous, begun.kept, begun.written),
-            other => panic!("{other:?}"),
-        };
-    assert_eq!(draft.records.iter().map(begun).collect::<Vec<_>>(), [(2, 1, 1), (1, 0, 501)]);
+    assert_eq!(begins_with(&journal), [(2, 1, 1), (1, 0, 501)]);
     let journal = reopen(&folder, journal);
     assert_eq!(journal.head().borrow().epoch, 3, "what was declared is not declared again");
 }
 
 #[tokio::test]
 async fn an_older_epoch_is_offered_for_as_long_as_it_is_held_to_a_hub_that_may_be_restored() {
-    let folder = TempDir::new().unwrap();
-    let journal = open(&folder, ROOM);
-    journal.append(run(0, 500)).await.unwrap();
-    close(&folder, journal);
-    // As if records after these had been written and were gone.
-    let mark = mark::Mark::open(&folder.path().join("journal")).unwrap();
-    mark.write(Position { epoch: 1, seq: 600 }).unwrap();
-    let journal = open(&folder, ROOM);
+    let (_folder, journal) = with_its_end_lost().await;
     journal.acknowledge(*journal.head().borrow());
     let heads: Vec<_> = journal.extents().iter().map(|extent| extent.head.position).collect();
     assert_eq!(heads, [Position { epoch: 1, seq: 501 }, Position { epoch: 2, seq: 1 }]);
@@ -303,30 +308,12 @@ async fn an_older_epoch_is_offered_for_as_long_as_it_is_held_to_a_hub_that_may_b
 
 #[tokio::test]
 async fn what_an_epoch_said_is_lost_is_said_again_if_damage_takes_that_too() {
-    let folder = TempDir::new().unwrap();
-    let journal = open(&folder, ROOM);
-    journal.append(run(0, 500)).await.unwrap();
-    close(&folder, journal);
-    // As if records after these had been written and were gone.
-    let mark = mark::Mark::open(&folder.path().join("journal")).unwrap();
-    mark.write(Position { epoch: 1, seq: 600 }).unwrap();
-    let journal = open(&folder, ROOM);
+    let (folder, journal) = with_its_end_lost().await;
     assert_eq!(journal.head().borrow().epoch, 2);
     close(&folder, journal);
     std::fs::write(folder.path().join("journal/00000002-0000000000000001/db"), vec![0xa5; 70_000]).unwrap();
-    let lost = |journal: &Journal| {
-        let draft = journal.read_after(Position { epoch: journal.head().borrow().epoch, seq: 0 }).unwrap().unwrap();
-        let bodies = draft.records.iter().map(|record| {
-            sitewarden_protocol::record::Record::decode(record).and_then(|record| record.decode_body()).unwrap()
-        });
-        let lost = bodies.filter_map(|body| match body {
-            sitewarden_protocol::record::Body::EpochBegun(begun) => Some((begun.previous, begun.kept, begun.written)),
-            _ => None,
-        });
-        lost.collect::<Vec<_>>()
-    };
     let journal = open(&folder, ROOM);
-    assert_eq!(lost(&journal), [(2, 0, 1), (1, 501, 600)]);
+    assert_eq!(begins_with(&journal), [(2, 0, 1), (1, 501, 600)]);
     let journal = reopen(&folder, journal);
     assert_eq!(journal.head().borrow().epoch, 3, "what is said is not said again");
 }

@@ -8,8 +8,10 @@
 //! reached. `now` is monotonic time since any fixed moment.
 
 mod carried;
+mod up;
 
 pub use carried::Carried;
+use up::Up;
 
 use super::{WINDOW, backoff::Backoff};
 use crate::batch;
@@ -134,37 +136,6 @@ enum Link {
         epochs: Vec<EpochExtent>,
     },
     Up(Up),
-}
-
-#[derive(Debug)]
-struct Up {
-    /// When the session began.
-    since: Duration,
-    /// The protocol version that both speak.
-    version: u16,
-    /// What the hub was asked its time with, and until when an answer counts.
-    asked: Option<(hub_time::Nonce, Duration)>,
-    /// The last record that the hub is known to have.
-    confirmed: Position,
-    /// The last record that was sent.
-    sent: Position,
-    /// While a `Read` is out: the journal's newest record when it was asked for.
-    reading: Option<Position>,
-    /// The next batch begins a new epoch, and waits until everything before it is confirmed: a receipt speaks for one
-    /// epoch only, so a batch of the old one that was lost or refused would be taken for confirmed.
-    at_boundary: bool,
-    /// Ends of the batches on the way, oldest first.
-    in_flight: VecDeque<Cursor>,
-    /// When the hub last confirmed something, or sending last began anew.
-    progress_at: Duration,
-    stalls: u32,
-    rewound: Option<(Position, Duration)>,
-    paused_until: Duration,
-    hold: Option<Hold>,
-    /// One batch is sent although the hub has another history: signed, it is the half that proves the fork. Once a session,
-    /// because it may be lost on the way; the hub keeps it once.
-    /// It begins after this record, so that it contains the one about which the two do not agree.
-    testimony: Option<Position>,
 }
 
 impl Agent {
@@ -588,23 +559,5 @@ impl Agent {
     fn forget_connection(&mut self) {
         self.actions
             .retain(|action| !matches!(action, Action::Dial | Action::Send(_) | Action::Read(_) | Action::Hangup(_)));
-    }
-}
-
-impl Up {
-    /// The hub's history and the journal's do not agree about this record.
-    fn hold_for_a_fork(&mut self, disputed: Position) {
-        self.hold = Some(Hold::Fork);
-        self.testimony = Some(Position { seq: disputed.seq.saturating_sub(1), ..disputed });
-        self.in_flight.clear();
-        self.reading = None;
-    }
-
-    fn send_again_after(&mut self, position: Position, now: Duration) {
-        self.sent = position;
-        self.reading = None;
-        self.at_boundary = false;
-        self.in_flight.clear();
-        self.progress_at = now;
     }
 }
